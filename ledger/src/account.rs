@@ -1,0 +1,330 @@
+//! An account's state, and how events change it. Folding an account's events from the first gives its state; so does
+//! reading its newest event and its newest profile, which is why loading does not get slower with the history.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Event, EventData};
+use crate::hash::Hash;
+use crate::ids::{AccountId, Version};
+use crate::money::{Currency, CurrencyCode, InvalidAmount, Money};
+use crate::timestamp::Timestamp;
+
+/// Whether an account takes part in money's movements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It does.
+    Active,
+}
+
+impl Status {
+    /// The status as on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+        }
+    }
+}
+
+/// What changes seldom about an account. Stored in full with each event that changes it, so that no event but the
+/// newest such one is needed to know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Whose it is.
+    pub owner_name: String,
+    /// What its money is.
+    pub currency: CurrencyCode,
+    /// How far below zero the balance may fall, as a decimal string.
+    pub overdraft_limit: String,
+    /// Whether it takes part in money's movements.
+    pub status: Status,
+}
+
+/// The state of an account after one of its events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its name.
+    pub account_id: AccountId,
+    /// How many events it has had.
+    pub version: Version,
+    /// Whose it is.
+    pub owner_name: String,
+    /// What is in it.
+    pub balance: Money,
+    /// How far below zero the balance may fall.
+    pub overdraft_limit: Money,
+    /// Whether it takes part in money's movements.
+    pub status: Status,
+    /// The version of the newest event that changed the profile.
+    pub profile_version: Version,
+    /// When its newest event was recorded.
+    pub last_recorded_at: Timestamp,
+    /// The hash of its newest event.
+    pub last_hash: Hash,
+}
+
+/// An event that cannot follow upon an account's state: the history was damaged, or read with a hole.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BrokenChain {
+    /// The event is another account's.
+    #[error("account {account_id}: version {version} of account {actual} cannot follow here")]
+    Account {
+        /// The account.
+        account_id: AccountId,
+        /// The event's version.
+        version: Version,
+        /// The event's account.
+        actual: AccountId,
+    },
+    /// The event's money is another currency's.
+    #[error(
+        "account {account_id} version {version}: the account is kept in {expected}, and the event is in {actual}"
+    )]
+    Currency {
+        /// The account.
+        account_id: AccountId,
+        /// The event's version.
+        version: Version,
+        /// The account's currency.
+        expected: Currency,
+        /// The event's currency.
+        actual: Currency,
+    },
+    /// The version is not the next one.
+    #[error("account {account_id}: version {actual} follows upon version {previous}")]
+    Version {
+        /// The account.
+        account_id: AccountId,
+        /// The version before.
+        previous: Version,
+        /// The event's version.
+        actual: Version,
+    },
+    /// The first event does not open the account, or a later one does.
+    #[error("account {account_id} version {version}: {type_name} cannot stand here")]
+    Type {
+        /// The account.
+        account_id: AccountId,
+        /// The event's version.
+        version: Version,
+        /// The event's type.
+        type_name: &'static str,
+    },
+    /// `prev_hash` is not the hash of the event before.
+    #[error(
+        "account {account_id} version {version}: prev_hash is not the hash of the version before"
+    )]
+    PreviousHash {
+        /// The account.
+        account_id: AccountId,
+        /// The event's version.
+        version: Version,
+    },
+    /// `hash` is not the hash of the event.
+    #[error(
+        "account {account_id} version {version}: the event's content does not have the hash that it names"
+    )]
+    OwnHash {
+        /// The account.
+        account_id: AccountId,
+        /// The event's version.
+        version: Version,
+    },
+    /// `balance_after` is not what the event makes of the balance before.
+    #[error(
+        "account {account_id} version {version}: the balance is {expected} by the events and {actual} by balance_after"
+    )]
+    Balance {
+        /// The account.
+        account_id: AccountId,
+        /// The event's version.
+        version: Version,
+        /// The balance by the events.
+        expected: Money,
+        /// What the event says.
+        actual: Money,
+    },
+    /// `recorded_at` falls. (It may stay, for events of one command on one account.)
+    #[error(
+        "account {account_id} version {version}: recorded_at {actual} lies before that of the version before, {previous}"
+    )]
+    Time {
+        /// The account.
+        account_id: AccountId,
+        /// The event's version.
+        version: Version,
+        /// When the event before was recorded.
+        previous: Timestamp,
+        /// When this one was.
+        actual: Timestamp,
+    },
+    /// The amounts cannot be added.
+    #[error("account {account_id} version {version}: {source}")]
+    Amount {
+        /// The account.
+        account_id: AccountId,
+        /// The event's version.
+        version: Version,
+        /// Why.
+        source: InvalidAmount,
+    },
+}
+
+impl Account {
+    /// What its money is.
+    pub fn currency(&self) -> Currency {
+        self.balance.currency()
+    }
+
+    /// What could be withdrawn now: the balance and the overdraft limit.
+    pub fn available(&self) -> Result<Money, InvalidAmount> {
+        self.balance.checked_add(self.overdraft_limit)
+    }
+
+    /// What changes seldom about it.
+    pub fn profile(&self) -> Profile {
+        Profile {
+            owner_name: self.owner_name.clone(),
+            currency: self.currency().code(),
+            overdraft_limit: self.overdraft_limit.to_string(),
+            status: self.status,
+        }
+    }
+
+    /// The state that an account's first event makes.
+    pub fn open(event: &Event) -> Result<Self, BrokenChain> {
+        if event.version != Version::FIRST {
+            return Err(BrokenChain::Version {
+                account_id: event.account_id.clone(),
+                previous: Version::NONE,
+                actual: event.version,
+            });
+        }
+        let EventData::AccountCreated(created) = &event.data else {
+            return Err(BrokenChain::Type {
+                account_id: event.account_id.clone(),
+                version: event.version,
+                type_name: event.data.type_name(),
+            });
+        };
+        check_currency(event, event.currency())?;
+        let account = Self {
+            account_id: event.account_id.clone(),
+            version: event.version,
+            owner_name: created.owner_name.clone(),
+            balance: created.initial_balance,
+            overdraft_limit: created.overdraft_limit,
+            status: Status::Active,
+            profile_version: event.version,
+            last_recorded_at: event.recorded_at,
+            last_hash: event.hash,
+        };
+        check(event, account.balance, Hash::ZERO)?;
+        Ok(account)
+    }
+
+    /// Changes the state by the account's next event. On an error the state is as it was.
+    ///
+    /// Checks that the event belongs here and follows upon the one before, its `balance_after` included; whether its
+    /// own `hash` is right is [`Event::check_hash`], which costs more than all the rest.
+    pub fn apply(&mut self, event: &Event) -> Result<(), BrokenChain> {
+        if event.account_id != self.account_id {
+            return Err(BrokenChain::Account {
+                account_id: self.account_id.clone(),
+                version: event.version,
+                actual: event.account_id.clone(),
+            });
+        }
+        if event.version != self.version.next() {
+            return Err(BrokenChain::Version {
+                account_id: self.account_id.clone(),
+                previous: self.version,
+                actual: event.version,
+            });
+        }
+        if event.recorded_at < self.last_recorded_at {
+            return Err(BrokenChain::Time {
+                account_id: self.account_id.clone(),
+                version: event.version,
+                previous: self.last_recorded_at,
+                actual: event.recorded_at,
+            });
+        }
+        check_currency(event, self.currency())?;
+        let balance = match &event.data {
+            EventData::AccountCreated(_) => {
+                return Err(BrokenChain::Type {
+                    account_id: self.account_id.clone(),
+                    version: event.version,
+                    type_name: event.data.type_name(),
+                });
+            }
+            EventData::MoneyDeposited(moved) => self.balance.checked_add(moved.amount),
+            EventData::MoneyWithdrawn(moved) => self.balance.checked_sub(moved.amount),
+        }
+        .map_err(|source| BrokenChain::Amount {
+            account_id: self.account_id.clone(),
+            version: event.version,
+            source,
+        })?;
+        check(event, balance, self.last_hash)?;
+        self.balance = balance;
+        self.version = event.version;
+        self.last_recorded_at = event.recorded_at;
+        self.last_hash = event.hash;
+        Ok(())
+    }
+
+    /// Folds one more event into what is known of an account; the first one opens it.
+    pub fn fold(state: Option<Self>, event: &Event) -> Result<Self, BrokenChain> {
+        match state {
+            None => Self::open(event),
+            Some(mut account) => {
+                account.apply(event)?;
+                Ok(account)
+            }
+        }
+    }
+}
+
+/// All of an event's money is in the account's currency; arithmetic rests on it.
+fn check_currency(event: &Event, expected: Currency) -> Result<(), BrokenChain> {
+    let overdraft_limit = match &event.data {
+        EventData::AccountCreated(created) => Some(created.overdraft_limit),
+        EventData::MoneyDeposited(_) | EventData::MoneyWithdrawn(_) => None,
+    };
+    let other = [event.balance_after, event.data.amount()]
+        .into_iter()
+        .chain(overdraft_limit)
+        .map(Money::currency)
+        .find(|currency| *currency != expected);
+    match other {
+        None => Ok(()),
+        Some(actual) => Err(BrokenChain::Currency {
+            account_id: event.account_id.clone(),
+            version: event.version,
+            expected,
+            actual,
+        }),
+    }
+}
+
+/// What an event says about itself agrees with what it follows upon.
+fn check(event: &Event, balance: Money, previous: Hash) -> Result<(), BrokenChain> {
+    if event.balance_after != balance {
+        return Err(BrokenChain::Balance {
+            account_id: event.account_id.clone(),
+            version: event.version,
+            expected: balance,
+            actual: event.balance_after,
+        });
+    }
+    if event.prev_hash != previous {
+        return Err(BrokenChain::PreviousHash {
+            account_id: event.account_id.clone(),
+            version: event.version,
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! `recorded_at`, the invariant `monotonic_time`: it rises within an account even when the clock does not.
+
+mod support;
+
+use ledger::Timestamp;
+use support::{Given, Request, deposit, given, open, timestamp, transfer, withdraw};
+
+const EIGHT: &str = "2026-01-31T08:00:00.000000Z";
+const NINE: &str = "2026-01-31T09:00:00.000000Z";
+const TEN: &str = "2026-01-31T10:00:00.000000Z";
+const ONE_MICROSECOND_PAST_TEN: &str = "2026-01-31T10:00:00.000001Z";
+
+/// A was last touched at nine, B at ten.
+fn before() -> Given {
+    given([
+        open("A", "100").at(EIGHT),
+        open("B", "100").at(EIGHT),
+        deposit("A", "1").at(NINE),
+        deposit("B", "1").at(TEN),
+    ])
+}
+
+#[track_caller]
+fn recorded(before: Given, request: Request) -> Vec<String> {
+    let known = before.events.len();
+    let after = before.when(request).then_accepted();
+    let new = &after.events[known..];
+    new.iter()
+        .map(|event| event.recorded_at.to_string())
+        .collect()
+}
+
+#[test]
+fn a_clock_that_is_ahead_is_taken_as_it_is() {
+    let ahead = "2026-01-31T09:00:00.000001Z";
+    assert_eq!(recorded(before(), deposit("A", "1").at(ahead)), [ahead]);
+    assert_eq!(recorded(before(), withdraw("A", "1").at(TEN)), [TEN]);
+}
+
+#[test]
+fn a_clock_that_stands_still_is_pushed_by_a_microsecond() {
+    let next = "2026-01-31T09:00:00.000001Z";
+    assert_eq!(recorded(before(), deposit("A", "1").at(NINE)), [next]);
+    assert_eq!(recorded(before(), withdraw("A", "1").at(NINE)), [next]);
+}
+
+#[test]
+fn a_clock_that_is_behind_is_not_believed() {
+    let next = "2026-01-31T09:00:00.000001Z";
+    for behind in [EIGHT, "1969-12-31T23:59:59.999999Z", "0001-01-01T00:00:00Z"] {
+        assert_eq!(recorded(before(), deposit("A", "1").at(behind)), [next]);
+    }
+}
+
+#[test]
+fn a_transfer_takes_the_later_of_both_accounts() {
+    let next = ONE_MICROSECOND_PAST_TEN;
+    for clock in [EIGHT, NINE, TEN] {
+        for (from, to) in [("A", "B"), ("B", "A")] {
+            let times = recorded(before(), transfer(from, to, "1").at(clock));
+            assert_eq!(times, [next, next], "{from} to {to} at {clock}");
+        }
+    }
+    let later = "2026-01-31T10:00:00.000002Z";
+    assert_eq!(
+        recorded(before(), transfer("A", "B", "1").at(later)),
+        [later, later]
+    );
+}
+
+#[test]
+fn another_accounts_time_does_not_matter() {
+    let clock = "2026-01-31T09:30:00.000000Z";
+    assert_eq!(recorded(before(), deposit("A", "1").at(clock)), [clock]);
+}
+
+#[test]
+fn an_account_opens_when_the_clock_says() {
+    assert_eq!(recorded(before(), open("C", "1").at(EIGHT)), [EIGHT]);
+}
+
+#[test]
+fn a_burst_within_one_microsecond_stays_in_order() {
+    let burst = (0..5).map(|_| deposit("A", "1").at(NINE));
+    let after = given(std::iter::once(open("A", "1").at(NINE)).chain(burst));
+    let times: Vec<i64> = after
+        .events
+        .iter()
+        .map(|event| event.recorded_at.unix_microseconds())
+        .collect();
+    let first = timestamp(NINE).unix_microseconds();
+    assert_eq!(times, (first..first + 6).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_end_of_time_stops_the_clock_but_not_the_ledger() {
+    let last = Timestamp::MAX.to_string();
+    let before = given([open("A", "1").at(&last)]);
+    assert_eq!(recorded(before, deposit("A", "1").at(NINE)), [last]);
+}

@@ -1,0 +1,9 @@
+//! What happens on the way: from bytes to commands, from commands to outcomes, from bytes to events.
+
+mod decode_command;
+mod decode_event;
+mod validate;
+
+pub use decode_command::{DecodeCommand, Received};
+pub use decode_event::{DecodeEvent, FeedEvent};
+pub use validate::{Decided, Validate};

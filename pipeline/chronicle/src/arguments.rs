@@ -1,0 +1,354 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ledger::{AccountId, CommandId};
+
+use crate::output::Format;
+use crate::servers_at::ServerArguments;
+
+/// An event-sourced financial ledger: commands on NATS become events in CockroachDB and balances in PostgreSQL.
+#[derive(Debug, Parser)]
+#[command(name = "chronicle", version, about, max_term_width = 110, propagate_version = true, after_help = "\
+Exit codes: 0 done; 1 the answer is no (rejected, violated, not found); 2 the call was wrong; 3 a server could not be \
+reached or failed; 4 a pipeline has stopped and a person has to act.")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) task: Task,
+    #[command(flatten)]
+    pub(crate) servers: ServerArguments,
+    /// The form of answers
+    #[arg(short, long, value_enum, default_value_t = Format::Table, global = true)]
+    pub(crate) output: Format,
+    /// Write the log as JSON, one object a line
+    #[arg(long, global = true)]
+    pub(crate) log_json: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Run everything on this machine: servers, intake, projections
+    Dev(DevArguments),
+    /// Show the stack that runs in this folder: URLs, process, what is ready
+    Status,
+    /// Run pipelines against servers that are there
+    Run(RunArguments),
+    /// Make or update the tables of the event store and the read model
+    Migrate(MigrateArguments),
+    /// Print the dataflow
+    Describe(DescribeArguments),
+    /// Check every invariant that can be checked from outside
+    Verify(VerifyArguments),
+    /// Publish commands and wait for their outcomes
+    Send(SendArguments),
+    /// Show an account as the event store has it now
+    Account {
+        /// The account
+        account_id: AccountId,
+    },
+    /// Show an account's events, oldest first
+    History(HistoryArguments),
+    /// Show what became of a command
+    Outcome {
+        /// The command
+        command_id: CommandId,
+    },
+    /// Show events of the feed
+    Events(EventsArguments),
+    /// Look after messages that were no commands
+    #[command(subcommand)]
+    DeadLetter(DeadLetterTask),
+    /// Look after projections
+    #[command(subcommand)]
+    Projection(ProjectionTask),
+}
+
+/// `chronicle dev`
+#[derive(Debug, Args)]
+pub(crate) struct DevArguments {
+    /// The port of NATS; 0 = any free one
+    #[arg(long, default_value_t = 0, value_name = "PORT")]
+    pub(crate) nats_port: u16,
+    /// The port of PostgreSQL; 0 = any free one
+    #[arg(long, default_value_t = 0, value_name = "PORT")]
+    pub(crate) postgres_port: u16,
+    /// The port for liveness and readiness over HTTP; 0 = any free one
+    #[arg(long, default_value_t = 0, value_name = "PORT")]
+    pub(crate) http_port: u16,
+    /// Feed a small realistic workload, so that there is something to see
+    #[arg(long)]
+    pub(crate) demo: bool,
+}
+
+/// `chronicle run`
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// Run only these pipelines: `intake` or `projection.NAME`; may be repeated
+    #[arg(long, value_name = "PIPELINE")]
+    pub(crate) only: Vec<String>,
+    /// Serve liveness and readiness on this address
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) http: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) tuning: Tuning,
+}
+
+/// Numbers that an operator may want to turn.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Tuning {
+    /// How many partitions the commands stream has
+    #[arg(long, env = "CHRONICLE_PARTITIONS", default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256), help_heading = "Tuning")]
+    pub(crate) partitions: u32,
+    /// The most commands or events in one batch
+    #[arg(long, env = "CHRONICLE_BATCH_MAX", default_value_t = 2_048, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536), help_heading = "Tuning")]
+    pub(crate) batch_max: u32,
+    /// How long a batch waits for more, in milliseconds
+    #[arg(long, env = "CHRONICLE_LINGER_MS", default_value_t = 2, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=1_000), help_heading = "Tuning")]
+    pub(crate) linger_ms: u64,
+    /// The most commands that one partition has in flight
+    #[arg(long, env = "CHRONICLE_CREDIT", default_value_t = 16_384, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Tuning")]
+    pub(crate) credit: u32,
+    /// How many accounts one partition keeps in memory
+    #[arg(long, env = "CHRONICLE_ACCOUNTS_CACHED_MAX", default_value_t = 100_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000), help_heading = "Tuning")]
+    pub(crate) accounts_cached_max: u32,
+    /// How many servers hold each stream that has to be made
+    #[arg(long, env = "CHRONICLE_STREAM_REPLICAS", default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=5), help_heading = "Tuning")]
+    pub(crate) stream_replicas: u32,
+    /// How many bytes of events the feed keeps, in MiB
+    #[arg(long, env = "CHRONICLE_FEED_MIB_MAX", default_value_t = 4_096, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Tuning")]
+    pub(crate) feed_mib_max: u32,
+    /// How many commands may wait for their outcome; one more is refused
+    #[arg(long, env = "CHRONICLE_COMMANDS_WAITING_MAX", default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Tuning")]
+    pub(crate) commands_waiting_max: u32,
+    /// How long a shutdown waits for what is in flight, in seconds
+    #[arg(long, env = "CHRONICLE_DRAIN_SECONDS_MAX", default_value_t = 10, value_name = "S", value_parser = clap::value_parser!(u64).range(0..=600), help_heading = "Tuning")]
+    pub(crate) drain_seconds_max: u64,
+}
+
+/// `chronicle migrate`
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArguments {
+    /// The event store as its owner, who may make tables and roles
+    #[arg(long, env = "CHRONICLE_EVENT_STORE_OWNER_URL", value_name = "URL", hide_env_values = true)]
+    pub(crate) event_store_owner_url: Option<String>,
+    /// Make the databases, too, if they are missing
+    #[arg(long)]
+    pub(crate) create_databases: bool,
+}
+
+/// `chronicle describe`
+#[derive(Debug, Args)]
+pub(crate) struct DescribeArguments {
+    /// The form of the picture (instead of -o)
+    #[arg(long, value_enum)]
+    pub(crate) form: Option<Picture>,
+    #[command(flatten)]
+    pub(crate) tuning: Tuning,
+}
+
+/// The forms in which a dataflow can be printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Picture {
+    /// For people
+    Text,
+    /// Graphviz
+    Dot,
+    /// Mermaid
+    Mermaid,
+    /// For programs
+    Json,
+}
+
+/// `chronicle verify`
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArguments {
+    /// How long to wait for projections that are behind, in seconds
+    #[arg(long, default_value_t = 30, value_name = "S")]
+    pub(crate) wait_seconds: u64,
+}
+
+/// `chronicle send`
+#[derive(Debug, Args)]
+pub(crate) struct SendArguments {
+    /// Commands from a file, one JSON object a line; `-` is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "command")]
+    pub(crate) file: Option<PathBuf>,
+    /// How many commands may wait for their outcome at a time
+    #[arg(long, default_value_t = 2_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) in_flight: u32,
+    /// How long to wait for an outcome, in seconds; a later one is not lost, see `chronicle outcome`
+    #[arg(long, default_value_t = 30, value_name = "S")]
+    pub(crate) wait_seconds: u64,
+    #[command(subcommand)]
+    pub(crate) command: Option<SendCommand>,
+}
+
+/// One command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SendCommand {
+    /// Open an account
+    CreateAccount {
+        /// The new account
+        account_id: AccountId,
+        /// Whose it is
+        #[arg(long)]
+        owner_name: String,
+        /// Its currency, e.g. USD
+        #[arg(long)]
+        currency: String,
+        /// What is in it from the start
+        #[arg(long, default_value = "0")]
+        initial_balance: String,
+        /// How far below zero the balance may fall
+        #[arg(long, default_value = "0")]
+        overdraft_limit: String,
+        #[command(flatten)]
+        envelope: Envelope,
+    },
+    /// Put money into an account
+    Deposit {
+        /// The account
+        account_id: AccountId,
+        /// How much, e.g. 25.00
+        #[arg(allow_hyphen_values = true)]
+        amount: String,
+        /// The account's currency, to be sure
+        #[arg(long)]
+        currency: Option<String>,
+        #[command(flatten)]
+        envelope: Envelope,
+    },
+    /// Take money out of an account
+    Withdraw {
+        /// The account
+        account_id: AccountId,
+        /// How much, e.g. 25.00
+        #[arg(allow_hyphen_values = true)]
+        amount: String,
+        /// The account's currency, to be sure
+        #[arg(long)]
+        currency: Option<String>,
+        #[command(flatten)]
+        envelope: Envelope,
+    },
+    /// Move money from one account to another
+    Transfer {
+        /// The account debited
+        from_account_id: AccountId,
+        /// The account credited
+        to_account_id: AccountId,
+        /// How much, e.g. 25.00
+        #[arg(allow_hyphen_values = true)]
+        amount: String,
+        /// The accounts' currency, to be sure
+        #[arg(long)]
+        currency: Option<String>,
+        #[command(flatten)]
+        envelope: Envelope,
+    },
+}
+
+/// What every command can have.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Envelope {
+    /// The command's id; made up if it is not given. The same id again is the same command again
+    #[arg(long)]
+    pub(crate) command_id: Option<CommandId>,
+    /// Why
+    #[arg(long)]
+    pub(crate) description: Option<String>,
+    /// Who asks
+    #[arg(long)]
+    pub(crate) actor: Option<String>,
+    /// Something to find again, as key=value; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) metadata: Vec<String>,
+    /// The version that the account must have
+    #[arg(long, value_name = "N")]
+    pub(crate) expected_version: Option<u64>,
+}
+
+/// `chronicle history`
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArguments {
+    /// The account
+    pub(crate) account_id: AccountId,
+    /// Begin behind this version
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) after_version: u64,
+    /// Show at most so many
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+}
+
+/// `chronicle events`
+#[derive(Debug, Args)]
+pub(crate) struct EventsArguments {
+    /// Begin at this sequence
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) from_sequence: u64,
+    /// End with this sequence
+    #[arg(long, value_name = "M")]
+    pub(crate) to_sequence: Option<u64>,
+    /// Only this account's
+    #[arg(long, value_name = "ID")]
+    pub(crate) account: Option<AccountId>,
+    /// Go on with what comes
+    #[arg(long, conflicts_with = "to_sequence")]
+    pub(crate) follow: bool,
+}
+
+/// `chronicle dead-letter`
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadLetterTask {
+    /// List them, oldest first
+    List,
+    /// Show one, with its bytes
+    Show {
+        /// Its id, as listed
+        id: String,
+    },
+    /// Publish one again as it was, and remove it from the dead letters
+    Retry {
+        /// Its id, as listed
+        id: String,
+    },
+    /// Remove one, with a reason that is recorded
+    Discard {
+        /// Its id, as listed
+        id: String,
+        /// Why it is not needed
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// `chronicle projection`
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProjectionTask {
+    /// List them with their offsets
+    List,
+    /// Go on with a feed that was lost and made anew
+    AdoptStream {
+        /// The projection, e.g. account_balance
+        #[arg(required_unless_present = "all")]
+        name: Option<String>,
+        /// All of them
+        #[arg(long, conflicts_with = "name")]
+        all: bool,
+    },
+    /// Skip one message of the feed at the next start, with a reason that is recorded
+    Skip {
+        /// The projection, e.g. account_balance
+        name: String,
+        /// The message's sequence
+        #[arg(long, value_name = "N")]
+        sequence: u64,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+}

@@ -1,0 +1,39 @@
+//! What each subcommand does: one file per subcommand.
+
+mod account;
+mod dead_letter;
+mod describe;
+mod dev;
+mod events;
+mod history;
+mod migrate;
+mod outcome;
+mod projection;
+mod run;
+mod send;
+mod status;
+mod verify;
+
+use std::process::ExitCode;
+
+use crate::arguments::{Arguments, Task};
+
+/// Does what was asked for.
+pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let Arguments { task, servers, output, .. } = arguments;
+    match task {
+        Task::Dev(arguments) => dev::execute(&servers, &arguments).await,
+        Task::Status => status::execute(&servers, output).await,
+        Task::Run(arguments) => run::execute(&servers, &arguments).await,
+        Task::Migrate(arguments) => migrate::execute(&servers, &arguments).await,
+        Task::Describe(arguments) => describe::execute(&arguments, output).await,
+        Task::Verify(arguments) => verify::execute(&servers, &arguments, output).await,
+        Task::Send(arguments) => send::execute(&servers, &arguments, output).await,
+        Task::Account { account_id } => account::execute(&servers, &account_id, output).await,
+        Task::History(arguments) => history::execute(&servers, &arguments, output).await,
+        Task::Outcome { command_id } => outcome::execute(&servers, command_id, output).await,
+        Task::Events(arguments) => events::execute(&servers, &arguments, output).await,
+        Task::DeadLetter(task) => dead_letter::execute(&servers, &task, output).await,
+        Task::Projection(task) => projection::execute(&servers, &task, output).await,
+    }
+}

@@ -1,0 +1,10 @@
+//! `chronicle send`: being written.
+
+use std::process::ExitCode;
+
+use crate::servers_at::ServerArguments; use crate::output::Format; use crate::arguments::SendArguments;
+
+pub(crate) async fn execute(servers: &ServerArguments, arguments: &SendArguments, output: Format) -> anyhow::Result<ExitCode> {
+    let _ = (servers, arguments, output);
+    anyhow::bail!("not there yet")
+}

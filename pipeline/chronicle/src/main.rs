@@ -1,0 +1,47 @@
+//! The `chronicle` binary: the ledger's pipelines, the stack to develop on, and the tools around them.
+//!
+//! Data goes to stdout, talk to stderr. Exit codes: see [`exit`].
+
+mod arguments;
+mod commands;
+mod exit;
+mod health;
+mod output;
+mod run;
+mod servers_at;
+mod topology;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::arguments::Arguments;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    start_log(arguments.log_json);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::failure(&error.into()),
+    };
+    let result = runtime.block_on(commands::execute(arguments));
+    // A blocking read of a terminal must not hold the process up.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    match result {
+        Ok(code) => code,
+        Err(error) => exit::failure(&error),
+    }
+}
+
+/// The log goes to stderr; `RUST_LOG` says how much (warnings only for tools, information for `run` and `dev`).
+fn start_log(json: bool) {
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,async_nats=warn"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json {
+        builder.json().init();
+    } else {
+        builder.with_target(false).compact().init();
+    }
+}

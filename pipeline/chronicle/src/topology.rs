@@ -1,0 +1,99 @@
+//! The whole dataflow of the ledger, on one screen.
+//!
+//! ```text
+//! LEDGER_COMMANDS ─> [intake]  decode ─> validate ─> event_feed ─> outcomes          (one per partition)
+//!                                 └──────────┴─> dead_letters
+//! LEDGER_EVENTS ──> [projection.NAME]  decode ─> NAME                                (one per read model)
+//! ```
+
+use std::time::Duration;
+
+use engine::{Batching, Topology};
+use operators::{DecodeCommand, DecodeEvent, Validate};
+use sinks::projection::{AccountBalance, Projection, ProjectionSink, Transactions, Transfers};
+use sinks::{EventFeed, JetStreamDeadLetters, Outcomes};
+use sources::{JetStreamCommands, JetStreamCommandsConfig, JetStreamEvents};
+use sqlx::postgres::PgPool;
+use store::{EventStore, WriterOptions};
+use transport::Nats;
+use transport::streams::Limits;
+
+/// Everything that pipelines are made of.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) nats: Nats,
+    pub(crate) store: EventStore,
+    pub(crate) read_model: PgPool,
+    pub(crate) partitions: u32,
+    pub(crate) credit: usize,
+    pub(crate) limits: Limits,
+    pub(crate) writer: WriterOptions,
+    pub(crate) batching: Batching,
+    pub(crate) drain_within: Duration,
+}
+
+/// From commands to events: one partition.
+fn intake(parts: &Parts, name: &str, partition: u32) -> Topology {
+    let commands = JetStreamCommandsConfig {
+        partition,
+        partitions: parts.partitions,
+        credit: parts.credit,
+        limits: parts.limits.clone(),
+    };
+    Topology::named(name)
+        .source("commands", JetStreamCommands::new(parts.nats.clone(), commands))
+        .batching(parts.batching.clone())
+        .drain_within(parts.drain_within)
+        .then("decode", DecodeCommand)
+        .then("validate", Validate::new(parts.store.clone(), parts.writer.clone()))
+        .into("event_feed", EventFeed::new(parts.nats.clone(), parts.limits.clone()))
+        .into("outcomes", Outcomes::new(parts.nats.clone()))
+        .dead_letters("dead_letters", JetStreamDeadLetters::new(parts.nats.clone(), parts.limits.clone()))
+        .build()
+}
+
+/// From events to one read model.
+fn projection<P: Projection + Default>(parts: &Parts, name: &str) -> Topology {
+    let sink = ProjectionSink::new(
+        P::default(),
+        parts.nats.clone(),
+        parts.limits.clone(),
+        parts.read_model.clone(),
+        parts.store.clone(),
+    );
+    Topology::named(name)
+        .source("events", JetStreamEvents::new(parts.nats.clone(), parts.limits.clone()))
+        .batching(parts.batching.clone())
+        .drain_within(parts.drain_within)
+        .then("decode", DecodeEvent)
+        .into(P::NAME, sink)
+        .build()
+}
+
+/// How a pipeline is built, each time it is started.
+pub(crate) type Build = Box<dyn Fn() -> Topology + Send + Sync>;
+
+/// All pipelines, by name.
+pub(crate) fn pipelines(parts: &Parts) -> Vec<(String, Build)> {
+    let mut pipelines: Vec<(String, Build)> = (0..parts.partitions)
+        .map(|partition| {
+            let name = match parts.partitions {
+                1 => "intake".to_owned(),
+                _ => format!("intake.{partition}"),
+            };
+            let (parts, own_name) = (parts.clone(), name.clone());
+            let build: Build = Box::new(move || intake(&parts, &own_name, partition));
+            (name, build)
+        })
+        .collect();
+    pipelines.push(of::<AccountBalance>(parts));
+    pipelines.push(of::<Transactions>(parts));
+    pipelines.push(of::<Transfers>(parts));
+    pipelines
+}
+
+fn of<P: Projection + Default>(parts: &Parts) -> (String, Build) {
+    let name = format!("projection.{}", P::NAME);
+    let (parts, own_name) = (parts.clone(), name.clone());
+    (name, Box::new(move || projection::<P>(&parts, &own_name)))
+}

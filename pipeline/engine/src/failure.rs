@@ -1,0 +1,70 @@
+//! Why a component could not go on, and what the supervisor does about it.
+
+use std::error::Error as StdError;
+
+/// What helps against a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryClass {
+    /// The same work may succeed later: the pipeline is opened again after a pause. Nothing is lost by it, for
+    /// unsettled deliveries come again.
+    Retry,
+    /// Repeating it cannot help; a person has to act. The pipeline stops and says so.
+    Fatal,
+}
+
+/// A failure of the machinery (never a business refusal, which is a value of its own).
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    class: RetryClass,
+    message: String,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Failure {
+    /// A failure that time may heal: a peer is away, slow, or has moved.
+    pub fn retry(message: impl Into<String>) -> Self {
+        Self {
+            class: RetryClass::Retry,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// A failure that needs a person; the message says what to do.
+    pub fn fatal(message: impl Into<String>) -> Self {
+        Self {
+            class: RetryClass::Fatal,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// The same failure with what caused it.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Whether to try again.
+    pub fn class(&self) -> RetryClass {
+        self.class
+    }
+
+    /// The message followed by those of all causes, on one line.
+    pub fn chain(&self) -> String {
+        let mut text = self.message.clone();
+        let mut cause = StdError::source(self);
+        while let Some(error) = cause {
+            let part = error.to_string();
+            // Many error types repeat their source's message in their own.
+            if !text.contains(&part) {
+                text.push_str(": ");
+                text.push_str(&part);
+            }
+            cause = error.source();
+        }
+        text
+    }
+}

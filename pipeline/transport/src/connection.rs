@@ -1,0 +1,138 @@
+//! Connecting to NATS.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::ConnectOptions;
+use async_nats::connection::State;
+use async_nats::jetstream;
+use engine::Failure;
+use tokio::sync::watch;
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The URL cannot be understood.
+    #[error("this is no URL of a NATS server: {url}; it looks like nats://127.0.0.1:4222 ({source})")]
+    Url {
+        /// The URL.
+        url: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Nobody answers, or not as a NATS server does.
+    #[error("NATS at {url} cannot be reached: {source}; check that it runs and that the URL is right")]
+    Unreachable {
+        /// The URL.
+        url: String,
+        /// Why not.
+        source: async_nats::ConnectError,
+    },
+}
+
+/// A connection to NATS that mends itself, and tells when it was lost. Cheap to clone.
+#[derive(Clone)]
+pub struct Nats {
+    /// Plain NATS.
+    pub client: async_nats::Client,
+    /// JetStream over the same connection.
+    pub jetstream: jetstream::Context,
+    losses: watch::Receiver<u64>,
+    /// Keeps the sender alive for clients whose callback is gone.
+    _losses: Arc<watch::Sender<u64>>,
+}
+
+/// How long a JetStream request or a publish acknowledgement may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// How many publishes may wait for their acknowledgement.
+const PUBLISHES_IN_FLIGHT_MAX: usize = 4096;
+
+impl Nats {
+    /// A connection to the server at `url` that is made in the background: the server need not be there yet.
+    pub async fn connect_lazy(url: &str) -> Result<Self, ConnectError> {
+        Self::connect_with(url, ConnectOptions::new().retry_on_initial_connect()).await
+    }
+
+    /// A connection to the server at `url`, which must be there.
+    pub async fn connect(url: &str) -> Result<Self, ConnectError> {
+        Self::connect_with(url, ConnectOptions::new()).await
+    }
+
+    async fn connect_with(url: &str, options: ConnectOptions) -> Result<Self, ConnectError> {
+        let addresses: Vec<async_nats::ServerAddr> = url
+            .split(',')
+            .map(|part| part.trim().parse())
+            .collect::<Result<_, _>>()
+            .map_err(|source| ConnectError::Url {
+                url: url.to_owned(),
+                source,
+            })?;
+        let (sender, losses) = watch::channel(0);
+        let sender = Arc::new(sender);
+        let notify = Arc::clone(&sender);
+        let client = options
+            .name("chronicle")
+            .connection_timeout(Duration::from_secs(5))
+            .ping_interval(Duration::from_secs(10))
+            .reconnect_delay_callback(|attempt| {
+                Duration::from_millis(u64::try_from(attempt).unwrap_or(u64::MAX).saturating_mul(100).min(2_000))
+            })
+            .event_callback(move |event| {
+                let notify = Arc::clone(&notify);
+                async move {
+                    match event {
+                        async_nats::Event::Disconnected | async_nats::Event::Closed => {
+                            notify.send_modify(|losses| *losses += 1);
+                            tracing::warn!("the connection to NATS was lost");
+                        }
+                        async_nats::Event::Connected => tracing::info!("connected to NATS"),
+                        other => tracing::debug!(%other, "NATS"),
+                    }
+                }
+            })
+            .connect(addresses)
+            .await
+            .map_err(|source| ConnectError::Unreachable {
+                url: url.to_owned(),
+                source,
+            })?;
+        let jetstream = jetstream::context::ContextBuilder::new()
+            .timeout(ANSWER_WITHIN)
+            .ack_timeout(ANSWER_WITHIN)
+            .max_ack_inflight(PUBLISHES_IN_FLIGHT_MAX)
+            .build(client.clone());
+        Ok(Self {
+            client,
+            jetstream,
+            losses,
+            _losses: sender,
+        })
+    }
+
+    /// Whether the connection is up now.
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// Completes when the connection is lost after this call. What a server remembers of its clients (pull requests,
+    /// ephemeral consumers) may be gone then, and what it had stored may have been rewound.
+    pub fn lost(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut losses = self.losses.clone();
+        losses.mark_unchanged();
+        async move {
+            if losses.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// A failure that says that NATS is not reachable, if it is not.
+    pub fn check(&self) -> Result<(), Failure> {
+        if self.is_connected() {
+            Ok(())
+        } else {
+            Err(Failure::retry("NATS cannot be reached; check that it runs and that its URL is right"))
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Header names.
+
+/// What the body is; JSON when it is missing.
+pub const CONTENT_TYPE: &str = "Content-Type";
+/// Where the publisher waits for the outcome. (JetStream takes the message's own reply subject for its acknowledgement.)
+pub const REPLY_TO: &str = "Chronicle-Reply-To";
+/// The type of the event in the body.
+pub const EVENT_TYPE: &str = "Chronicle-Event-Type";
+
+/// What JetStream recognises duplicates by, within its window.
+pub const MESSAGE_ID: &str = "Nats-Msg-Id";
+
+/// Every header of a dead letter that is not the original's own begins so.
+pub const DEAD_LETTER_PREFIX: &str = "Chronicle-Dead-Letter-";
+/// The dead letter's id: `<stream>-<sequence>` of the message that it was.
+pub const DEAD_LETTER_ID: &str = "Chronicle-Dead-Letter-Id";
+/// The subject that the original was published under.
+pub const DEAD_LETTER_SUBJECT: &str = "Chronicle-Dead-Letter-Subject";
+/// The pipeline's node that gave it up.
+pub const DEAD_LETTER_NODE: &str = "Chronicle-Dead-Letter-Node";
+/// A stable word for why.
+pub const DEAD_LETTER_CODE: &str = "Chronicle-Dead-Letter-Code";
+/// A sentence for why.
+pub const DEAD_LETTER_REASON: &str = "Chronicle-Dead-Letter-Reason";
+/// When the original was stored.
+pub const DEAD_LETTER_STORED_AT: &str = "Chronicle-Dead-Letter-Stored-At";
+/// When it was given up.
+pub const DEAD_LETTER_BURIED_AT: &str = "Chronicle-Dead-Letter-Buried-At";
+/// Which part of the original this is, as `1/3`; missing when it is whole.
+pub const DEAD_LETTER_PART: &str = "Chronicle-Dead-Letter-Part";
+/// The original's own `Nats-Msg-Id`, since the dead letter has another.
+pub const DEAD_LETTER_ORIGINAL_MESSAGE_ID: &str = "Chronicle-Dead-Letter-Original-Message-Id";

@@ -1,0 +1,13 @@
+//! The wire: the names that everybody has to agree upon, and the connection to NATS.
+//!
+//! Owns subjects, streams, headers, the form of a dead letter, and connecting. Sources and sinks are built on it; it
+//! moves no data of its own.
+
+mod connection;
+pub mod dead_letter;
+pub mod headers;
+pub mod message;
+pub mod streams;
+pub mod subjects;
+
+pub use connection::{ConnectError, Nats};

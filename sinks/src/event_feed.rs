@@ -1,0 +1,79 @@
+//! The feed: committed events, published to `LEDGER_EVENTS` in the order of their commits.
+//!
+//! Acknowledgements are awaited together, so a batch costs about one round trip. When one is missing the whole run
+//! fails and the events are published again: within its window JetStream drops the duplicates, beyond it the order
+//! guards of the projections do.
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::message::PublishMessage;
+use engine::{Batch, Failure, Resume, Sink, fault};
+use futures::stream::{FuturesUnordered, TryStreamExt};
+use ledger::Event;
+use ledger::codec::{CONTENT_TYPE_JSON, json};
+use operators::Decided;
+use transport::streams::{self, Limits};
+use transport::{Nats, headers, subjects};
+
+/// How many publishes wait for their acknowledgement at a time: below async-nats' own limit of 4,096, at which a
+/// publish would wait for a permit that nobody frees.
+const IN_FLIGHT_MAX: usize = 2_000;
+
+/// The sink.
+pub struct EventFeed {
+    nats: Nats,
+    limits: Limits,
+}
+
+impl EventFeed {
+    /// A sink over this connection. `limits` count when the stream has to be made.
+    pub fn new(nats: Nats, limits: Limits) -> Self {
+        Self { nats, limits }
+    }
+}
+
+impl Sink for EventFeed {
+    type Item = Decided;
+
+    async fn open(&mut self) -> Result<Option<Resume>, Failure> {
+        self.nats.check()?;
+        streams::events(&self.nats.jetstream, &self.limits).await?;
+        Ok(None)
+    }
+
+    async fn write(&mut self, batch: &Batch<Decided>) -> Result<(), Failure> {
+        let mut acknowledgements = FuturesUnordered::new();
+        for event in batch.items().flat_map(|decided| &decided.events) {
+            let publish = self.nats.jetstream.send_publish(subjects::event(&event.account_id), message(event));
+            let acknowledgement = publish.await.map_err(|error| failure(event, error))?;
+            acknowledgements.push(acknowledgement.into_future());
+            while acknowledgements.len() >= IN_FLIGHT_MAX {
+                acknowledgements.try_next().await.map_err(unacknowledged)?;
+            }
+        }
+        while acknowledgements.try_next().await.map_err(unacknowledged)?.is_some() {}
+        fault::point("after_publish");
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        format!("JetStream {} ({}.<account_id>), acknowledged", streams::EVENTS, subjects::EVENTS)
+    }
+}
+
+fn message(event: &Event) -> PublishMessage {
+    let mut map = HeaderMap::new();
+    map.insert(headers::CONTENT_TYPE, CONTENT_TYPE_JSON);
+    map.insert(headers::EVENT_TYPE, event.data.type_name());
+    PublishMessage::build()
+        .payload(json::encode_event(event).into())
+        .headers(map)
+        .message_id(event.event_id.to_string())
+}
+
+fn failure(event: &Event, error: async_nats::jetstream::context::PublishError) -> Failure {
+    Failure::retry(format!("event {} could not be published", event.event_id)).because(error)
+}
+
+fn unacknowledged(error: async_nats::jetstream::context::PublishError) -> Failure {
+    Failure::retry("the feed did not acknowledge an event").because(error)
+}

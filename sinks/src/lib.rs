@@ -1,0 +1,13 @@
+//! Where data leaves a pipeline: the feed, the answers, the dead letters, the read models.
+//!
+//! A sink's `write` returns when the batch is durable, or harmless to repeat.
+
+mod dead_letters;
+mod event_feed;
+mod outcomes;
+pub mod projection;
+pub mod read_model;
+
+pub use dead_letters::JetStreamDeadLetters;
+pub use event_feed::EventFeed;
+pub use outcomes::Outcomes;

@@ -1,0 +1,39 @@
+//! Projections: read models that hold the effect of each event exactly once.
+//!
+//! A projection is one file in this folder: its name, its tables, and how a run of events changes them. Offset, fence,
+//! order guard and catching up are the same for all of them and live in [`ProjectionSink`].
+
+mod account_balance;
+mod guard;
+mod offset;
+mod sink;
+mod transactions;
+mod transfers;
+
+use std::future::Future;
+
+use ledger::Event;
+use sqlx::PgConnection;
+
+pub use account_balance::AccountBalance;
+pub use offset::{Adopted, adopt_stream, skip};
+pub use sink::ProjectionSink;
+pub use transactions::Transactions;
+pub use transfers::Transfers;
+
+/// One read model.
+pub trait Projection: Send + Sync + 'static {
+    /// Its name, as in `projection.<name>`.
+    const NAME: &'static str;
+
+    /// Changes the rows by these events, within the transaction that also moves the offset. The events of each account
+    /// come in order and without a hole, each exactly once.
+    fn apply(
+        &self,
+        transaction: &mut PgConnection,
+        events: &[Event],
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+}
+
+/// The names of all projections.
+pub const NAMES: [&str; 3] = [AccountBalance::NAME, Transactions::NAME, Transfers::NAME];

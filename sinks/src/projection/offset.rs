@@ -1,0 +1,195 @@
+//! A projection's offset and its fence: the row of `projection_offsets` that each of its transactions moves.
+
+use engine::{Failure, Resume};
+use ledger::{EventId, Version};
+use sqlx::{PgConnection, PgPool, Row};
+use uuid::Uuid;
+
+use crate::read_model;
+
+/// A version as the database keeps it.
+pub(super) fn signed(version: Version) -> i64 {
+    i64::try_from(version.get()).expect("an account has fewer than 2^63 events")
+}
+
+/// A sequence as the database keeps it.
+fn signed_sequence(sequence: u64) -> i64 {
+    i64::try_from(sequence).expect("a stream has fewer than 2^63 messages")
+}
+
+fn unsigned(sequence: i64) -> u64 {
+    u64::try_from(sequence).unwrap_or_default()
+}
+
+/// The right to move a projection's offset, until somebody else takes it.
+#[derive(Debug, Clone)]
+pub(super) struct Fence {
+    projection: &'static str,
+    stream_id: String,
+    epoch: i64,
+    last_sequence: u64,
+}
+
+/// Where an offset is to be moved.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target {
+    pub(super) sequence: u64,
+    /// The event at that sequence, if it is known.
+    pub(super) event_id: Option<EventId>,
+}
+
+impl Fence {
+    /// Raises the projection's epoch, so that no other copy of it can commit any more, and says where it stands.
+    ///
+    /// One statement; a copy that is committing at this moment finishes first, for it holds the row.
+    pub(super) async fn take(
+        pool: &PgPool,
+        projection: &'static str,
+        stream_id: &str,
+    ) -> Result<(Self, Resume), Failure> {
+        let message = || format!("projection {projection} cannot take its offset");
+        let row = sqlx::query(
+            "INSERT INTO projection_offsets AS known (projection, stream_id, epoch, last_sequence, updated_at)
+             VALUES ($1, $2, 1, 0, now())
+             ON CONFLICT (projection) DO UPDATE SET epoch = known.epoch + 1, updated_at = now()
+             RETURNING stream_id, epoch, last_sequence, last_event_id",
+        )
+        .bind(projection)
+        .bind(stream_id)
+        .fetch_one(pool)
+        .await
+        .map_err(|error| read_model::failure(message(), error))?;
+        let known_stream: String = row.get("stream_id");
+        if known_stream != stream_id {
+            return Err(Failure::fatal(format!(
+                "projection {projection} has read the feed that was made {known_stream}, and the feed now was made \
+                 {stream_id}: the stream was lost and made anew. To go on with the new one and make up for what is \
+                 missing from the event store, run: chronicle projection adopt-stream {projection}"
+            )));
+        }
+        let last_sequence = unsigned(row.get("last_sequence"));
+        let resume = Resume {
+            position: last_sequence,
+            mark: row.get::<Option<Uuid>, _>("last_event_id").map(|id| id.to_string()),
+        };
+        let fence = Self {
+            projection,
+            stream_id: known_stream,
+            epoch: row.get("epoch"),
+            last_sequence,
+        };
+        Ok((fence, resume))
+    }
+
+    /// Where the offset stands.
+    pub(super) fn last_sequence(&self) -> u64 {
+        self.last_sequence
+    }
+
+    /// Moves the offset by compare-and-set, as the first statement of `transaction`; it also locks the row until the
+    /// commit. Nobody else moves an offset whose epoch is ours, so if it is not where we left it, we are fenced.
+    pub(super) async fn advance(&self, transaction: &mut PgConnection, target: Target) -> Result<(), Failure> {
+        let moved = sqlx::query(
+            "UPDATE projection_offsets SET last_sequence = $1, last_event_id = $2, updated_at = now()
+             WHERE projection = $3 AND stream_id = $4 AND epoch = $5 AND last_sequence = $6",
+        )
+        .bind(signed_sequence(target.sequence))
+        .bind(target.event_id.map(EventId::as_uuid))
+        .bind(self.projection)
+        .bind(&self.stream_id)
+        .bind(self.epoch)
+        .bind(signed_sequence(self.last_sequence))
+        .execute(transaction)
+        .await
+        .map_err(|error| read_model::failure(format!("projection {} cannot move its offset", self.projection), error))?;
+        if moved.rows_affected() == 1 {
+            return Ok(());
+        }
+        Err(Failure::fatal(format!(
+            "projection {} is fenced: another copy of it has taken over (our epoch is {}). This one has stopped and has \
+             changed nothing; run one copy at a time, or restart this one to take over again",
+            self.projection, self.epoch
+        )))
+    }
+
+    /// After the commit: the offset is there.
+    pub(super) fn advanced(&mut self, target: Target) {
+        self.last_sequence = target.sequence;
+    }
+}
+
+/// The sequences that an operator told this projection to skip.
+pub(super) async fn skips(pool: &PgPool, projection: &str, stream_id: &str) -> Result<Vec<u64>, Failure> {
+    let rows = sqlx::query("SELECT last_sequence FROM projection_skips WHERE projection = $1 AND stream_id = $2")
+        .bind(projection)
+        .bind(stream_id)
+        .fetch_all(pool)
+        .await
+        .map_err(|error| read_model::failure(format!("projection {projection} cannot read its skips"), error))?;
+    Ok(rows.iter().map(|row| unsigned(row.get("last_sequence"))).collect())
+}
+
+/// Tells a projection to skip one message of the feed, and records who said so and why. It takes effect at the
+/// projection's next start.
+pub async fn skip(
+    pool: &PgPool,
+    projection: &str,
+    sequence: u64,
+    reason: &str,
+    skipped_by: &str,
+) -> Result<bool, sqlx::Error> {
+    let skipped = sqlx::query(
+        "INSERT INTO projection_skips (projection, stream_id, last_sequence, reason, skipped_by, skipped_at)
+         SELECT projection, stream_id, $2, $3, $4, now() FROM projection_offsets WHERE projection = $1
+         ON CONFLICT (projection, stream_id, last_sequence) DO UPDATE SET reason = excluded.reason",
+    )
+    .bind(projection)
+    .bind(signed_sequence(sequence))
+    .bind(reason)
+    .bind(skipped_by)
+    .execute(pool)
+    .await?;
+    Ok(skipped.rows_affected() == 1)
+}
+
+/// What [`adopt_stream`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Adopted {
+    /// There is no such projection yet; nothing was done.
+    Unknown,
+    /// It reads this stream already; nothing was done.
+    Already,
+    /// It goes on with the new stream.
+    Moved {
+        /// When the stream that it has read was made.
+        from: String,
+    },
+}
+
+/// Moves a projection to a feed that was made anew. It begins at the new feed's first message; what it has applied is
+/// known by account and version, so nothing is applied twice, and what is missing comes from the event store.
+pub async fn adopt_stream(pool: &PgPool, projection: &str, stream_id: &str) -> Result<Adopted, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    let row = sqlx::query("SELECT stream_id FROM projection_offsets WHERE projection = $1 FOR UPDATE")
+        .bind(projection)
+        .fetch_optional(&mut *transaction)
+        .await?;
+    let Some(row) = row else {
+        return Ok(Adopted::Unknown);
+    };
+    let from: String = row.get("stream_id");
+    if from == stream_id {
+        return Ok(Adopted::Already);
+    }
+    sqlx::query(
+        "UPDATE projection_offsets
+         SET stream_id = $2, epoch = epoch + 1, last_sequence = 0, last_event_id = NULL, updated_at = now()
+         WHERE projection = $1",
+    )
+    .bind(projection)
+    .bind(stream_id)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(Adopted::Moved { from })
+}

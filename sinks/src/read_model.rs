@@ -1,0 +1,51 @@
+//! The read model's database: connecting and its tables.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use engine::Failure;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use store::sqlstate::{self, Class};
+
+/// Why the read model cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The URL is no PostgreSQL URL.
+    #[error("this is no URL of a read model: {0}; it looks like postgres://user@host:5432/database")]
+    Url(#[source] sqlx::Error),
+    /// The database refuses or cannot be reached.
+    #[error("the read model cannot be reached: {0}; check that PostgreSQL runs and that the URL is right")]
+    Database(#[from] sqlx::Error),
+    /// A migration failed.
+    #[error("the read model's tables could not be made: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+}
+
+/// The read model at `url`. Connects when it is first used, so it need not be there yet.
+pub fn connect_lazy(url: &str, connections_max: u32) -> Result<PgPool, Error> {
+    let options = PgConnectOptions::from_str(url)
+        .map_err(Error::Url)?
+        .application_name("chronicle");
+    Ok(PgPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(Duration::from_secs(10))
+        .test_before_acquire(false)
+        .connect_lazy_with(options))
+}
+
+/// Brings the read model's tables up to date. Harmless to repeat, also by several processes at once.
+pub async fn migrate(url: &str) -> Result<(), Error> {
+    let pool = connect_lazy(url, 1)?;
+    sqlx::migrate!("../migrations/read_model").run(&pool).await?;
+    pool.close().await;
+    Ok(())
+}
+
+/// What the engine makes of an error of the read model.
+pub(crate) fn failure(message: impl Into<String>, error: sqlx::Error) -> Failure {
+    let failure = match sqlstate::classify(&error) {
+        Class::Fatal | Class::Refused => Failure::fatal(message),
+        Class::Conflict | Class::Ambiguous | Class::Unavailable => Failure::retry(message),
+    };
+    failure.because(error)
+}

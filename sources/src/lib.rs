@@ -1,0 +1,11 @@
+//! Where data enters a pipeline.
+//!
+//! A source delivers messages in the order of its log, from the first one that is not settled, and forgets nothing
+//! before the engine has settled it.
+
+mod commands;
+mod feed;
+mod settlement;
+
+pub use commands::{Incoming, JetStreamCommands, JetStreamCommandsConfig};
+pub use feed::{FeedItem, JetStreamEvents};

@@ -1,0 +1,212 @@
+//! Appending: outcomes and events of a batch of commands, in one statement and one round trip.
+
+use ledger::codec::json;
+use ledger::{AccountId, Command, Event, Hash, Outcome, Profile, Timestamp, Version};
+use rust_decimal::Decimal;
+use sqlx::Row;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{Error, EventStore};
+
+/// One command with what became of it.
+#[derive(Debug, Clone)]
+pub struct Decision<'a> {
+    /// The command.
+    pub command: &'a Command,
+    /// Its [fingerprint](Command::fingerprint).
+    pub fingerprint: Hash,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// When it was decided; the events' own time, if there are any.
+    pub recorded_at: Timestamp,
+}
+
+/// What one statement appends.
+#[derive(Debug, Default)]
+pub struct Append<'a> {
+    /// The commands, in order.
+    pub decisions: Vec<Decision<'a>>,
+    /// Their events, in order, each with the version of the newest profile and, if it changes the profile, the new one.
+    pub events: Vec<(Event, Version, Option<Profile>)>,
+    /// What the rejections rest upon: accounts and the versions that they were seen at (0 = did not exist). If one of
+    /// them has moved on, nothing is appended: a refusal, too, must be true at the time of the commit.
+    pub seen: Vec<(AccountId, Version)>,
+}
+
+/// One implicit transaction. On CockroachDB it is SERIALIZABLE; on PostgreSQL (READ COMMITTED) the primary keys do the
+/// same work: a conflict is a duplicate command_id, a duplicate (account_id, version), or a row in `stale`, and each of
+/// them leaves both tables as they were.
+const APPEND: &str = "
+WITH stale AS (
+    SELECT 1 AS found
+    FROM unnest($19::text[], $20::bigint[]) AS seen(account_id, version)
+    CROSS JOIN LATERAL (
+        SELECT 1 AS found FROM events
+        WHERE events.account_id = seen.account_id AND events.version = seen.version + 1
+        LIMIT 1
+    ) AS newer
+    LIMIT 1
+), c AS (
+    INSERT INTO commands (command_id, account_id, command_type, fingerprint, body, outcome, recorded_at)
+    SELECT u.command_id, u.account_id, u.command_type, u.fingerprint, u.body::jsonb, u.outcome::jsonb, u.recorded_at
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[], $7::timestamptz[])
+        AS u(command_id, account_id, command_type, fingerprint, body, outcome, recorded_at)
+    WHERE NOT EXISTS (SELECT 1 FROM stale)
+    RETURNING 1
+), e AS (
+    INSERT INTO events (account_id, version, event_id, event_type, command_id, data, balance_after, actor, recorded_at,
+        prev_hash, hash, profile_version, profile)
+    SELECT u.account_id, u.version, u.event_id, u.event_type, u.command_id, u.data::jsonb, u.balance_after, u.actor,
+        u.recorded_at, u.prev_hash, u.hash, u.profile_version, u.profile::jsonb
+    FROM unnest($8::text[], $9::bigint[], $10::uuid[], $11::text[], $12::uuid[], $13::text[], $14::numeric[],
+        $15::text[], $16::timestamptz[], $17::bytea[], $18::bytea[], $21::bigint[], $22::text[])
+        AS u(account_id, version, event_id, event_type, command_id, data, balance_after, actor, recorded_at,
+            prev_hash, hash, profile_version, profile)
+    WHERE NOT EXISTS (SELECT 1 FROM stale)
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM c) AS commands, (SELECT count(*) FROM e) AS events
+";
+
+impl EventStore {
+    /// Appends all of it, or nothing.
+    ///
+    /// Fails with [`Error::Conflict`] when a command id has an outcome already, a version is taken, or an account in
+    /// `seen` has moved on; with [`Error::Ambiguous`] when it is unknown whether it was appended.
+    pub async fn append(&self, append: &Append<'_>) -> Result<(), Error> {
+        if append.decisions.is_empty() {
+            debug_assert!(append.events.is_empty(), "every event has a command");
+            return Ok(());
+        }
+        let commands = CommandColumns::of(&append.decisions);
+        let events = EventColumns::of(&append.events);
+        let seen_accounts: Vec<&str> = append
+            .seen
+            .iter()
+            .map(|(account_id, _)| account_id.as_str())
+            .collect();
+        let seen_versions: Vec<i64> = append
+            .seen
+            .iter()
+            .map(|(_, version)| signed(*version))
+            .collect();
+        let statement = sqlx::query(APPEND)
+            .bind(commands.command_id)
+            .bind(commands.account_id)
+            .bind(commands.command_type)
+            .bind(commands.fingerprint)
+            .bind(commands.body)
+            .bind(commands.outcome)
+            .bind(commands.recorded_at)
+            .bind(events.account_id)
+            .bind(events.version)
+            .bind(events.event_id)
+            .bind(events.event_type)
+            .bind(events.command_id)
+            .bind(events.data)
+            .bind(events.balance_after)
+            .bind(events.actor)
+            .bind(events.recorded_at)
+            .bind(events.prev_hash)
+            .bind(events.hash)
+            .bind(seen_accounts)
+            .bind(seen_versions)
+            .bind(events.profile_version)
+            .bind(events.profile)
+            .fetch_one(&self.pool);
+        let row = self.bounded(statement).await?;
+        let appended = (row.get::<i64, _>("commands"), row.get::<i64, _>("events"));
+        if appended == (length(&append.decisions), length(&append.events)) {
+            Ok(())
+        } else {
+            // Both inserts have the same condition, so it is all or nothing.
+            assert_eq!(appended, (0, 0), "an append was torn");
+            Err(Error::Conflict)
+        }
+    }
+}
+
+fn length<T>(items: &[T]) -> i64 {
+    i64::try_from(items.len()).expect("a batch has fewer than 2^63 items")
+}
+
+/// A version as the databases keep it.
+pub(crate) fn signed(version: Version) -> i64 {
+    i64::try_from(version.get()).expect("an account has fewer than 2^63 events")
+}
+
+/// The batch turned on its side: one array per column.
+#[derive(Default)]
+struct CommandColumns<'a> {
+    command_id: Vec<Uuid>,
+    account_id: Vec<&'a str>,
+    command_type: Vec<&'static str>,
+    fingerprint: Vec<&'a [u8]>,
+    body: Vec<String>,
+    outcome: Vec<String>,
+    recorded_at: Vec<OffsetDateTime>,
+}
+
+impl<'a> CommandColumns<'a> {
+    fn of(decisions: &'a [Decision<'a>]) -> Self {
+        let mut columns = Self::default();
+        for decision in decisions {
+            let command = decision.command;
+            let body = String::from_utf8(json::encode_command(command)).expect("JSON is UTF-8");
+            columns.command_id.push(command.command_id.as_uuid());
+            columns.account_id.push(command.account_id().as_str());
+            columns.command_type.push(command.type_name());
+            columns.fingerprint.push(decision.fingerprint.as_bytes());
+            columns.body.push(body);
+            columns
+                .outcome
+                .push(crate::rows::encode_verdict(&decision.outcome));
+            columns
+                .recorded_at
+                .push(decision.recorded_at.to_date_time());
+        }
+        columns
+    }
+}
+
+#[derive(Default)]
+struct EventColumns<'a> {
+    account_id: Vec<&'a str>,
+    version: Vec<i64>,
+    event_id: Vec<Uuid>,
+    event_type: Vec<&'static str>,
+    command_id: Vec<Uuid>,
+    data: Vec<String>,
+    balance_after: Vec<Decimal>,
+    actor: Vec<Option<&'a str>>,
+    recorded_at: Vec<OffsetDateTime>,
+    prev_hash: Vec<&'a [u8]>,
+    hash: Vec<&'a [u8]>,
+    profile_version: Vec<i64>,
+    profile: Vec<Option<String>>,
+}
+
+impl<'a> EventColumns<'a> {
+    fn of(events: &'a [(Event, Version, Option<Profile>)]) -> Self {
+        let mut columns = Self::default();
+        for (event, profile_version, profile) in events {
+            columns.account_id.push(event.account_id.as_str());
+            columns.version.push(signed(event.version));
+            columns.event_id.push(event.event_id.as_uuid());
+            columns.event_type.push(event.data.type_name());
+            columns.command_id.push(event.command_id.as_uuid());
+            columns.data.push(json::encode_event_data(event));
+            columns.balance_after.push(event.balance_after.value());
+            columns.actor.push(event.actor.as_deref());
+            columns.recorded_at.push(event.recorded_at.to_date_time());
+            columns.prev_hash.push(event.prev_hash.as_bytes());
+            columns.hash.push(event.hash.as_bytes());
+            columns.profile_version.push(signed(*profile_version));
+            columns.profile.push(profile.as_ref().map(|profile| {
+                serde_json::to_string(profile).expect("a profile always becomes JSON")
+            }));
+        }
+        columns
+    }
+}

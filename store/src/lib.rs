@@ -1,0 +1,91 @@
+//! The event store: the ledger's truth, on CockroachDB or PostgreSQL with the same statements.
+//!
+//! Owns the tables `commands` and `events`: appending with optimistic concurrency ([`EventStore::append`]), reading,
+//! and [`Writer`], which takes batches of commands from decision to commit. Guarantees that a command has at most one
+//! outcome, that its events are committed with it or not at all, and that versions have no hole. Knows nothing of
+//! NATS and nothing of read models.
+
+mod append;
+mod connect;
+pub mod migrate;
+mod read;
+mod rows;
+mod snapshot;
+pub mod sqlstate;
+mod writer;
+
+pub use append::{Append, Decision};
+pub use connect::{EventStore, Options};
+pub use read::{Head, StoredCommand};
+pub use snapshot::Snapshot;
+pub use writer::{Processed, Writer, WriterOptions};
+
+/// Why the event store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database is away, overloaded, or asks to try again. Nothing was changed.
+    #[error("the event store cannot be reached: {0}; check that it runs and that its URL is right")]
+    Unavailable(#[source] sqlx::Error),
+    /// Another writer was faster. Nothing was changed.
+    #[error("another writer has changed the same accounts or commands")]
+    Conflict,
+    /// The connection or the database failed during a commit: it may have happened. Look the command ids up.
+    #[error("it is unknown whether the event store has committed: {0}")]
+    Ambiguous(#[source] sqlx::Error),
+    /// The database refuses a value of this batch, and always will.
+    #[error("the event store refuses a value: {0}")]
+    Refused(#[source] sqlx::Error),
+    /// A row cannot be understood: it was damaged, or written by a newer version.
+    #[error("account {account_id} version {version} in the event store cannot be read: {message}")]
+    Unreadable {
+        /// The account of the row.
+        account_id: String,
+        /// Its version.
+        version: i64,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The stored command cannot be understood.
+    #[error("command {command_id} in the event store cannot be read: {message}")]
+    UnreadableCommand {
+        /// The command.
+        command_id: uuid::Uuid,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Wrong credentials, missing tables, missing rights …: a person has to act.
+    #[error(
+        "the event store refuses to work: {0}; run `chronicle migrate` and check the user's rights"
+    )]
+    Fatal(#[source] sqlx::Error),
+    /// The URL is no PostgreSQL URL.
+    #[error(
+        "this is no URL of an event store: {0}; it looks like postgres://user@host:26257/database"
+    )]
+    Url(#[source] sqlx::Error),
+    /// A migration failed.
+    #[error("the event store's tables could not be made: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+}
+
+impl Error {
+    /// Whether the same call may succeed later.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable(_) | Self::Conflict | Self::Ambiguous(_)
+        )
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match sqlstate::classify(&error) {
+            sqlstate::Class::Conflict => Self::Conflict,
+            sqlstate::Class::Ambiguous => Self::Ambiguous(error),
+            sqlstate::Class::Unavailable => Self::Unavailable(error),
+            sqlstate::Class::Refused => Self::Refused(error),
+            sqlstate::Class::Fatal => Self::Fatal(error),
+        }
+    }
+}

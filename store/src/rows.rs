@@ -1,0 +1,134 @@
+//! Rows as values: what stands in the tables, read back and checked.
+
+use ledger::codec::json;
+use ledger::{
+    Account, AccountId, Currency, Event, Hash, Money, Outcome, Profile, Timestamp, Verdict,
+    Version, parse_decimal,
+};
+use rust_decimal::Decimal;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::Error;
+use crate::read::StoredCommand;
+
+/// The columns of an event, for every statement that reads events.
+pub(crate) const EVENT_COLUMNS: &str = "account_id, version, event_id, event_type, command_id, data::text AS data, \
+     balance_after, actor, recorded_at, prev_hash, hash";
+
+/// An error about one row of `events`.
+fn unreadable(row: &PgRow, message: impl ToString) -> Error {
+    Error::Unreadable {
+        account_id: row.try_get("account_id").unwrap_or_default(),
+        version: row.try_get("version").unwrap_or_default(),
+        message: message.to_string(),
+    }
+}
+
+/// A column whose type the statement fixes; a decode error (e.g. NaN in a NUMERIC) is a damaged row.
+fn column<'r, T>(row: &'r PgRow, name: &str) -> Result<T, Error>
+where
+    T: sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+{
+    row.try_get(name).map_err(|error| unreadable(row, error))
+}
+
+/// An event from a row with [`EVENT_COLUMNS`].
+pub(crate) fn event(row: &PgRow) -> Result<Event, Error> {
+    let (data, currency) =
+        json::decode_event_data(column(row, "event_type")?, column(row, "data")?)
+            .map_err(|error| unreadable(row, error))?;
+    Ok(Event {
+        event_id: column::<Uuid>(row, "event_id")?.into(),
+        account_id: account_id(row)?,
+        version: version(row, "version")?,
+        data,
+        balance_after: balance(row, currency)?,
+        command_id: column::<Uuid>(row, "command_id")?.into(),
+        actor: column(row, "actor")?,
+        recorded_at: recorded_at(row)?,
+        prev_hash: hash(row, "prev_hash")?,
+        hash: hash(row, "hash")?,
+    })
+}
+
+/// An account from a head row joined with its newest profile.
+pub(crate) fn account(row: &PgRow) -> Result<Account, Error> {
+    let profile: Profile = serde_json::from_str(column(row, "profile")?)
+        .map_err(|error| unreadable(row, format!("profile: {error}")))?;
+    let currency = Currency::lookup(profile.currency).map_err(|error| unreadable(row, error))?;
+    let overdraft_limit = parse_decimal(&profile.overdraft_limit)
+        .and_then(|value| Money::new(value, currency))
+        .map_err(|error| unreadable(row, format!("overdraft_limit: {error}")))?;
+    Ok(Account {
+        account_id: account_id(row)?,
+        version: version(row, "version")?,
+        owner_name: profile.owner_name,
+        balance: balance(row, currency)?,
+        overdraft_limit,
+        status: profile.status,
+        profile_version: version(row, "profile_version")?,
+        last_recorded_at: recorded_at(row)?,
+        last_hash: hash(row, "hash")?,
+    })
+}
+
+pub(crate) fn account_id(row: &PgRow) -> Result<AccountId, Error> {
+    column::<&str>(row, "account_id")?
+        .parse()
+        .map_err(|error| unreadable(row, error))
+}
+
+pub(crate) fn version(row: &PgRow, name: &str) -> Result<Version, Error> {
+    u64::try_from(column::<i64>(row, name)?)
+        .map(Version::new)
+        .map_err(|error| unreadable(row, format!("{name}: {error}")))
+}
+
+/// A NUMERIC loses trailing zeros on its way through the database: rescaled before it is compared or hashed.
+fn balance(row: &PgRow, currency: Currency) -> Result<Money, Error> {
+    Money::from_database(column::<Decimal>(row, "balance_after")?, currency)
+        .map_err(|error| unreadable(row, format!("balance_after: {error}")))
+}
+
+fn recorded_at(row: &PgRow) -> Result<Timestamp, Error> {
+    Ok(Timestamp::from_date_time(column::<OffsetDateTime>(
+        row,
+        "recorded_at",
+    )?))
+}
+
+fn hash(row: &PgRow, name: &str) -> Result<Hash, Error> {
+    Hash::try_from(column::<&[u8]>(row, name)?)
+        .map_err(|length| unreadable(row, format!("{name} has {length} bytes, and a hash has 32")))
+}
+
+/// What the column `outcome` holds: the outcome without the command's id, which stands beside it.
+pub(crate) fn encode_verdict(outcome: &Outcome) -> String {
+    serde_json::to_string(&outcome.verdict).expect("a verdict always becomes JSON")
+}
+
+/// A row of `commands`.
+pub(crate) fn stored_command(row: &PgRow) -> Result<StoredCommand, Error> {
+    let command_id: Uuid = row.try_get("command_id")?;
+    let unreadable = |message: String| Error::UnreadableCommand {
+        command_id,
+        message,
+    };
+    let verdict: Verdict = serde_json::from_str(row.try_get("outcome")?)
+        .map_err(|error| unreadable(format!("outcome: {error}")))?;
+    let fingerprint =
+        Hash::try_from(row.try_get::<&[u8], _>("fingerprint")?).map_err(|length| {
+            unreadable(format!("fingerprint has {length} bytes, and a hash has 32"))
+        })?;
+    Ok(StoredCommand {
+        outcome: Outcome {
+            command_id: command_id.into(),
+            verdict,
+        },
+        fingerprint,
+        recorded_at: Timestamp::from_date_time(row.try_get("recorded_at")?),
+    })
+}

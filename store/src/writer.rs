@@ -1,0 +1,381 @@
+//! The writer: takes a batch of commands from decision to commit.
+//!
+//! The fast path is one round trip: decide every command over cached accounts, append all of it in one statement.
+//! When that statement conflicts (or it is unknown whether it committed) the slow path reads the outcomes that are
+//! stored already, reads the accounts concerned anew, decides the rest again, and repeats. Correctness rests on the
+//! primary keys alone: the cache may be stale, another writer may be active, the process may die at any point.
+
+use std::collections::{HashMap, HashSet};
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use backoff::ExponentialBackoffBuilder;
+use backoff::backoff::Backoff;
+use ledger::{
+    Account, AccountId, Accounts, Command, CommandId, Event, Hash, Outcome, Rejection, Timestamp,
+    Version, decide,
+};
+use lru::LruCache;
+
+use crate::append::{Append, Decision};
+use crate::read::StoredCommand;
+use crate::{Error, EventStore};
+
+/// How a writer works.
+#[derive(Debug, Clone)]
+pub struct WriterOptions {
+    /// How many accounts are kept in memory, at most.
+    pub accounts_cached_max: NonZeroUsize,
+    /// How often a batch is decided anew before the writer gives up for now.
+    pub attempts_max: u32,
+}
+
+impl Default for WriterOptions {
+    fn default() -> Self {
+        Self {
+            accounts_cached_max: NonZeroUsize::new(100_000).expect("100,000 is not zero"),
+            attempts_max: 12,
+        }
+    }
+}
+
+/// What became of one command of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Processed {
+    /// It was decided and committed now.
+    Committed {
+        /// Its outcome.
+        outcome: Outcome,
+        /// Its events, in order.
+        events: Vec<Event>,
+    },
+    /// It had an outcome already; nothing was changed.
+    Repeated(StoredCommand),
+    /// Its id was used before, for another command; nothing was changed.
+    IdempotencyConflict(Rejection),
+    /// The database refuses a value of it, and always will; nothing was changed.
+    Refused(String),
+}
+
+/// Turns commands into outcomes and events. One at a time per partition, if only for speed.
+pub struct Writer {
+    store: EventStore,
+    options: WriterOptions,
+    cache: LruCache<AccountId, Account>,
+    /// The last batch held commands that had an outcome: look the next batch's up before deciding, for a failed append
+    /// costs more than a look.
+    expects_repeats: bool,
+}
+
+impl Writer {
+    /// A writer that remembers nothing yet.
+    pub fn new(store: EventStore, options: WriterOptions) -> Self {
+        Self {
+            store,
+            cache: LruCache::new(options.accounts_cached_max),
+            options,
+            expects_repeats: false,
+        }
+    }
+
+    /// From now on, expect commands that have an outcome already: after a restart, say.
+    pub fn expect_repeats(&mut self) {
+        self.expects_repeats = true;
+    }
+
+    /// Decides and commits a batch, in order. Answers with one [`Processed`] per command, in the same order.
+    ///
+    /// An error says that it is unknown what became of the batch; the same batch again, to this writer or another,
+    /// gives every command its one outcome.
+    pub async fn process(
+        &mut self,
+        commands: &[Command],
+        clock: &(dyn Fn() -> Timestamp + Sync),
+    ) -> Result<Vec<Processed>, Error> {
+        let fingerprints: Vec<Hash> = commands.iter().map(Command::fingerprint).collect();
+        let numbered: Vec<(&Command, Hash)> = commands.iter().zip(fingerprints).collect();
+        match self.process_together(&numbered, clock).await {
+            Err(Error::Refused(error)) => self.process_apart(&numbered, error, clock).await,
+            result => result,
+        }
+    }
+
+    /// Somewhere in the batch is a value that the database refuses: halve until it stands alone, so that its
+    /// neighbours are not refused with it.
+    async fn process_apart(
+        &mut self,
+        commands: &[(&Command, Hash)],
+        refusal: sqlx::Error,
+        clock: &(dyn Fn() -> Timestamp + Sync),
+    ) -> Result<Vec<Processed>, Error> {
+        if commands.len() <= 1 {
+            return Ok(commands
+                .iter()
+                .map(|_| Processed::Refused(refusal.to_string()))
+                .collect());
+        }
+        let (first, second) = commands.split_at(commands.len() / 2);
+        let mut processed = Vec::with_capacity(commands.len());
+        for half in [first, second] {
+            let part = match self.process_together(half, clock).await {
+                Err(Error::Refused(error)) => {
+                    Box::pin(self.process_apart(half, error, clock)).await
+                }
+                result => result,
+            };
+            processed.extend(part?);
+        }
+        Ok(processed)
+    }
+
+    async fn process_together(
+        &mut self,
+        commands: &[(&Command, Hash)],
+        clock: &(dyn Fn() -> Timestamp + Sync),
+    ) -> Result<Vec<Processed>, Error> {
+        let mut stored = HashMap::new();
+        if self.expects_repeats {
+            stored = self.stored(commands).await?;
+            self.expects_repeats = !stored.is_empty();
+        }
+        let mut pause = ExponentialBackoffBuilder::new()
+            .with_initial_interval(Duration::from_millis(5))
+            .with_max_interval(Duration::from_millis(500))
+            .with_max_elapsed_time(None)
+            .build();
+        let mut attempt = 1;
+        loop {
+            let plan = self.plan(commands, &stored, clock).await?;
+            let error = match self.store.append(&plan.append).await {
+                Ok(()) => return Ok(self.finish(plan, commands, &stored)),
+                Err(error @ (Error::Conflict | Error::Ambiguous(_))) => error,
+                Err(error) => {
+                    self.forget(commands);
+                    return Err(error);
+                }
+            };
+            // The slow path: what we believed was wrong, or may be.
+            self.forget(commands);
+            if attempt == self.options.attempts_max {
+                return Err(error);
+            }
+            tracing::debug!(attempt, %error, commands = commands.len(), "deciding a batch anew");
+            if attempt > 1
+                && let Some(duration) = pause.next_backoff()
+            {
+                tokio::time::sleep(duration).await;
+            }
+            attempt += 1;
+            stored = self.stored(commands).await?;
+            self.expects_repeats = !stored.is_empty();
+        }
+    }
+
+    /// The outcomes that are there already.
+    async fn stored(
+        &self,
+        commands: &[(&Command, Hash)],
+    ) -> Result<HashMap<CommandId, StoredCommand>, Error> {
+        let ids: Vec<CommandId> = commands
+            .iter()
+            .map(|(command, _)| command.command_id)
+            .collect();
+        let stored = self.store.outcomes(&ids).await?;
+        Ok(stored
+            .into_iter()
+            .map(|stored| (stored.outcome.command_id, stored))
+            .collect())
+    }
+
+    /// Trusts nothing that is remembered of the accounts concerned.
+    fn forget(&mut self, commands: &[(&Command, Hash)]) {
+        for account_id in commands
+            .iter()
+            .flat_map(|(command, _)| command.account_ids())
+        {
+            self.cache.pop(account_id);
+        }
+    }
+
+    /// Decides whatever has no outcome yet.
+    async fn plan<'a>(
+        &mut self,
+        commands: &[(&'a Command, Hash)],
+        stored: &HashMap<CommandId, StoredCommand>,
+        clock: &(dyn Fn() -> Timestamp + Sync),
+    ) -> Result<Plan<'a>, Error> {
+        let open: Vec<&Command> = commands
+            .iter()
+            .map(|(command, _)| *command)
+            .filter(|command| !stored.contains_key(&command.command_id))
+            .collect();
+        let mut plan = Plan {
+            working: Working::default(),
+            append: Append::default(),
+            events: HashMap::new(),
+            fingerprints: HashMap::new(),
+        };
+        self.fill(&mut plan.working, &open).await?;
+        let mut seen = HashSet::new();
+        for (command, fingerprint) in commands {
+            // The second of two with one id gets the first one's outcome, or its own conflict, in `finish`.
+            if stored.contains_key(&command.command_id)
+                || plan.fingerprints.contains_key(&command.command_id)
+            {
+                continue;
+            }
+            plan.fingerprints.insert(command.command_id, *fingerprint);
+            let now = clock();
+            let decision = decide(&plan.working, command, now);
+            let outcome = Outcome::of(command.command_id, decision.as_deref());
+            let recorded_at = match &decision {
+                Ok(events) => {
+                    plan.working.apply(events, &mut plan.append);
+                    events.first().map_or(now, |event| event.recorded_at)
+                }
+                Err(_) => {
+                    seen.extend(command.account_ids().cloned());
+                    now
+                }
+            };
+            plan.events
+                .insert(command.command_id, decision.unwrap_or_default());
+            plan.append.decisions.push(Decision {
+                command,
+                fingerprint: *fingerprint,
+                outcome,
+                recorded_at,
+            });
+        }
+        plan.append.seen = seen
+            .into_iter()
+            .map(|account_id| {
+                let version = plan.working.loaded_version(&account_id);
+                (account_id, version)
+            })
+            .collect();
+        Ok(plan)
+    }
+
+    /// Takes the accounts concerned from the cache, and the others from the store in one query.
+    async fn fill(&mut self, working: &mut Working, commands: &[&Command]) -> Result<(), Error> {
+        let mut missing = HashSet::new();
+        for account_id in commands.iter().flat_map(|command| command.account_ids()) {
+            if working.accounts.contains_key(account_id) || missing.contains(account_id) {
+                continue;
+            }
+            match self.cache.get(account_id) {
+                Some(account) => working.insert(account.clone()),
+                None => {
+                    missing.insert(account_id.clone());
+                }
+            }
+        }
+        let missing: Vec<AccountId> = missing.into_iter().collect();
+        for account in self.store.load(&missing).await? {
+            working.insert(account);
+        }
+        Ok(())
+    }
+
+    /// After the commit: remembers the new states and says what became of each command.
+    fn finish(
+        &mut self,
+        plan: Plan<'_>,
+        commands: &[(&Command, Hash)],
+        stored: &HashMap<CommandId, StoredCommand>,
+    ) -> Vec<Processed> {
+        for (account_id, account) in plan.working.accounts {
+            self.cache.put(account_id, account);
+        }
+        let mut fresh: HashMap<CommandId, (Outcome, Timestamp)> = plan
+            .append
+            .decisions
+            .into_iter()
+            .map(|decision| {
+                (
+                    decision.outcome.command_id,
+                    (decision.outcome, decision.recorded_at),
+                )
+            })
+            .collect();
+        let mut events = plan.events;
+        let mut repeated: HashMap<CommandId, StoredCommand> = HashMap::new();
+        commands
+            .iter()
+            .map(|(command, fingerprint)| {
+                let id = command.command_id;
+                if let Some((outcome, recorded_at)) = fresh.remove(&id) {
+                    let first = StoredCommand {
+                        outcome: outcome.clone(),
+                        fingerprint: *fingerprint,
+                        recorded_at,
+                    };
+                    repeated.insert(id, first);
+                    let events = events.remove(&id).unwrap_or_default();
+                    return Processed::Committed { outcome, events };
+                }
+                let first = stored
+                    .get(&id)
+                    .or_else(|| repeated.get(&id))
+                    .expect("a command was decided now, or has an outcome");
+                if first.fingerprint == *fingerprint {
+                    Processed::Repeated(first.clone())
+                } else {
+                    Processed::IdempotencyConflict(Rejection::idempotency_conflict(id))
+                }
+            })
+            .collect()
+    }
+}
+
+/// A batch, decided but not committed.
+struct Plan<'a> {
+    working: Working,
+    append: Append<'a>,
+    events: HashMap<CommandId, Vec<Event>>,
+    fingerprints: HashMap<CommandId, Hash>,
+}
+
+/// The accounts of a batch, as its commands change them one after the other.
+#[derive(Default)]
+struct Working {
+    accounts: HashMap<AccountId, Account>,
+    /// The versions that the accounts had in the store before this batch.
+    loaded: HashMap<AccountId, Version>,
+}
+
+impl Accounts for Working {
+    fn account(&self, account_id: &AccountId) -> Option<&Account> {
+        self.accounts.get(account_id)
+    }
+}
+
+impl Working {
+    fn insert(&mut self, account: Account) {
+        self.loaded
+            .insert(account.account_id.clone(), account.version);
+        self.accounts.insert(account.account_id.clone(), account);
+    }
+
+    fn loaded_version(&self, account_id: &AccountId) -> Version {
+        self.loaded
+            .get(account_id)
+            .copied()
+            .unwrap_or(Version::NONE)
+    }
+
+    /// Changes the accounts by a command's events and queues the events' rows.
+    fn apply(&mut self, events: &[Event], append: &mut Append<'_>) {
+        for event in events {
+            let state = self.accounts.remove(&event.account_id);
+            let account = Account::fold(state, event)
+                .expect("decide makes events that follow upon the accounts it saw");
+            let profile = (account.profile_version == account.version).then(|| account.profile());
+            append
+                .events
+                .push((event.clone(), account.profile_version, profile));
+            self.accounts.insert(event.account_id.clone(), account);
+        }
+    }
+}
