@@ -29,8 +29,9 @@ fn the_same_command_has_the_same_event_ids_whatever_the_state_and_the_time() {
 
 #[test]
 fn two_commands_have_no_event_id_in_common() {
-    let first = event_ids(before(), transfer("A", "B", "1"));
-    let second = event_ids(before(), transfer("A", "B", "1"));
+    let other = "00000000-0000-4000-8000-000000000001";
+    let first = event_ids(before(), transfer("A", "B", "1").named(COMMAND));
+    let second = event_ids(before(), transfer("A", "B", "1").named(other));
     assert_eq!(first.len(), 2);
     assert!(first.iter().all(|id| !second.contains(id)));
 }

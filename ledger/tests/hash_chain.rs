@@ -1,4 +1,8 @@
 //! The hash chain: every event names the one before, and nothing in a history can be changed unnoticed.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy takes the helpers of a test for no test"
+)]
 
 mod support;
 
@@ -92,16 +96,16 @@ fn no_field_can_be_changed_unnoticed() {
         ("account_id", |event| event.account_id = account_id("B")),
         ("version", |event| event.version = event.version.next()),
         ("balance_after", |event| {
-            event.balance_after = money("1", "USD")
+            event.balance_after = money("1", "USD");
         }),
         ("currency", |event| {
-            event.balance_after = money("120", "EUR")
+            event.balance_after = money("120", "EUR");
         }),
         ("actor", |event| {
-            event.actor = Some("somebody else".to_owned())
+            event.actor = Some("somebody else".to_owned());
         }),
         ("recorded_at", |event| {
-            event.recorded_at = event.recorded_at.next_microsecond()
+            event.recorded_at = event.recorded_at.next_microsecond();
         }),
         ("prev_hash", |event| event.prev_hash = Hash::from([1; 32])),
         ("hash", |event| event.hash = Hash::from([1; 32])),
@@ -116,7 +120,7 @@ fn no_field_can_be_changed_unnoticed() {
     let change_of_a_movement: [(&str, Change); 6] = [
         ("amount", |event| moved(event).amount = money("9.99", "USD")),
         ("description", |event| {
-            moved(event).description = Some("x".to_owned())
+            moved(event).description = Some("x".to_owned());
         }),
         ("no description", |event| moved(event).description = None),
         ("metadata", |event| {

@@ -1,4 +1,8 @@
 //! Outcomes and rejections as their readers see them.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy takes the helpers of a test for no test"
+)]
 
 mod support;
 

@@ -2,6 +2,10 @@
 //!
 //! 100,000 sequences by default. `CHRONICLE_TEST_SEQUENCES` says how many, `CHRONICLE_TEST_SEED` where to begin: the
 //! sequence with the number n is made of the seed + n. A failure prints its seed and the fewest steps that still fail.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy takes the helpers of a test for no test"
+)]
 
 mod support;
 
@@ -81,7 +85,7 @@ fn a_sequence_that_goes_wrong_is_noticed_and_made_short() {
 }
 
 fn close_look(seed: u64) -> bool {
-    seed % CLOSE_LOOK_EVERY == 0
+    seed.is_multiple_of(CLOSE_LOOK_EVERY)
 }
 
 /// What the sequences have met.
@@ -355,6 +359,10 @@ fn as_read(event: &Event) -> Result<Option<Event>, String> {
     Ok(from_json.ok())
 }
 
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "so that a call says what is equal and no more"
+)]
 fn equal<T: PartialEq + std::fmt::Debug>(what: &str, ledger: T, model: T) -> Result<(), String> {
     if ledger == model {
         Ok(())

@@ -1,4 +1,8 @@
 //! Strict decoding of JSON commands: each bad body has a reason of its own, which says what is wrong and what to do.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy takes the helpers of a test for no test"
+)]
 
 use std::fmt::Write as _;
 

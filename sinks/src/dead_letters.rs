@@ -53,7 +53,7 @@ impl JetStreamDeadLetters {
             dead_letter_id: dead_letter::id_of(&letter.origin),
         })
         .map_err(|error| Failure::fatal("an answer could not be written as JSON").because(error))?;
-        outcomes::send(&self.nats, reply_to.to_owned(), Bytes::from(answer)).await
+        outcomes::reply(&self.nats, reply_to, Bytes::from(answer)).await
     }
 }
 

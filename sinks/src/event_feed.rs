@@ -35,7 +35,7 @@ impl Sink for EventFeed {
     type Item = Decided;
 
     async fn open(&mut self) -> Result<Option<Resume>, Failure> {
-        self.nats.check()?;
+        self.nats.ready().await?;
         streams::events(&self.nats.jetstream, &self.limits).await?;
         Ok(None)
     }

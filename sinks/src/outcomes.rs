@@ -37,7 +37,7 @@ impl Sink for Outcomes {
             let public = subjects::outcome(decided.outcome.command_id);
             send(&self.nats, public, answer.clone()).await?;
             if let Some(reply_to) = &decided.reply_to {
-                send(&self.nats, reply_to.clone(), answer).await?;
+                reply(&self.nats, reply_to, answer).await?;
             }
         }
         flush(&self.nats).await
@@ -48,12 +48,17 @@ impl Sink for Outcomes {
     }
 }
 
-/// Sends an answer. A subject that the publisher chose badly is the publisher's loss alone.
-pub(crate) async fn send(nats: &Nats, subject: String, answer: Bytes) -> Result<(), Failure> {
-    if !is_subject(&subject) {
-        tracing::warn!(subject, "this is no subject to answer on: {} was ignored", headers::REPLY_TO);
-        return Ok(());
+/// Sends an answer to where its publisher waits. A subject that the publisher chose badly is the publisher's loss alone.
+pub(crate) async fn reply(nats: &Nats, reply_to: &str, answer: Bytes) -> Result<(), Failure> {
+    if is_subject(reply_to) {
+        send(nats, reply_to.to_owned(), answer).await
+    } else {
+        tracing::debug!(reply_to, "this is no subject to answer on: {} was ignored", headers::REPLY_TO);
+        Ok(())
     }
+}
+
+async fn send(nats: &Nats, subject: String, answer: Bytes) -> Result<(), Failure> {
     let mut map = HeaderMap::new();
     map.insert(headers::CONTENT_TYPE, CONTENT_TYPE_JSON);
     nats.client

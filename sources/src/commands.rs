@@ -107,7 +107,7 @@ impl Source for JetStreamCommands {
     type Item = Incoming;
 
     async fn open(self, _resume: Option<Resume>) -> Result<Opened<Incoming>, Failure> {
-        self.nats.check()?;
+        self.nats.ready().await?;
         let lost = self.nats.lost();
         let limits = &self.config.limits;
         let stream = streams::commands(&self.nats.jetstream, self.config.partitions, limits).await?;

@@ -52,7 +52,7 @@ impl Source for JetStreamEvents {
     type Item = FeedItem;
 
     async fn open(self, resume: Option<Resume>) -> Result<Opened<FeedItem>, Failure> {
-        self.nats.check()?;
+        self.nats.ready().await?;
         let lost = self.nats.lost();
         let stream = streams::events(&self.nats.jetstream, &self.limits).await?;
         let (position, gap) = whereabouts(&stream, resume.as_ref()).await?;

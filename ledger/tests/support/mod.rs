@@ -14,7 +14,6 @@ pub(crate) mod model;
 pub(crate) mod random;
 pub(crate) mod sequence;
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use ledger::{
@@ -84,12 +83,8 @@ fn decimal(text: &str) -> rust_decimal::Decimal {
 }
 
 fn request(action: Action) -> Request {
-    thread_local! {
-        static NEXT: Cell<u128> = const { Cell::new(1) };
-    }
-    let number = NEXT.replace(NEXT.get() + 1);
     let command = Command {
-        command_id: Uuid::from_u128(number).into(),
+        command_id: Uuid::nil().into(),
         action,
         description: None,
         actor: None,
@@ -100,6 +95,16 @@ fn request(action: Action) -> Request {
 }
 
 impl Request {
+    /// Gives the command the id `number`, unless the test has named it.
+    fn numbered(mut self, number: usize) -> Self {
+        let id = &mut self.command.command_id;
+        if id.as_uuid().is_nil() {
+            let number = u128::try_from(number).expect("a small number");
+            *id = Uuid::from_u128(number).into();
+        }
+        self
+    }
+
     pub(crate) fn named(mut self, command_id: &str) -> Self {
         self.command.command_id = command_id.parse().expect("the test names a command");
         self
@@ -157,14 +162,16 @@ pub(crate) struct Given {
     pub(crate) events: Vec<Event>,
 }
 
-/// The history: commands that must all be accepted, a second apart unless they say when.
+/// The history: commands that must all be accepted, a second apart unless they say when. The same history is the same
+/// to the last hash.
 pub(crate) fn given(history: impl IntoIterator<Item = Request>) -> Given {
     let mut given = Given {
         accounts: BTreeMap::new(),
         events: Vec::new(),
     };
     let mut clock = timestamp(MORNING);
-    for request in history {
+    for (number, request) in (1..).zip(history) {
+        let request = request.numbered(number);
         let now = request.at.unwrap_or(clock);
         let events = decide(&given.accounts, &request.command, now)
             .unwrap_or_else(|rejection| panic!("the history holds {request:?}: {rejection}"));
@@ -190,6 +197,7 @@ impl Given {
     }
 
     pub(crate) fn when(self, request: Request) -> Decision {
+        let request = request.numbered(1_000 + self.events.len());
         let now = request.at.unwrap_or(timestamp(NOON));
         let result = decide(&self.accounts, &request.command, now);
         let again = decide(&self.accounts, &request.command, now);

@@ -59,7 +59,8 @@ fn sent_again(random: &mut Random, steps: &[Step], now: i64) -> Step {
         1 => respell(&mut step.ask),
         _ => match random.below(3) {
             0 => {
-                step.expected_version = Some(step.expected_version.map_or(1, |version| version ^ 1))
+                step.expected_version =
+                    Some(step.expected_version.map_or(1, |version| version ^ 1));
             }
             1 => {
                 let (Ask::Open {

@@ -1,1 +1,129 @@
-//! Liveness and readiness over HTTP: being written.
+//! Liveness and readiness over HTTP.
+//!
+//! `GET /livez` answers 200 as long as the process works. `GET /readyz` answers 200 when every pipeline of this process
+//! runs and every server that it needs answers, and 503 otherwise; the body says what is wrong, since when and why.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use engine::{PipelineSnapshot, PipelineStatus};
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::run::is_well;
+use crate::topology::Parts;
+
+/// What readiness is judged by.
+#[derive(Clone)]
+pub(crate) struct Health {
+    parts: Parts,
+    statuses: Arc<Vec<(String, PipelineStatus)>>,
+}
+
+/// The answer of `/readyz`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Readiness {
+    ready: bool,
+    servers: Vec<Server>,
+    pipelines: Vec<PipelineSnapshot>,
+}
+
+/// One server that the pipelines need.
+#[derive(Debug, Serialize)]
+struct Server {
+    name: &'static str,
+    ready: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl Server {
+    fn of(name: &'static str, result: Result<(), String>) -> Self {
+        Self {
+            name,
+            ready: result.is_ok(),
+            reason: result.err(),
+        }
+    }
+}
+
+/// How long a server may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+impl Health {
+    pub(crate) fn new(parts: Parts, statuses: Arc<Vec<(String, PipelineStatus)>>) -> Self {
+        Self { parts, statuses }
+    }
+
+    /// How everything is now.
+    pub(crate) async fn readiness(&self) -> Readiness {
+        let nats = match self.parts.nats.is_connected() {
+            true => Ok(()),
+            false => Err("not connected".to_owned()),
+        };
+        let (event_store, read_model) = tokio::join!(
+            bounded(async { self.parts.store.ping().await.map_err(|error| error.to_string()) }),
+            bounded(async {
+                let ping = sqlx::query("SELECT 1 FROM projection_offsets LIMIT 1");
+                let answer = ping.fetch_optional(&self.parts.read_model).await;
+                answer.map(|_| ()).map_err(|error| error.to_string())
+            }),
+        );
+        let servers = vec![
+            Server::of("nats", nats),
+            Server::of("event_store", event_store),
+            Server::of("read_model", read_model),
+        ];
+        let pipelines: Vec<PipelineSnapshot> = self.statuses.iter().map(|(_, status)| status.snapshot()).collect();
+        let ready = servers.iter().all(|server| server.ready)
+            && self.statuses.iter().all(|(_, status)| is_well(&status.state()));
+        Readiness {
+            ready,
+            servers,
+            pipelines,
+        }
+    }
+
+    /// Whether everything is well now.
+    pub(crate) async fn is_ready(&self) -> bool {
+        self.readiness().await.ready
+    }
+}
+
+async fn bounded(check: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    tokio::time::timeout(ANSWER_WITHIN, check)
+        .await
+        .unwrap_or_else(|_| Err(format!("no answer within {ANSWER_WITHIN:?}")))
+}
+
+/// Listens on `address`.
+pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    use anyhow::Context;
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} for HTTP; choose another address or port"))
+}
+
+/// Serves until `shutdown`.
+pub(crate) async fn serve(listener: TcpListener, health: Health, shutdown: CancellationToken) {
+    let routes = Router::new()
+        .route("/livez", get(|| async { "alive\n" }))
+        .route("/readyz", get(readyz))
+        .with_state(health);
+    let server = axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned());
+    if let Err(error) = server.await {
+        tracing::error!(%error, "HTTP has stopped");
+    }
+}
+
+async fn readyz(State(health): State<Health>) -> (StatusCode, Json<Readiness>) {
+    let readiness = health.readiness().await;
+    let code = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(readiness))
+}

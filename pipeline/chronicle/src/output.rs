@@ -37,8 +37,8 @@ pub(crate) fn say(text: impl std::fmt::Display) {
 /// A table with these columns; `right` names those whose cells are aligned to the right.
 pub(crate) fn table(columns: &[&str], right: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(columns);
+    table.load_style(presets::NOTHING);
+    table.set_header(columns.iter().map(|name| name.to_uppercase()));
     for (index, name) in columns.iter().enumerate() {
         if right.contains(name)
             && let Some(column) = table.column_mut(index)

@@ -1,1 +1,164 @@
-//! Running pipelines: being written.
+//! Running pipelines: all or some of them, each with its own supervision, until they are told to stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::{Batching, Failure, PipelineStatus, State};
+use sqlx::postgres::PgPool;
+use store::{EventStore, WriterOptions};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use transport::Nats;
+use transport::streams::Limits;
+
+use crate::arguments::Tuning;
+use crate::exit;
+use crate::topology::{self, Build, Parts};
+
+/// Where the pipelines' servers are.
+pub(crate) struct Urls<'a> {
+    pub(crate) nats: &'a str,
+    pub(crate) event_store: &'a str,
+    pub(crate) read_model: &'a str,
+}
+
+/// What all pipelines share. Nothing here waits for a server: each pipeline tries until its servers are there.
+pub(crate) async fn parts(urls: &Urls<'_>, tuning: &Tuning) -> anyhow::Result<Parts> {
+    const READ_MODEL_CONNECTIONS_MAX: u32 = 8;
+    let connections_max = tuning.partitions + 6;
+    let store_options = store::Options {
+        connections_max,
+        ..store::Options::default()
+    };
+    let accounts_cached_max = usize::try_from(tuning.accounts_cached_max)?;
+    let nats = Nats::connect_lazy(urls.nats).await?;
+    let store = EventStore::connect_lazy(urls.event_store, &store_options)?;
+    let read_model = sinks::read_model::connect_lazy(urls.read_model, READ_MODEL_CONNECTIONS_MAX)?;
+    Ok(assemble(nats, store, read_model, tuning, accounts_cached_max))
+}
+
+fn assemble(nats: Nats, store: EventStore, read_model: PgPool, tuning: &Tuning, accounts_cached_max: usize) -> Parts {
+    const MEBIBYTE: i64 = 1024 * 1024;
+    let as_usize = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    Parts {
+        nats,
+        store,
+        read_model,
+        partitions: tuning.partitions,
+        credit: as_usize(tuning.credit),
+        limits: Limits {
+            commands_max: i64::from(tuning.commands_waiting_max),
+            event_bytes_max: i64::from(tuning.feed_mib_max) * MEBIBYTE,
+            replicas: as_usize(tuning.stream_replicas),
+            ..Limits::default()
+        },
+        writer: WriterOptions {
+            accounts_cached_max: accounts_cached_max.try_into().unwrap_or(std::num::NonZeroUsize::MIN),
+            ..WriterOptions::default()
+        },
+        batching: Batching {
+            records_max: as_usize(tuning.batch_max),
+            linger: Duration::from_millis(tuning.linger_ms),
+            ..Batching::default()
+        },
+        drain_within: Duration::from_secs(tuning.drain_seconds_max),
+    }
+}
+
+/// Pipelines that are running.
+pub(crate) struct Running {
+    statuses: Arc<Vec<(String, PipelineStatus)>>,
+    tasks: JoinSet<(String, Result<engine::Finished, Failure>)>,
+    /// Why those stopped that a person has to see to.
+    stopped: Vec<String>,
+}
+
+impl Running {
+    /// Starts the pipelines that `only` names; all of them, if it names none.
+    pub(crate) fn start(parts: &Parts, only: &[String], shutdown: &CancellationToken) -> anyhow::Result<Self> {
+        let chosen = choose(topology::pipelines(parts), only)?;
+        let mut statuses = Vec::new();
+        let mut tasks = JoinSet::new();
+        for (name, build) in chosen {
+            let status = PipelineStatus::new(name.clone());
+            statuses.push((name.clone(), status.clone()));
+            let shutdown = shutdown.clone();
+            tasks.spawn(async move {
+                let ended = engine::supervise(&name, build, status, shutdown).await;
+                (name, ended)
+            });
+        }
+        Ok(Self {
+            statuses: Arc::new(statuses),
+            tasks,
+            stopped: Vec::new(),
+        })
+    }
+
+    /// What each pipeline shows of itself.
+    pub(crate) fn statuses(&self) -> Arc<Vec<(String, PipelineStatus)>> {
+        Arc::clone(&self.statuses)
+    }
+
+    /// Waits until all pipelines have ended. One that stops for a person to act does not stop the others. A call that
+    /// was given up can be made again.
+    pub(crate) async fn ended(&mut self) -> anyhow::Result<()> {
+        while let Some(task) = self.tasks.join_next().await {
+            let (name, ended) = task?;
+            if let Err(failure) = ended {
+                self.stopped.push(format!("{name}: {}", failure.chain()));
+            }
+        }
+        if self.stopped.is_empty() {
+            Ok(())
+        } else {
+            Err(exit::stopped(format!("stopped, a person has to act: {}", self.stopped.join("; "))))
+        }
+    }
+}
+
+fn choose(all: Vec<(String, Build)>, only: &[String]) -> anyhow::Result<Vec<(String, Build)>> {
+    if only.is_empty() {
+        return Ok(all);
+    }
+    let names: Vec<String> = all.iter().map(|(name, _)| name.clone()).collect();
+    // `intake` means all partitions.
+    let is_chosen = |name: &str, wanted: &str| name == wanted || (wanted == "intake" && name.starts_with("intake."));
+    if let Some(unknown) = only.iter().find(|wanted| !names.iter().any(|name| is_chosen(name, wanted))) {
+        return Err(exit::usage(format!("there is no pipeline {unknown:?}; there are {}", names.join(", "))));
+    }
+    let chosen = all.into_iter().filter(|(name, _)| only.iter().any(|wanted| is_chosen(name, wanted)));
+    Ok(chosen.collect())
+}
+
+/// Whether a pipeline does its work.
+pub(crate) fn is_well(state: &State) -> bool {
+    matches!(state, State::Running)
+}
+
+/// Completes at the first Ctrl-C or SIGTERM. At a second one the process ends at once.
+pub(crate) async fn told_to_stop() {
+    signal().await;
+    tracing::info!("stopping: finishing what is in flight (once more to stop at once)");
+    tokio::spawn(async {
+        signal().await;
+        std::process::exit(130);
+    });
+}
+
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let interrupted = tokio::signal::ctrl_c();
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminated) => {
+            tokio::select! {
+                _ = interrupted => {}
+                _ = terminated.recv() => {}
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM cannot be listened to");
+            let _ = interrupted.await;
+        }
+    }
+}

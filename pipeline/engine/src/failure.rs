@@ -68,3 +68,21 @@ impl Failure {
         text
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Failure, RetryClass};
+
+    #[test]
+    fn the_chain_names_all_causes_once() {
+        let refused = Failure::retry("connection refused");
+        let failure = Failure::retry("the feed is away: connection refused").because(refused);
+        assert_eq!(failure.chain(), "the feed is away: connection refused");
+        let failure = Failure::fatal("the pipeline cannot start").because(failure);
+        assert_eq!(
+            failure.chain(),
+            "the pipeline cannot start: the feed is away: connection refused"
+        );
+        assert_eq!(failure.class(), RetryClass::Fatal);
+    }
+}

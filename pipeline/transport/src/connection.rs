@@ -127,12 +127,15 @@ impl Nats {
         }
     }
 
-    /// A failure that says that NATS is not reachable, if it is not.
-    pub fn check(&self) -> Result<(), Failure> {
-        if self.is_connected() {
-            Ok(())
-        } else {
-            Err(Failure::retry("NATS cannot be reached; check that it runs and that its URL is right"))
-        }
+    /// Waits a moment for the connection; fails when it is not up by then.
+    pub async fn ready(&self) -> Result<(), Failure> {
+        let up = async {
+            while !self.is_connected() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(2), up)
+            .await
+            .map_err(|_| Failure::retry("NATS cannot be reached; check that it runs and that its URL is right"))
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! A projection is one file in this folder: its name, its tables, and how a run of events changes them. Offset, fence,
 //! order guard and catching up are the same for all of them and live in [`ProjectionSink`].
+//!
+//! Money goes to the database as text and becomes NUMERIC there: a decimal that is sent in binary loses its zeros, and
+//! whoever reads the table would find `0` for `0.00`.
 
 mod account_balance;
 mod guard;

@@ -320,7 +320,7 @@ impl<P: Projection> Sink for ProjectionSink<P> {
     type Item = FeedEvent;
 
     async fn open(&mut self) -> Result<Option<Resume>, Failure> {
-        self.nats.check()?;
+        self.nats.ready().await?;
         let stream = streams::events(&self.nats.jetstream, &self.limits).await?;
         let stream_id = streams::identity(&stream);
         let (fence, resume) = Fence::take(&self.pool, P::NAME, &stream_id).await?;

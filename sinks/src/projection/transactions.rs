@@ -1,7 +1,6 @@
 //! `transactions`: every line of every account. The lines of an account add up to its balance.
 
 use ledger::{Event, EventData};
-use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -24,11 +23,11 @@ fn kind(event: &Event) -> &'static str {
 }
 
 /// What the line adds to the balance.
-fn signed_amount(event: &Event) -> Decimal {
-    let amount = event.data.amount().value();
+fn signed_amount(event: &Event) -> String {
+    let amount = event.data.amount();
     match &event.data {
-        EventData::AccountCreated(_) | EventData::MoneyDeposited(_) => amount,
-        EventData::MoneyWithdrawn(_) => -amount,
+        EventData::AccountCreated(_) | EventData::MoneyDeposited(_) => amount.to_string(),
+        EventData::MoneyWithdrawn(_) => format!("-{amount}"),
     }
 }
 
@@ -41,9 +40,9 @@ impl Projection for Transactions {
         let account_id: Vec<&str> = events.iter().map(|event| event.account_id.as_str()).collect();
         let version: Vec<i64> = events.iter().map(|event| super::offset::signed(event.version)).collect();
         let kinds: Vec<&str> = events.iter().map(kind).collect();
-        let amount: Vec<Decimal> = events.iter().map(signed_amount).collect();
+        let amount: Vec<String> = events.iter().map(signed_amount).collect();
         let currency: Vec<String> = events.iter().map(|event| event.currency().code().to_string()).collect();
-        let balance_after: Vec<Decimal> = events.iter().map(|event| event.balance_after.value()).collect();
+        let balance_after: Vec<String> = events.iter().map(|event| event.balance_after.to_string()).collect();
         let description = column(|event| event.data.description());
         let transfer_id: Vec<Option<Uuid>> = events
             .iter()
@@ -57,8 +56,12 @@ impl Projection for Transactions {
             "INSERT INTO transactions
                 (transaction_id, account_id, version, type, amount, currency, balance_after, description, transfer_id,
                  counterparty_account_id, command_id, actor, timestamp)
-             SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::numeric[], $6::text[],
-                $7::numeric[], $8::text[], $9::uuid[], $10::text[], $11::uuid[], $12::text[], $13::timestamptz[])",
+             SELECT u.transaction_id, u.account_id, u.version, u.type, u.amount::numeric, u.currency, u.balance_after::numeric,
+                u.description, u.transfer_id, u.counterparty_account_id, u.command_id, u.actor, u.at
+             FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
+                $8::text[], $9::uuid[], $10::text[], $11::uuid[], $12::text[], $13::timestamptz[])
+                AS u(transaction_id, account_id, version, type, amount, currency, balance_after, description,
+                    transfer_id, counterparty_account_id, command_id, actor, at)",
         )
         .bind(transaction_id)
         .bind(account_id)

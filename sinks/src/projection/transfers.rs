@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use ledger::{Event, EventData};
-use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -19,7 +18,7 @@ pub struct Transfers;
 struct Row<'a> {
     from_account_id: &'a str,
     to_account_id: &'a str,
-    amount: Decimal,
+    amount: String,
     currency: String,
     debit_applied: bool,
     credit_applied: bool,
@@ -40,7 +39,7 @@ fn rows(events: &[Event]) -> BTreeMap<Uuid, Row<'_>> {
         let row = rows.entry(leg.transfer_id.as_uuid()).or_insert_with(|| Row {
             from_account_id: if debit { own } else { other },
             to_account_id: if debit { other } else { own },
-            amount: event.data.amount().value(),
+            amount: event.data.amount().to_string(),
             currency: event.currency().code().to_string(),
             debit_applied: false,
             credit_applied: false,
@@ -65,7 +64,7 @@ impl Projection for Transfers {
         let transfer_id: Vec<Uuid> = rows.keys().copied().collect();
         let from: Vec<&str> = rows.values().map(|row| row.from_account_id).collect();
         let to: Vec<&str> = rows.values().map(|row| row.to_account_id).collect();
-        let amount: Vec<Decimal> = rows.values().map(|row| row.amount).collect();
+        let amount: Vec<&str> = rows.values().map(|row| row.amount.as_str()).collect();
         let currency: Vec<&str> = rows.values().map(|row| row.currency.as_str()).collect();
         let debit_applied: Vec<bool> = rows.values().map(|row| row.debit_applied).collect();
         let credit_applied: Vec<bool> = rows.values().map(|row| row.credit_applied).collect();
@@ -76,10 +75,10 @@ impl Projection for Transfers {
             "INSERT INTO transfers AS known
                 (transfer_id, from_account_id, to_account_id, amount, currency, status, debit_applied, credit_applied,
                  description, command_id, timestamp)
-             SELECT u.transfer_id, u.from_account_id, u.to_account_id, u.amount, u.currency,
+             SELECT u.transfer_id, u.from_account_id, u.to_account_id, u.amount::numeric, u.currency,
                 CASE WHEN u.debit_applied AND u.credit_applied THEN 'completed' ELSE 'pending' END,
                 u.debit_applied, u.credit_applied, u.description, u.command_id, u.timestamp
-             FROM unnest($1::uuid[], $2::text[], $3::text[], $4::numeric[], $5::text[], $6::boolean[], $7::boolean[],
+             FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::boolean[],
                 $8::text[], $9::uuid[], $10::timestamptz[])
                 AS u(transfer_id, from_account_id, to_account_id, amount, currency, debit_applied, credit_applied,
                     description, command_id, timestamp)

@@ -1,10 +1,41 @@
-//! `chronicle run`: being written.
+//! `chronicle run`: pipelines against servers that are there.
 
 use std::process::ExitCode;
 
-use crate::servers_at::ServerArguments; use crate::arguments::RunArguments;
+use tokio_util::sync::CancellationToken;
+
+use crate::arguments::RunArguments;
+use crate::health::{self, Health};
+use crate::run::{self, Running, Urls};
+use crate::servers_at::ServerArguments;
 
 pub(crate) async fn execute(servers: &ServerArguments, arguments: &RunArguments) -> anyhow::Result<ExitCode> {
-    let _ = (servers, arguments);
-    anyhow::bail!("not there yet")
+    let (nats, event_store, read_model) =
+        (servers.nats_url()?, servers.event_store_url()?, servers.read_model_url()?);
+    let urls = Urls {
+        nats: &nats,
+        event_store: &event_store,
+        read_model: &read_model,
+    };
+    let parts = run::parts(&urls, &arguments.tuning).await?;
+    let shutdown = CancellationToken::new();
+    let mut running = Running::start(&parts, &arguments.only, &shutdown)?;
+    // Liveness outlives the pipelines: it goes when the process goes.
+    let serving = CancellationToken::new();
+    if let Some(address) = arguments.http {
+        let listener = health::listen(address).await?;
+        tracing::info!(address = %listener.local_addr()?, "serving /livez and /readyz");
+        let health = Health::new(parts.clone(), running.statuses());
+        tokio::spawn(health::serve(listener, health, serving.clone()));
+    }
+    let ended = tokio::select! {
+        ended = running.ended() => ended,
+        () = run::told_to_stop() => {
+            shutdown.cancel();
+            running.ended().await
+        }
+    };
+    serving.cancel();
+    ended?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -4,14 +4,12 @@
 //! behind that, or behind the offset of a sink that keeps one.
 
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream;
 use tokio::sync::watch;
 
-use super::{FailWhen, lock};
+use super::{FailWhen, bare_message, lock, within_deadline};
 use crate::component::{Opened, Resume, Settler, Source};
 use crate::failure::Failure;
 use crate::message::{Delivery, Message};
@@ -129,22 +127,27 @@ impl<T: Clone + Send + 'static> MemoryLog<T> {
         lock(&self.shared.state).opened.clone()
     }
 
-    /// Waits until `position` is settled.
+    /// Waits until `position` is settled, with a deadline of five minutes.
     pub async fn until_settled(&self, position: u64) {
-        self.until(|log| log.settled() >= position).await;
+        let reached = |log: &Self| log.settled() >= position;
+        self.until(reached, &format!("position {position} was not settled"))
+            .await;
     }
 
-    /// Waits until `count` deliveries have been handed out.
+    /// Waits until `count` deliveries have been handed out, with a deadline of five minutes.
     pub async fn until_delivered(&self, count: u64) {
-        self.until(|log| log.delivered() >= count).await;
+        let reached = |log: &Self| log.delivered() >= count;
+        self.until(reached, &format!("{count} records were not delivered"))
+            .await;
     }
 
-    async fn until(&self, reached: impl Fn(&Self) -> bool) {
+    async fn until(&self, reached: impl Fn(&Self) -> bool, otherwise: &str) {
         let mut changed = self.shared.changed.subscribe();
-        while !reached(self) {
+        let waiting = async {
             // The sender lives in the log that `self` holds.
-            let _ = changed.changed().await;
-        }
+            while !reached(self) && changed.changed().await.is_ok() {}
+        };
+        within_deadline(waiting, otherwise).await;
     }
 
     /// Counts and returns the record behind `position`, if there is one.
@@ -284,15 +287,4 @@ impl<T: Send> Settler for MemorySettler<T> {
             Ok(())
         })
     }
-}
-
-/// A message with nothing in it.
-pub(super) fn bare_message(position: u64) -> Arc<Message> {
-    Arc::new(Message {
-        position,
-        subject: format!("memory.{position}"),
-        headers: Vec::new(),
-        payload: Bytes::new(),
-        stored_at: SystemTime::UNIX_EPOCH,
-    })
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{FailWhen, lock};
+use super::{FailWhen, lock, within_deadline};
 use crate::component::{Resume, Sink};
 use crate::failure::Failure;
 use crate::message::Batch;
@@ -104,13 +104,14 @@ impl<T: Clone> MemoryTable<T> {
         lock(&self.shared.state).offset
     }
 
-    /// Waits until there have been `count` writes.
+    /// Waits until there have been `count` writes, with a deadline of five minutes.
     pub async fn until_writes(&self, count: usize) {
         let mut changed = self.shared.changed.subscribe();
-        while self.writes().len() < count {
+        let waiting = async {
             // The sender lives in the table that `self` holds.
-            let _ = changed.changed().await;
-        }
+            while self.writes().len() < count && changed.changed().await.is_ok() {}
+        };
+        within_deadline(waiting, &format!("{count} writes did not come")).await;
     }
 }
 

@@ -20,8 +20,7 @@ use crate::component::Sink;
 use crate::failure::RetryClass;
 use crate::message::Message;
 use crate::status::PipelineStatus;
-use crate::testing::log::bare_message;
-use crate::testing::run_to_end;
+use crate::testing::{bare_message, run_to_end};
 use rig::{
     FIRST, PATIENCE, RECORDS, SECOND, Slow, assert_fenced, batch, log_of, must, opened, pipeline,
     undisturbed,

@@ -1,0 +1,342 @@
+//! Strict decoding of bincode commands: every limit of the JSON form, and the ways in which bytes can lie.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy takes the helpers of a test for no test"
+)]
+
+use std::collections::BTreeMap;
+
+use ledger::codec::{Malformed, binary, json};
+use ledger::{Action, Command};
+use rust_decimal::Decimal;
+
+const ID: &str = "6f1c2a3e-58b1-4c0e-9a53-0d8f6c1f7b11";
+const DEPOSIT: u32 = 1;
+
+/// A deposit of format version 1 as its bytes stand, with room for what no encoder writes. Texts are bytes.
+#[derive(Clone)]
+struct Raw {
+    variant: u32,
+    account_id: Vec<u8>,
+    amount: [u8; 16],
+    currency: Option<Vec<u8>>,
+    description: Option<Vec<u8>>,
+    actor: Option<Vec<u8>>,
+    metadata: Vec<(Vec<u8>, Vec<u8>)>,
+    expected_version: Option<u64>,
+}
+
+impl Raw {
+    fn plain() -> Self {
+        Self {
+            variant: DEPOSIT,
+            account_id: b"ACC-1".to_vec(),
+            amount: Decimal::new(2_500, 2).serialize(),
+            currency: None,
+            description: None,
+            actor: None,
+            metadata: Vec::new(),
+            expected_version: None,
+        }
+    }
+
+    fn with(change: impl FnOnce(&mut Self)) -> Vec<u8> {
+        let mut raw = Self::plain();
+        change(&mut raw);
+        raw.bytes()
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let action = (self.variant, &self.account_id, self.amount, &self.currency);
+        let command_id: ledger::CommandId = ID.parse().unwrap();
+        let body = (
+            command_id.as_uuid().into_bytes(),
+            action,
+            &self.description,
+            &self.actor,
+            &self.metadata,
+            self.expected_version,
+        );
+        let encoded = bincode::serde::encode_to_vec(body, bincode::config::standard()).unwrap();
+        [vec![binary::FORMAT_VERSION], encoded].concat()
+    }
+}
+
+#[track_caller]
+fn refused(bytes: &[u8], code: &str, message: &str) -> Malformed {
+    let malformed = binary::decode_command(bytes).expect_err("these bytes are no command");
+    assert_eq!(malformed.message, message);
+    assert_eq!(malformed.code, code);
+    malformed
+}
+
+/// As [`refused`], for bodies whose command id can be read.
+#[track_caller]
+fn refused_by_name(bytes: &[u8], code: &str, message: &str) {
+    let malformed = refused(bytes, code, message);
+    let id = malformed.command_id.map(|id| id.to_string());
+    assert_eq!(id.as_deref(), Some(ID));
+}
+
+fn text(length: usize) -> Vec<u8> {
+    vec![b'x'; length]
+}
+
+#[test]
+fn the_plain_deposit_is_what_the_encoder_writes() {
+    let command = binary::decode_command(&Raw::plain().bytes()).unwrap();
+    assert_eq!(command.command_id.to_string(), ID);
+    assert_eq!(binary::encode_command(&command), Raw::plain().bytes());
+}
+
+#[test]
+fn another_format_version_is_refused() {
+    for version in [0, 2, 255] {
+        let mut bytes = Raw::plain().bytes();
+        bytes[0] = version;
+        refused(
+            &bytes,
+            "unsupported_format_version",
+            &format!(
+                "bincode begins with the format's version, 1, and this body begins with {version}"
+            ),
+        );
+    }
+    refused(b"", "invalid_bincode", "the body is empty");
+}
+
+#[test]
+fn a_body_cut_off_anywhere_is_refused() {
+    let bytes = Raw::with(|raw| {
+        raw.currency = Some(b"USD".to_vec());
+        raw.metadata = vec![(b"invoice".to_vec(), b"77".to_vec())];
+        raw.expected_version = Some(7);
+    });
+    binary::decode_command(&bytes).unwrap();
+    for length in 1..bytes.len() {
+        refused(
+            &bytes[..length],
+            "invalid_bincode",
+            "the body is no command: it ends too early",
+        );
+    }
+}
+
+#[test]
+fn garbage_behind_a_command_is_refused() {
+    for garbage in [&b"\0"[..], b"x", &[1; 100]] {
+        let plain = Raw::plain().bytes();
+        let bytes = [&plain, garbage].concat();
+        let message = format!(
+            "the command ends after {} bytes, and the body has {}",
+            plain.len(),
+            bytes.len()
+        );
+        refused(&bytes, "invalid_bincode", &message);
+    }
+}
+
+#[test]
+fn an_unknown_command_is_refused() {
+    for variant in [4, 250, u32::MAX] {
+        refused(
+            &Raw::with(|raw| raw.variant = variant),
+            "invalid_bincode",
+            &format!(
+                "the body is no command: invalid value: integer `{variant}`, expected variant index 0 <= i < 4"
+            ),
+        );
+    }
+}
+
+/// A made-up length must neither reserve memory nor take time: 2^62 bytes would abort the process.
+#[test]
+fn a_huge_length_reserves_nothing() {
+    for length in [65_537, 1 << 20, 1 << 31, 1 << 40, 1 << 62, u64::MAX] {
+        let prefix = bincode::encode_to_vec(length, bincode::config::standard()).unwrap();
+        let plain = Raw::plain().bytes();
+        // Format version, command id and variant; then the length of account_id.
+        let (head, tail) = plain.split_at(1 + 16 + 1);
+        let account_id = [head, &prefix, &tail[1..]].concat();
+        refused(
+            &account_id,
+            "invalid_bincode",
+            "the body is no command: a length in it is larger than the 65536 bytes of a whole body",
+        );
+        // The last two bytes are the number of metadata entries and the absent expected_version.
+        let metadata = [&plain[..plain.len() - 2], &prefix, &[0]].concat();
+        let malformed = binary::decode_command(&metadata).unwrap_err();
+        assert_eq!(malformed.code, "invalid_bincode");
+    }
+}
+
+#[test]
+fn a_text_that_is_not_utf8_is_refused() {
+    for bytes in [
+        Raw::with(|raw| raw.account_id = vec![0xff]),
+        Raw::with(|raw| raw.description = Some(vec![0xed, 0xa0, 0x80])),
+        Raw::with(|raw| raw.metadata = vec![(vec![0xc0, 0x80], vec![])]),
+    ] {
+        refused(
+            &bytes,
+            "invalid_bincode",
+            "the body is no command: a text in it is not UTF-8",
+        );
+    }
+}
+
+#[test]
+fn an_option_is_absent_or_present() {
+    let mut bytes = Raw::plain().bytes();
+    *bytes.last_mut().unwrap() = 2;
+    let malformed = binary::decode_command(&bytes).unwrap_err();
+    assert_eq!(malformed.code, "invalid_bincode");
+}
+
+#[test]
+fn sixteen_bytes_that_are_no_decimal_are_refused() {
+    let no_decimal = "amount: these 16 bytes are no decimal: flags (scale in bits 16-23, sign in bit 31) and a mantissa of 96 bits, little-endian";
+    let with_flags = |flags: u32| {
+        let mut amount = [0; 16];
+        amount[..4].copy_from_slice(&flags.to_le_bytes());
+        amount[4] = 1;
+        Raw::with(|raw| raw.amount = amount)
+    };
+    for flags in [
+        1,
+        0xffff,
+        29 << 16,
+        255 << 16,
+        1 << 24,
+        1 << 30,
+        0x7fff_0000,
+        u32::MAX,
+    ] {
+        refused_by_name(&with_flags(flags), "invalid_amount", no_decimal);
+    }
+    for flags in [0, 28 << 16, 1 << 31] {
+        binary::decode_command(&with_flags(flags)).unwrap();
+    }
+}
+
+#[test]
+fn a_decimal_has_the_digits_that_a_text_may_have() {
+    let with_mantissa = |mantissa: i128| {
+        let amount = Decimal::from_i128_with_scale(mantissa, 2).serialize();
+        Raw::with(|raw| raw.amount = amount)
+    };
+    let largest = 10_i128.pow(27) - 1;
+    binary::decode_command(&with_mantissa(largest)).unwrap();
+    refused_by_name(
+        &with_mantissa(largest + 1),
+        "invalid_amount",
+        r#"amount: an amount has at most 27 digits and 28 decimals, and this has more: "10000000000000000000000000.00""#,
+    );
+    refused_by_name(
+        &with_mantissa((1 << 96) - 1),
+        "invalid_amount",
+        r#"amount: an amount has at most 27 digits and 28 decimals, and this has more: "792281625142643375935439503.35""#,
+    );
+}
+
+#[test]
+fn a_negative_zero_becomes_zero() {
+    let mut negative_zero = [0; 16];
+    negative_zero[3] = 0x80;
+    let command = binary::decode_command(&Raw::with(|raw| raw.amount = negative_zero)).unwrap();
+    let Action::Deposit(deposit) = command.action else {
+        panic!("{command:?}");
+    };
+    assert_eq!(deposit.amount.to_string(), "0");
+}
+
+#[test]
+fn every_limit_of_the_json_form_holds_here_too() {
+    for (bytes, code, message) in [
+        (
+            Raw::with(|raw| raw.account_id = b"a.b".to_vec()),
+            "invalid_account_id",
+            r#"account_id: an account id is 1 to 64 characters of A-Z a-z 0-9 _ -, and this is not: "a.b""#,
+        ),
+        (
+            Raw::with(|raw| raw.account_id = vec![]),
+            "invalid_account_id",
+            r#"account_id: an account id is 1 to 64 characters of A-Z a-z 0-9 _ -, and this is not: """#,
+        ),
+        (
+            Raw::with(|raw| raw.currency = Some(b"usd".to_vec())),
+            "invalid_currency",
+            r#"currency: a currency code is 3 to 12 characters of A-Z 0-9 such as USD, and this is not: "usd""#,
+        ),
+        (
+            Raw::with(|raw| raw.description = Some(text(2_049))),
+            "text_too_long",
+            "description has at most 2048 bytes of UTF-8, and this has 2049",
+        ),
+        (
+            Raw::with(|raw| raw.description = Some(b"a\0b".to_vec())),
+            "invalid_text",
+            "description must not contain the character U+0000; remove it",
+        ),
+        (
+            Raw::with(|raw| raw.actor = Some(text(257))),
+            "text_too_long",
+            "actor has at most 256 bytes of UTF-8, and this has 257",
+        ),
+        (
+            Raw::with(|raw| raw.actor = Some(vec![0])),
+            "invalid_text",
+            "actor must not contain the character U+0000; remove it",
+        ),
+        (
+            Raw::with(|raw| raw.metadata = vec![(b"a".to_vec(), b"1".to_vec()); 2]),
+            "invalid_metadata",
+            r#"metadata has the key "a" twice"#,
+        ),
+        (
+            Raw::with(|raw| raw.metadata = vec![(b"a b".to_vec(), vec![])]),
+            "invalid_metadata",
+            r#"a metadata key is 1 to 64 printable ASCII characters without spaces, and this is not: "a b""#,
+        ),
+        (
+            Raw::with(|raw| raw.metadata = vec![(b"a".to_vec(), text(513))]),
+            "text_too_long",
+            "metadata.a has at most 512 bytes of UTF-8, and this has 513",
+        ),
+        (
+            Raw::with(|raw| {
+                raw.metadata = (0..51)
+                    .map(|n| (format!("k{n}").into_bytes(), vec![]))
+                    .collect();
+            }),
+            "invalid_metadata",
+            "metadata has at most 50 entries, and this has 51",
+        ),
+        (
+            Raw::with(|raw| raw.expected_version = Some(1 << 53)),
+            "invalid_field",
+            "expected_version must be a whole number from 0 to 9007199254740991, and this is not: 9007199254740992",
+        ),
+    ] {
+        refused_by_name(&bytes, code, message);
+    }
+}
+
+#[test]
+fn the_largest_command_fits() {
+    let mut metadata = BTreeMap::new();
+    for number in 0..50 {
+        metadata.insert(format!("{number:064}"), "x".repeat(512));
+    }
+    let body = format!(
+        r#"{{"command_id":"{ID}","type":"create_account","account_id":"{}","owner_name":"{}","currency":"USD","description":"{}","actor":"{}","metadata":{}}}"#,
+        "A".repeat(64),
+        "x".repeat(256),
+        "x".repeat(2_048),
+        "x".repeat(256),
+        serde_json::to_string(&metadata).unwrap(),
+    );
+    let command: Command = json::decode_command(body.as_bytes()).unwrap();
+    let bytes = binary::encode_command(&command);
+    assert_eq!(binary::decode_command(&bytes).unwrap(), command);
+}
