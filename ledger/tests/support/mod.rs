@@ -10,9 +10,7 @@
 //! its words carried along, hashes that fit, and events that apply.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-pub(crate) mod model;
 pub(crate) mod random;
-pub(crate) mod sequence;
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
 //! Reproducible chance: SplitMix64 (Steele, Lea, Flood 2014), small and the same on every machine.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 /// A stream of numbers that its seed fixes.
 #[derive(Debug, Clone)]

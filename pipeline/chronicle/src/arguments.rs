@@ -172,15 +172,19 @@ pub(crate) struct VerifyArguments {
 
 /// `chronicle send`
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 accepted (all of them, for --file); 1 rejected, or a dead letter (some of them); 2 the call was wrong; 3 no \
+outcome in time, or a server failed. A command that was published is never lost, and sending it again under the same id \
+changes nothing: it is answered with its first outcome.")]
 pub(crate) struct SendArguments {
     /// Commands from a file, one JSON object a line; `-` is standard input
-    #[arg(long, value_name = "FILE", conflicts_with = "command")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
     /// How many commands may wait for their outcome at a time
     #[arg(long, default_value_t = 2_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) in_flight: u32,
     /// How long to wait for an outcome, in seconds; a later one is not lost, see `chronicle outcome`
-    #[arg(long, default_value_t = 30, value_name = "S")]
+    #[arg(long, default_value_t = 30, value_name = "S", value_parser = clap::value_parser!(u64).range(0..=86_400), global = true)]
     pub(crate) wait_seconds: u64,
     #[command(subcommand)]
     pub(crate) command: Option<SendCommand>,
@@ -213,7 +217,7 @@ pub(crate) enum SendCommand {
         /// The account
         account_id: AccountId,
         /// How much, e.g. 25.00
-        #[arg(allow_hyphen_values = true)]
+        #[arg(allow_negative_numbers = true)]
         amount: String,
         /// The account's currency, to be sure
         #[arg(long)]
@@ -226,7 +230,7 @@ pub(crate) enum SendCommand {
         /// The account
         account_id: AccountId,
         /// How much, e.g. 25.00
-        #[arg(allow_hyphen_values = true)]
+        #[arg(allow_negative_numbers = true)]
         amount: String,
         /// The account's currency, to be sure
         #[arg(long)]
@@ -241,7 +245,7 @@ pub(crate) enum SendCommand {
         /// The account credited
         to_account_id: AccountId,
         /// How much, e.g. 25.00
-        #[arg(allow_hyphen_values = true)]
+        #[arg(allow_negative_numbers = true)]
         amount: String,
         /// The accounts' currency, to be sure
         #[arg(long)]

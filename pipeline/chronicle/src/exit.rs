@@ -10,6 +10,8 @@
 
 use std::process::ExitCode;
 
+use crate::output::Closed;
+
 /// The answer is no.
 pub(crate) const NO: u8 = 1;
 /// The call was wrong.
@@ -50,6 +52,9 @@ fn coded(code: u8, message: impl Into<String>) -> anyhow::Error {
 /// Says what went wrong, on stderr, and with which exit code.
 pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
     use std::io::Write;
+    if error.is::<Closed>() {
+        return ExitCode::SUCCESS;
+    }
     let mut text = error.to_string();
     for cause in error.chain().skip(1) {
         let part = cause.to_string();

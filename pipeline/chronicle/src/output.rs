@@ -15,18 +15,28 @@ pub(crate) enum Format {
     Json,
 }
 
+/// Nobody reads the output any more, as in `chronicle events | head`: the end, and no failure.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads the output any more")]
+pub(crate) struct Closed;
+
 /// A value as one JSON document on a line of its own.
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    serde_json::to_writer(&mut stdout, value)?;
-    writeln!(stdout)?;
-    Ok(())
+    let written = serde_json::to_writer(&mut stdout, value).map_err(io::Error::from);
+    closed_or(written.and_then(|()| writeln!(stdout)))
 }
 
 /// A line of text.
 pub(crate) fn line(text: impl std::fmt::Display) -> anyhow::Result<()> {
-    writeln!(io::stdout().lock(), "{text}")?;
-    Ok(())
+    closed_or(writeln!(io::stdout().lock(), "{text}"))
+}
+
+fn closed_or(written: io::Result<()>) -> anyhow::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Closed.into()),
+        other => Ok(other?),
+    }
 }
 
 /// Talk: goes to stderr, so that it never mixes with data.

@@ -370,7 +370,8 @@ impl<P: Projection> Sink for ProjectionSink<P> {
             }
         }
         let target = Target {
-            sequence: batch.last_position,
+            // A batch that comes twice does not move the offset back.
+            sequence: batch.last_position.max(self.fence().last_sequence()),
             event_id: last_event_id,
         };
         self.apply(events, target).await

@@ -1,7 +1,7 @@
 //! Random sequences of commands: few accounts, several currencies, and of everything that can be wrong, some.
 
-use super::model::{ACCOUNTS, Amount, Ask, LARGEST, Model, exponent_of};
-use super::random::Random;
+use crate::model::{ACCOUNTS, Amount, Ask, LARGEST, Model, exponent_of};
+use crate::random::Random;
 
 /// One command of a sequence. The same `id` twice is the same command sent again, or another that stole its id.
 #[derive(Debug, Clone, Copy)]

@@ -1,131 +1,19 @@
-//! Random sequences of commands, judged step by step by a model that does the same with whole numbers.
-//!
-//! 100,000 sequences by default. `CHRONICLE_TEST_SEQUENCES` says how many, `CHRONICLE_TEST_SEED` where to begin: the
-//! sequence with the number n is made of the seed + n. A failure prints its seed and the fewest steps that still fail.
-#![allow(
-    clippy::unwrap_used,
-    reason = "clippy takes the helpers of a test for no test"
-)]
-
-mod support;
+//! The judge: runs the steps of a sequence on the ledger and on the model, and compares after each.
 
 use std::collections::{BTreeMap, HashMap};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{LazyLock, Mutex};
-use std::time::Instant;
+use std::sync::LazyLock;
 
 use ledger::codec::{binary, json};
 use ledger::{
     Account, AccountId, Action, Command, CreateAccount, CurrencyCode, Deposit, Event, EventData,
-    Hash, Rejection, RejectionCode, Timestamp, Transfer, Version, Withdraw, decide,
+    Hash, Rejection, Timestamp, Transfer, Version, Withdraw, decide,
 };
 use rust_decimal::Decimal;
-use support::model::{ACCOUNTS, Amount, Ask, LARGEST, Line, Model};
-use support::random::from_environment;
-use support::sequence::{Step, generate};
 use uuid::Uuid;
 
-const SEQUENCES: u64 = 100_000;
-const SEED: u64 = 0x00c0_ffee;
-/// One sequence in so many is looked at more closely, at a cost of several times its own.
-const CLOSE_LOOK_EVERY: u64 = 16;
-
-#[test]
-fn one_hundred_thousand_random_sequences_hold_every_invariant() {
-    let sequences = from_environment("CHRONICLE_TEST_SEQUENCES", SEQUENCES);
-    let first_seed = from_environment("CHRONICLE_TEST_SEED", SEED);
-    let begin = Instant::now();
-    let (next, total) = (AtomicU64::new(0), Mutex::new(Tally::default()));
-    let failure: Mutex<Option<u64>> = Mutex::new(None);
-    let workers = std::thread::available_parallelism().map_or(2, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                let mut tally = Tally::default();
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= sequences || failure.lock().unwrap().is_some() {
-                        break;
-                    }
-                    let seed = first_seed.wrapping_add(number);
-                    if run(&generate(seed), close_look(seed), &mut tally).is_err() {
-                        failure.lock().unwrap().get_or_insert(seed);
-                    }
-                }
-                total.lock().unwrap().add(&tally);
-            });
-        }
-    });
-    if let Some(seed) = *failure.lock().unwrap() {
-        panic!("{}", describe_failure(seed));
-    }
-    let tally = total.into_inner().unwrap();
-    println!(
-        "{sequences} sequences from seed {first_seed} in {:.1} s: {tally:#?}",
-        begin.elapsed().as_secs_f64()
-    );
-    if sequences >= 10_000 {
-        tally.check_nothing_was_missed();
-    }
-}
-
-/// The model must be able to disagree: otherwise the test above proves nothing.
-#[test]
-fn a_sequence_that_goes_wrong_is_noticed_and_made_short() {
-    let steps = generate(SEED);
-    let fails = |steps: &[Step]| {
-        steps
-            .iter()
-            .any(|step| matches!(step.ask, Ask::Withdraw { .. }))
-    };
-    assert!(fails(&steps));
-    let shortest = shortened(steps, fails);
-    assert_eq!(shortest.len(), 1);
-}
-
-fn close_look(seed: u64) -> bool {
-    seed.is_multiple_of(CLOSE_LOOK_EVERY)
-}
-
-/// What the sequences have met.
-#[derive(Debug, Default)]
-struct Tally {
-    commands: u64,
-    accepted: BTreeMap<&'static str, u64>,
-    rejected: BTreeMap<RejectionCode, u64>,
-    sent_again: u64,
-    events: u64,
-}
-
-impl Tally {
-    fn add(&mut self, other: &Self) {
-        self.commands += other.commands;
-        self.sent_again += other.sent_again;
-        self.events += other.events;
-        for (name, count) in &other.accepted {
-            *self.accepted.entry(name).or_default() += count;
-        }
-        for (code, count) in &other.rejected {
-            *self.rejected.entry(*code).or_default() += count;
-        }
-    }
-
-    /// A sequence test that never reaches a case does not test it.
-    fn check_nothing_was_missed(&self) {
-        for name in ["create_account", "deposit", "withdraw", "transfer"] {
-            let count = self.accepted.get(name).copied().unwrap_or(0);
-            assert!(count > 1_000, "only {count} accepted {name}");
-        }
-        for code in RejectionCode::ALL {
-            let count = self.rejected.get(&code).copied().unwrap_or(0);
-            assert!(count > 100, "only {count} rejected {code}");
-        }
-        let accepted: u64 = self.accepted.values().sum();
-        assert!(accepted * 3 > self.commands, "most commands were refused");
-        assert!(self.sent_again > 1_000);
-    }
-}
+use crate::model::{ACCOUNTS, Amount, Ask, LARGEST, Line, Model};
+use crate::sequence::Step;
+use crate::tally::Tally;
 
 /// A writer as small as can be: the accounts, their events, and the outcome of every command so far.
 #[derive(Default)]
@@ -136,7 +24,7 @@ struct Ledger {
 }
 
 /// Runs the steps on the ledger and on the model; the error says where they differ or which invariant broke.
-fn check(steps: &[Step], close: bool, tally: &mut Tally) -> Result<(), String> {
+pub(crate) fn check(steps: &[Step], close: bool, tally: &mut Tally) -> Result<(), String> {
     let (mut ledger, mut model) = (Ledger::default(), Model::default());
     for (index, step) in steps.iter().enumerate() {
         check_step(&mut ledger, &mut model, step, close, tally)
@@ -144,17 +32,6 @@ fn check(steps: &[Step], close: bool, tally: &mut Tally) -> Result<(), String> {
             .map_err(|error| format!("at step {index}, {step:?}: {error}"))?;
     }
     check_history(&ledger, &model, close)
-}
-
-/// [`check`] that takes a panic for an error.
-fn run(steps: &[Step], close: bool, tally: &mut Tally) -> Result<(), String> {
-    catch_unwind(AssertUnwindSafe(|| check(steps, close, tally))).unwrap_or_else(|panic| {
-        let message = panic
-            .downcast_ref::<String>()
-            .cloned()
-            .or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()));
-        Err(format!("panicked: {message:?}"))
-    })
 }
 
 fn check_step(
@@ -371,34 +248,6 @@ fn equal<T: PartialEq + std::fmt::Debug>(what: &str, ledger: T, model: T) -> Res
             "{what}: the ledger has {ledger:?}, the model {model:?}"
         ))
     }
-}
-
-fn describe_failure(seed: u64) -> String {
-    let close = close_look(seed);
-    let fails = |steps: &[Step]| run(steps, close, &mut Tally::default()).is_err();
-    let steps = shortened(generate(seed), fails);
-    let reason = run(&steps, close, &mut Tally::default()).unwrap_err();
-    let listing: Vec<String> = steps.iter().map(|step| format!("  {step:?}")).collect();
-    format!(
-        "seed {seed}: {reason}\nthe fewest steps:\n{}\nagain: CHRONICLE_TEST_SEED={seed} CHRONICLE_TEST_SEQUENCES=1 cargo test -p ledger --test random_sequences",
-        listing.join("\n")
-    )
-}
-
-/// Leaves out one step after the other, as long as what is left still fails.
-fn shortened(mut steps: Vec<Step>, fails: impl Fn(&[Step]) -> bool) -> Vec<Step> {
-    let mut index = 0;
-    while index < steps.len() {
-        let mut fewer = steps.clone();
-        fewer.remove(index);
-        if fails(&fewer) {
-            steps = fewer;
-            index = 0;
-        } else {
-            index += 1;
-        }
-    }
-    steps
 }
 
 fn name_of(number: usize) -> &'static AccountId {

@@ -1,0 +1,180 @@
+//! Valid bodies of every kind, and what chance makes of them.
+
+use ledger::codec::{binary, json};
+
+use crate::support::random::Random;
+use crate::support::{Given, deposit, given, open, transfer, withdraw};
+
+/// Valid bodies of every kind, and the accounts that their events would follow upon.
+pub(crate) struct Samples {
+    pub(crate) bodies: Vec<Vec<u8>>,
+    pub(crate) before: Given,
+    pub(crate) commands: u64,
+    pub(crate) events: u64,
+}
+
+impl Samples {
+    pub(crate) fn new() -> Self {
+        let plain = || {
+            given([
+                open("A", "100").with_overdraft_limit("50"),
+                open("B", "0.50").because("π").noting("k", "v"),
+            ])
+        };
+        let requests = [
+            open("C", "1")
+                .in_currency("JPY")
+                .with_overdraft_limit("7")
+                .because("new"),
+            deposit("A", "0.01")
+                .because("wages 😀")
+                .noting("invoice", "77")
+                .noting("a", ""),
+            withdraw("A", "150")
+                .in_currency("USD")
+                .expecting_version(1)
+                .by("teller-3"),
+            transfer("A", "B", "25.00")
+                .because("\"rent\"\n")
+                .expecting_version(1),
+        ];
+        let mut bodies = Vec::new();
+        let (mut commands, mut events) = (0, 0);
+        for request in requests {
+            bodies.push(json::encode_command(&request.command));
+            bodies.push(binary::encode_command(&request.command));
+            commands += 1;
+            let after = plain().when(request).then_accepted();
+            for event in &after.events[2..] {
+                bodies.push(json::encode_event(event));
+                bodies.push(binary::encode_event(event));
+                events += 2;
+            }
+        }
+        Self {
+            bodies,
+            before: plain(),
+            commands,
+            events,
+        }
+    }
+
+    /// The input that `seed` stands for.
+    pub(crate) fn input(&self, seed: u64) -> Vec<u8> {
+        let mut random = Random::seeded(seed);
+        if random.chance(15) {
+            return random_bytes(&mut random);
+        }
+        let mut body = random.pick(&self.bodies).clone();
+        let mutations = [1, 1, 1, 2, 3][random.below(5)];
+        for _ in 0..mutations {
+            let other = random.pick(&self.bodies);
+            mutate(&mut random, &mut body, other);
+        }
+        body
+    }
+}
+
+fn random_bytes(random: &mut Random) -> Vec<u8> {
+    let length = random.below(300);
+    let mut bytes = random.bytes(length);
+    // Past the first check, where there is one.
+    match random.below(4) {
+        0 => bytes.insert(0, binary::FORMAT_VERSION),
+        1 => bytes.insert(0, b'{'),
+        2 => bytes.iter_mut().for_each(|byte| *byte = b' ' + *byte % 95),
+        _ => {}
+    }
+    bytes
+}
+
+/// What has a meaning somewhere: in JSON, in numbers, in lengths and flags of bincode.
+const TOKENS: [&[u8]; 34] = [
+    b"null",
+    b"true",
+    b"0",
+    b"-1",
+    b"-0",
+    b"1e2",
+    b"1e400",
+    b"1e-30",
+    b"9007199254740993",
+    b"18446744073709551615",
+    b"99999999999999999999999999.99",
+    b"0.30000000000000004",
+    b"\"\"",
+    b"\"x\"",
+    b"\"\\u0000\"",
+    b"\"\\ud800\"",
+    b"\\u0000",
+    b"\\ud83d\\ude00",
+    b"{}",
+    b"[]",
+    b"{\"a\":{}}",
+    b",",
+    b"\"amount\":\"1\",",
+    b"USD",
+    b"EUR",
+    b"XAU",
+    b"9999-12-31T23:59:59-23:59",
+    b"0000-01-01T00:00:00Z",
+    b"\xef\xbb\xbf",
+    b"\xff\xff\xff\xff",
+    b"\xfb\xff\xff",
+    b"\xfd\xff\xff\xff\xff\xff\xff\xff\xff",
+    b"\0\0\0\0\0\0\0\x80",
+    b"\0",
+];
+
+fn mutate(random: &mut Random, body: &mut Vec<u8>, other: &[u8]) {
+    let at = random.below(body.len() + 1);
+    let end = (at + random.below(12)).min(body.len());
+    match random.below(10) {
+        0 => drop(body.drain(at..end)),
+        1 => drop(body.splice(at..end, random.bytes(end - at))),
+        2 => {
+            let copy = body[at..end].to_vec();
+            let target = random.below(body.len() + 1);
+            drop(body.splice(target..target, copy));
+        }
+        3 => {
+            let from = random.below(other.len());
+            let length = random.below(40);
+            let part = other[from..].iter().take(length).copied();
+            drop(body.splice(at..end, part));
+        }
+        4 => body.truncate(at),
+        5 => {
+            let token = *random.pick(&TOKENS);
+            drop(body.splice(at..end, token.iter().copied()));
+        }
+        6..=8 => replace_value(random, body, at),
+        _ => {
+            if let Some(byte) = body.get_mut(at) {
+                *byte ^= 1 << random.below(8);
+            }
+        }
+    }
+}
+
+/// Puts a token in the place of the JSON string or number after `at`, so that the body stays JSON and the mistake is
+/// met further inside; of bytes that are no JSON, in the place of a few.
+fn replace_value(random: &mut Random, body: &mut Vec<u8>, at: usize) {
+    let token = *random.pick(&TOKENS);
+    let ends = |byte: &u8| matches!(byte, b',' | b'}' | b'{');
+    let Some(begin) = body[at..].iter().position(|byte| *byte == b':') else {
+        let end = (at + token.len()).min(body.len());
+        drop(body.splice(at..end, token.iter().copied()));
+        return;
+    };
+    let begin = at + begin + 1;
+    let length = body[begin..].iter().position(ends);
+    let end = length.map_or(body.len(), |length| begin + length);
+    // Half of the time inside the quotes, if there are any.
+    let quoted = end >= begin + 2 && body[begin] == b'"' && body[end - 1] == b'"';
+    if quoted && random.chance(50) {
+        drop(body.splice(begin + 1..end - 1, token.iter().copied()));
+    } else {
+        drop(body.splice(begin..end, token.iter().copied()));
+    }
+}

@@ -1,0 +1,306 @@
+//! Rows as they stand, the damaged ones included: what `chronicle verify` reads where the rest of the crate would fail.
+//!
+//! A row that cannot be understood is a finding here, not an error; only a database that does not answer is one.
+
+use ledger::codec::json;
+use ledger::{Account, AccountId, Command, CommandId, Event, Outcome, Profile, Timestamp, Version};
+use sqlx::postgres::{PgExecutor, PgRow};
+use sqlx::{AssertSqlSafe, Row};
+use uuid::Uuid;
+
+use crate::append::signed;
+use crate::migrate::APPLICATION_ROLE;
+use crate::rows::{self, EVENT_COLUMNS};
+use crate::snapshot::Snapshot;
+use crate::{Error, EventStore};
+
+/// One row of `events`.
+#[derive(Debug)]
+pub struct EventRow {
+    /// The account, as the row names it.
+    pub account_id: String,
+    /// The version, as the row names it.
+    pub version: i64,
+    /// The command, as the row names it.
+    pub command_id: CommandId,
+    /// The event, or what keeps it from being read.
+    pub event: Result<Event, String>,
+    /// The version of the newest event that carries a profile. No hash covers it.
+    pub profile_version: i64,
+    /// The profile that the event carries, or what keeps it from being read. No hash covers it.
+    pub profile: Result<Option<Profile>, String>,
+}
+
+/// One row of `commands`.
+#[derive(Debug)]
+pub struct CommandRow {
+    /// The command.
+    pub command_id: CommandId,
+    /// The account that the row names.
+    pub account_id: String,
+    /// The type that the row names.
+    pub command_type: String,
+    /// The bytes of the stored fingerprint.
+    pub fingerprint: Vec<u8>,
+    /// What was asked for, or what keeps it from being read.
+    pub body: Result<Command, String>,
+    /// What became of it, or what keeps it from being read.
+    pub outcome: Result<Outcome, String>,
+    /// When it was decided.
+    pub recorded_at: Timestamp,
+}
+
+/// A place in the event store: an account and a version, as a row names them.
+pub type Place<'a> = (&'a str, i64);
+
+const EVENT_ROW: &str = "profile_version, profile::text AS profile";
+
+const COMMAND_ROW: &str = "command_id, account_id, command_type, fingerprint, body::text AS body, \
+     outcome::text AS outcome, recorded_at";
+
+impl Snapshot {
+    /// At most `limit` rows of `events` behind the given place, by account and version.
+    pub async fn event_rows(
+        &mut self,
+        after: Option<Place<'_>>,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, Error> {
+        let (account_id, version) = after.unwrap_or(("", i64::MIN));
+        let sql = format!(
+            "SELECT {EVENT_COLUMNS}, {EVENT_ROW} FROM events WHERE (account_id, version) > ($1, $2) \
+             ORDER BY account_id, version LIMIT $3"
+        );
+        let found = sqlx::query(AssertSqlSafe(sql))
+            .bind(account_id)
+            .bind(version)
+            .bind(i64::from(limit))
+            .fetch_all(&mut *self.transaction)
+            .await?;
+        found.iter().map(event_row).collect()
+    }
+
+    /// The rows of `events` at these places, in any order; a place without a row is left out.
+    pub async fn event_rows_at(&mut self, places: &[Place<'_>]) -> Result<Vec<EventRow>, Error> {
+        let names: Vec<&str> = places.iter().map(|(account_id, _)| *account_id).collect();
+        let versions: Vec<i64> = places.iter().map(|(_, version)| *version).collect();
+        let sql = format!(
+            "SELECT {EVENT_COLUMNS}, {EVENT_ROW} FROM (
+                SELECT events.* FROM unnest($1::text[], $2::bigint[]) AS wanted(wanted_account_id, wanted_version)
+                JOIN events ON events.account_id = wanted.wanted_account_id AND events.version = wanted.wanted_version
+             ) AS found"
+        );
+        let found = sqlx::query(AssertSqlSafe(sql))
+            .bind(names)
+            .bind(versions)
+            .fetch_all(&mut *self.transaction)
+            .await?;
+        found.iter().map(event_row).collect()
+    }
+
+    /// At most `limit` rows of `commands` behind the given one, by id.
+    pub async fn command_rows(
+        &mut self,
+        after: Option<CommandId>,
+        limit: u32,
+    ) -> Result<Vec<CommandRow>, Error> {
+        let behind = if after.is_some() { ">" } else { ">=" };
+        let sql = format!(
+            "SELECT {COMMAND_ROW} FROM commands WHERE command_id {behind} $1 ORDER BY command_id LIMIT $2"
+        );
+        let found = sqlx::query(AssertSqlSafe(sql))
+            .bind(after.map_or(Uuid::nil(), CommandId::as_uuid))
+            .bind(i64::from(limit))
+            .fetch_all(&mut *self.transaction)
+            .await?;
+        found.iter().map(command_row).collect()
+    }
+
+    /// The rows of `commands` with these ids, in any order; an id without a row is left out.
+    pub async fn command_rows_of(
+        &mut self,
+        command_ids: &[CommandId],
+    ) -> Result<Vec<CommandRow>, Error> {
+        command_rows_of(&mut *self.transaction, command_ids).await
+    }
+}
+
+impl EventStore {
+    /// As [`Snapshot::command_rows_of`], of what is there now.
+    pub async fn command_rows_of(
+        &self,
+        command_ids: &[CommandId],
+    ) -> Result<Vec<CommandRow>, Error> {
+        command_rows_of(&self.pool, command_ids).await
+    }
+
+    /// Which of these places have a row now, in any order.
+    pub async fn existing(&self, places: &[Place<'_>]) -> Result<Vec<(String, i64)>, Error> {
+        let names: Vec<&str> = places.iter().map(|(account_id, _)| *account_id).collect();
+        let versions: Vec<i64> = places.iter().map(|(_, version)| *version).collect();
+        let statement = sqlx::query(
+            "SELECT events.account_id, events.version FROM unnest($1::text[], $2::bigint[]) AS wanted(account_id, version)
+             JOIN events ON events.account_id = wanted.account_id AND events.version = wanted.version",
+        )
+        .bind(names)
+        .bind(versions)
+        .fetch_all(&self.pool);
+        let found = self.bounded(statement).await?;
+        let place = |row: &PgRow| Ok((row.try_get("account_id")?, row.try_get("version")?));
+        found.iter().map(place).collect()
+    }
+
+    /// The states of accounts after the events of these versions, in any order; a version that does not exist, or
+    /// cannot be read, is left out.
+    pub async fn accounts_at(&self, places: &[(&AccountId, Version)]) -> Result<Vec<Account>, Error> {
+        let names: Vec<&str> = places.iter().map(|(account_id, _)| account_id.as_str()).collect();
+        let versions: Vec<i64> = places.iter().map(|(_, version)| signed(*version)).collect();
+        let statement = sqlx::query(
+            "SELECT head.account_id, head.version, head.balance_after, head.recorded_at, head.hash, head.profile_version,
+                described.profile::text AS profile
+             FROM unnest($1::text[], $2::bigint[]) AS wanted(account_id, version)
+             JOIN events AS head ON head.account_id = wanted.account_id AND head.version = wanted.version
+             JOIN events AS described
+                ON described.account_id = head.account_id AND described.version = head.profile_version",
+        )
+        .bind(names)
+        .bind(versions)
+        .fetch_all(&self.pool);
+        let found = self.bounded(statement).await?;
+        Ok(found.iter().filter_map(|row| rows::account(row).ok()).collect())
+    }
+
+    /// Who is asking, and what the application's role may do.
+    pub async fn rights(&self) -> Result<Rights, Error> {
+        let statement = sqlx::query(
+            "SELECT current_user::text AS own_name,
+                COALESCE((SELECT rolsuper FROM pg_roles WHERE rolname = current_user), false) AS superuser,
+                COALESCE((SELECT bool_or(tableowner = current_user) FROM pg_tables
+                    WHERE tablename IN ('commands', 'events')), false) AS owner,
+                EXISTS (SELECT 1 FROM pg_roles WHERE rolname = $1) AS application_role_exists",
+        )
+        .bind(APPLICATION_ROLE)
+        .fetch_one(&self.pool);
+        let row = self.bounded(statement).await?;
+        let mut rights = Rights {
+            user: row.try_get("own_name")?,
+            owner: row.try_get::<bool, _>("superuser")? || row.try_get::<bool, _>("owner")?,
+            application_role: APPLICATION_ROLE,
+            application_role_exists: row.try_get("application_role_exists")?,
+            application_role_excess: Vec::new(),
+        };
+        if rights.application_role_exists {
+            rights.application_role_excess = self.excess_of(APPLICATION_ROLE).await?;
+        }
+        Ok(rights)
+    }
+
+    /// What a role may do to the tables beyond INSERT and SELECT: by its own grants (which name rights that only one
+    /// of the databases has, such as TRUNCATE or DROP), and by whatever else gives it UPDATE or DELETE.
+    async fn excess_of(&self, role: &str) -> Result<Vec<String>, Error> {
+        let statement = sqlx::query(
+            "SELECT table_name::text AS table_name, privilege_type::text AS privilege
+             FROM information_schema.table_privileges
+             WHERE grantee IN ($1, 'public', 'PUBLIC') AND table_name IN ('commands', 'events')
+                AND table_schema = current_schema() AND privilege_type NOT IN ('SELECT', 'INSERT')
+             UNION
+             SELECT wanted.table_name, wanted.privilege
+             FROM (VALUES ('commands', 'UPDATE'), ('commands', 'DELETE'), ('events', 'UPDATE'), ('events', 'DELETE'))
+                AS wanted(table_name, privilege)
+             WHERE has_table_privilege($1, wanted.table_name, wanted.privilege)
+             ORDER BY 1, 2",
+        )
+        .bind(role)
+        .fetch_all(&self.pool);
+        let found = self.bounded(statement).await?;
+        let name = |row: &PgRow| {
+            let privilege: String = row.try_get("privilege")?;
+            Ok(format!("{privilege} on {}", row.try_get::<String, _>("table_name")?))
+        };
+        found.iter().map(name).collect()
+    }
+
+    /// The columns of a table's primary key, in order; empty when it has none.
+    pub async fn primary_key(&self, table: &str) -> Result<Vec<String>, Error> {
+        let statement = sqlx::query(
+            "SELECT kcu.column_name::text AS column_name
+             FROM information_schema.table_constraints AS tc
+             JOIN information_schema.key_column_usage AS kcu ON kcu.constraint_name = tc.constraint_name
+                AND kcu.table_name = tc.table_name AND kcu.table_schema = tc.table_schema
+             WHERE tc.constraint_type = 'PRIMARY KEY' AND tc.table_schema = current_schema() AND tc.table_name = $1
+             ORDER BY kcu.ordinal_position",
+        )
+        .bind(table)
+        .fetch_all(&self.pool);
+        let found = self.bounded(statement).await?;
+        found.iter().map(|row| Ok(row.try_get("column_name")?)).collect()
+    }
+}
+
+/// Who may do what in the event store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rights {
+    /// The connected user.
+    pub user: String,
+    /// Whether that user owns the tables, or may do everything on the server.
+    pub owner: bool,
+    /// The role that the application should work as.
+    pub application_role: &'static str,
+    /// Whether there is such a role.
+    pub application_role_exists: bool,
+    /// What it may do beyond INSERT and SELECT, as in `UPDATE on events`.
+    pub application_role_excess: Vec<String>,
+}
+
+async fn command_rows_of(
+    executor: impl PgExecutor<'_>,
+    command_ids: &[CommandId],
+) -> Result<Vec<CommandRow>, Error> {
+    let ids: Vec<Uuid> = command_ids.iter().map(|id| id.as_uuid()).collect();
+    let sql = format!("SELECT {COMMAND_ROW} FROM commands WHERE command_id = ANY($1)");
+    let found = sqlx::query(AssertSqlSafe(sql)).bind(ids).fetch_all(executor).await?;
+    found.iter().map(command_row).collect()
+}
+
+fn event_row(row: &PgRow) -> Result<EventRow, Error> {
+    let profile: Option<&str> = row.try_get("profile")?;
+    let profile = profile.map(|text| serde_json::from_str(text).map_err(|error| error.to_string()));
+    Ok(EventRow {
+        account_id: row.try_get("account_id")?,
+        version: row.try_get("version")?,
+        command_id: row.try_get::<Uuid, _>("command_id")?.into(),
+        event: rows::event(row).map_err(|error| match error {
+            Error::Unreadable { message, .. } => message,
+            other => other.to_string(),
+        }),
+        profile_version: row.try_get("profile_version")?,
+        profile: profile.transpose(),
+    })
+}
+
+fn command_row(row: &PgRow) -> Result<CommandRow, Error> {
+    let body: &str = row.try_get("body")?;
+    Ok(CommandRow {
+        command_id: row.try_get::<Uuid, _>("command_id")?.into(),
+        account_id: row.try_get("account_id")?,
+        command_type: row.try_get("command_type")?,
+        fingerprint: row.try_get("fingerprint")?,
+        body: json::decode_command(body.as_bytes()).map_err(|error| error.to_string()),
+        outcome: outcome(row)?,
+        recorded_at: Timestamp::from_date_time(row.try_get("recorded_at")?),
+    })
+}
+
+fn outcome(row: &PgRow) -> Result<Result<Outcome, String>, Error> {
+    let command_id: Uuid = row.try_get("command_id")?;
+    let text: &str = row.try_get("outcome")?;
+    let verdict = serde_json::from_str(text).map_err(|error| {
+        let value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+        let names_events = value["events"].as_array().is_some_and(|events| !events.is_empty());
+        if value["status"] == "rejected" && names_events {
+            "it is rejected and names events".to_owned()
+        } else {
+            error.to_string()
+        }
+    });
+    Ok(verdict.map(|verdict| Outcome { command_id: command_id.into(), verdict }))
+}
