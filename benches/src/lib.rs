@@ -1,1 +1,1 @@
-//! (being written)
+//! Benchmarks. What is measured lies in `benches/benches/`; run it with `cargo bench -p benches`.

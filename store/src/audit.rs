@@ -151,8 +151,14 @@ impl EventStore {
 
     /// The states of accounts after the events of these versions, in any order; a version that does not exist, or
     /// cannot be read, is left out.
-    pub async fn accounts_at(&self, places: &[(&AccountId, Version)]) -> Result<Vec<Account>, Error> {
-        let names: Vec<&str> = places.iter().map(|(account_id, _)| account_id.as_str()).collect();
+    pub async fn accounts_at(
+        &self,
+        places: &[(&AccountId, Version)],
+    ) -> Result<Vec<Account>, Error> {
+        let names: Vec<&str> = places
+            .iter()
+            .map(|(account_id, _)| account_id.as_str())
+            .collect();
         let versions: Vec<i64> = places.iter().map(|(_, version)| signed(*version)).collect();
         let statement = sqlx::query(
             "SELECT head.account_id, head.version, head.balance_after, head.recorded_at, head.hash, head.profile_version,
@@ -166,7 +172,10 @@ impl EventStore {
         .bind(versions)
         .fetch_all(&self.pool);
         let found = self.bounded(statement).await?;
-        Ok(found.iter().filter_map(|row| rows::account(row).ok()).collect())
+        Ok(found
+            .iter()
+            .filter_map(|row| rows::account(row).ok())
+            .collect())
     }
 
     /// Who is asking, and what the application's role may do.
@@ -214,7 +223,10 @@ impl EventStore {
         let found = self.bounded(statement).await?;
         let name = |row: &PgRow| {
             let privilege: String = row.try_get("privilege")?;
-            Ok(format!("{privilege} on {}", row.try_get::<String, _>("table_name")?))
+            Ok(format!(
+                "{privilege} on {}",
+                row.try_get::<String, _>("table_name")?
+            ))
         };
         found.iter().map(name).collect()
     }
@@ -232,7 +244,10 @@ impl EventStore {
         .bind(table)
         .fetch_all(&self.pool);
         let found = self.bounded(statement).await?;
-        found.iter().map(|row| Ok(row.try_get("column_name")?)).collect()
+        found
+            .iter()
+            .map(|row| Ok(row.try_get("column_name")?))
+            .collect()
     }
 }
 
@@ -257,7 +272,10 @@ async fn command_rows_of(
 ) -> Result<Vec<CommandRow>, Error> {
     let ids: Vec<Uuid> = command_ids.iter().map(|id| id.as_uuid()).collect();
     let sql = format!("SELECT {COMMAND_ROW} FROM commands WHERE command_id = ANY($1)");
-    let found = sqlx::query(AssertSqlSafe(sql)).bind(ids).fetch_all(executor).await?;
+    let found = sqlx::query(AssertSqlSafe(sql))
+        .bind(ids)
+        .fetch_all(executor)
+        .await?;
     found.iter().map(command_row).collect()
 }
 
@@ -295,12 +313,17 @@ fn outcome(row: &PgRow) -> Result<Result<Outcome, String>, Error> {
     let text: &str = row.try_get("outcome")?;
     let verdict = serde_json::from_str(text).map_err(|error| {
         let value: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
-        let names_events = value["events"].as_array().is_some_and(|events| !events.is_empty());
+        let names_events = value["events"]
+            .as_array()
+            .is_some_and(|events| !events.is_empty());
         if value["status"] == "rejected" && names_events {
             "it is rejected and names events".to_owned()
         } else {
             error.to_string()
         }
     });
-    Ok(verdict.map(|verdict| Outcome { command_id: command_id.into(), verdict }))
+    Ok(verdict.map(|verdict| Outcome {
+        command_id: command_id.into(),
+        verdict,
+    }))
 }

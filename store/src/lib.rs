@@ -6,6 +6,7 @@
 //! NATS and nothing of read models.
 
 mod append;
+mod audit;
 mod connect;
 pub mod migrate;
 mod read;
@@ -15,6 +16,7 @@ pub mod sqlstate;
 mod writer;
 
 pub use append::{Append, Decision};
+pub use audit::{CommandRow, EventRow, Place, Rights};
 pub use connect::{EventStore, Options};
 pub use read::{Head, StoredCommand};
 pub use snapshot::Snapshot;

@@ -12,7 +12,7 @@ use crate::{Error, EventStore};
 
 /// The event store as it is at one instant, whatever is written meanwhile. Reads in pages, so memory stays flat.
 pub struct Snapshot {
-    transaction: Transaction<'static, Postgres>,
+    pub(crate) transaction: Transaction<'static, Postgres>,
 }
 
 impl EventStore {

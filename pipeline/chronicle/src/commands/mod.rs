@@ -1,4 +1,4 @@
-//! What each subcommand does: one file per subcommand.
+//! What each subcommand does: one file per subcommand; `reach`, `reading` and `rows` serve several of them.
 
 mod account;
 mod dead_letter;
@@ -9,6 +9,9 @@ mod history;
 mod migrate;
 mod outcome;
 mod projection;
+mod reach;
+mod reading;
+mod rows;
 mod run;
 mod send;
 mod status;

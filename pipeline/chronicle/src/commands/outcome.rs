@@ -1,10 +1,59 @@
-//! `chronicle outcome`: being written.
+//! `chronicle outcome`: what became of a command, and when, and what it asked for.
 
 use std::process::ExitCode;
 
-use crate::servers_at::ServerArguments; use crate::output::Format; use ledger::CommandId;
+use ledger::codec::json;
+use ledger::{CommandId, Outcome, Timestamp};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use transport::streams;
 
-pub(crate) async fn execute(servers: &ServerArguments, command_id: CommandId, output: Format) -> anyhow::Result<ExitCode> {
-    let _ = (servers, command_id, output);
-    anyhow::bail!("not there yet")
+use super::reach;
+use super::rows::plain;
+use super::send;
+use crate::exit;
+use crate::output::{self, Format};
+use crate::servers_at::ServerArguments;
+
+/// What is printed as JSON: the outcome as it was sent, and what it belongs to.
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    outcome: &'a Outcome,
+    /// When it was decided.
+    recorded_at: Timestamp,
+    /// What was asked for.
+    command: &'a RawValue,
+}
+
+pub(crate) async fn execute(
+    servers: &ServerArguments,
+    command_id: CommandId,
+    output: Format,
+) -> anyhow::Result<ExitCode> {
+    let store = servers.event_store()?;
+    let failed = |error| reach::event_store_failed(servers, &error);
+    let stored = store.outcomes(&[command_id]).await.map_err(failed)?.into_iter().next();
+    let (Some(stored), Some(command)) = (stored, store.command(command_id).await.map_err(failed)?) else {
+        return Err(exit::no(format!(
+            "command {command_id} has no outcome in the event store at {}: it may still wait in {} (is an intake running? \
+             see `chronicle status`), it may be a dead letter (`chronicle dead-letter list`), or it was never published",
+            reach::place(servers.event_store_url()),
+            streams::COMMANDS,
+        )));
+    };
+    let body = RawValue::from_string(String::from_utf8(json::encode_command(&command))?)?;
+    match output {
+        Format::Json => output::json(&Answer {
+            outcome: &stored.outcome,
+            recorded_at: stored.recorded_at,
+            command: &body,
+        })?,
+        Format::Table => {
+            send::print_outcome(&stored.outcome)?;
+            output::line(format!("decided at {}", stored.recorded_at))?;
+            output::line(format!("command    {}", plain(body.get())))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -2,7 +2,7 @@
 //! ask. Everything is gone with it.
 
 // Each test file uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub, clippy::missing_panics_doc)]
 
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
