@@ -2,8 +2,8 @@
 //! hashes, fingerprints and message ids must never come out differently.
 //!
 //! The commands in `golden/commands` are decided at fixed times; their events are in `golden/events`, the bincode of
-//! both in `golden/bincode_v1.txt`, the commands' fingerprints in `golden/fingerprints.txt`. A new variant adds files
-//! and lines. A change of one that is there is a break of the format: it needs a new format version, not a new file.
+//! both in `golden/bincode_v1.txt`, the commands' fingerprints in `golden/fingerprints.txt`, the currencies and their
+//! decimals in `golden/currencies.txt`. A new variant adds files and lines. A change of one that is there is a break of the format: it needs a new format version, not a new file.
 #![allow(
     clippy::unwrap_used,
     reason = "clippy takes the helpers of a test for no test"
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ledger::codec::{binary, json};
-use ledger::{Account, AccountId, Command, Event, Hash, Timestamp, decide};
+use ledger::{Account, AccountId, Command, Currency, Event, Hash, Timestamp, decide};
 use sha2::{Digest, Sha256};
 
 const COMMANDS: [&str; 5] = [
@@ -133,4 +133,33 @@ fn fingerprints_are_as_ever() {
         let fingerprint = command(name).fingerprint();
         assert_eq!(fingerprint.to_string(), hex::encode(&table[name]), "{name}");
     }
+}
+
+/// A currency that a newer table drops, or gives other decimals, would make the accounts kept in it unreadable.
+#[test]
+fn currencies_are_those_of_old_with_their_decimals() {
+    for line in golden("currencies.txt").lines() {
+        let (code, exponent) = line.split_once(' ').expect("a code and its decimals");
+        let currency = Currency::lookup(code.parse().unwrap()).unwrap();
+        assert_eq!(currency.exponent().to_string(), exponent, "{code}");
+    }
+}
+
+#[test]
+fn every_currency_is_among_the_golden_ones() {
+    let golden = golden("currencies.txt");
+    let known: Vec<&str> = golden.lines().filter_map(|line| line.get(..3)).collect();
+    let letters = || 'A'..='Z';
+    let codes =
+        letters().flat_map(|a| letters().flat_map(move |b| letters().map(move |c| [a, b, c])));
+    let missing: Vec<String> = codes
+        .map(|code| String::from_iter(code))
+        .filter(|code| Currency::lookup(code.parse().unwrap()).is_ok())
+        .filter(|code| !known.contains(&code.as_str()))
+        .collect();
+    assert_eq!(
+        missing,
+        Vec::<String>::new(),
+        "add these to golden/currencies.txt"
+    );
 }

@@ -72,7 +72,7 @@ fn two_hundred_thousand_inputs_panic_no_decoder() {
         begin.elapsed().as_secs_f64()
     );
     if inputs >= 10_000 {
-        tally.check_nothing_was_missed();
+        tally.check_nothing_was_missed(inputs);
     }
 }
 
@@ -123,8 +123,9 @@ impl Tally {
     }
 
     /// Mutations that never get past the first check would prove nothing about the later ones.
-    fn check_nothing_was_missed(&self) {
-        assert!(self.commands > 5_000 && self.events > 5_000, "{self:?}");
+    fn check_nothing_was_missed(&self, inputs: u64) {
+        let few = inputs / 50;
+        assert!(self.commands > few && self.events > few, "{self:?}");
         for code in [
             "duplicate_field",
             "invalid_account_id",

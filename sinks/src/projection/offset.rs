@@ -2,6 +2,7 @@
 
 use engine::{Failure, Resume};
 use ledger::{EventId, Version};
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
@@ -41,24 +42,50 @@ pub(super) struct Target {
 impl Fence {
     /// Raises the projection's epoch, so that no other copy of it can commit any more, and says where it stands.
     ///
-    /// One statement; a copy that is committing at this moment finishes first, for it holds the row.
+    /// By compare-and-set: of a process that died while it started, the statement may still be under way, and must not
+    /// fence whoever has started since. A copy that is committing at this moment finishes first, for it holds the row.
     pub(super) async fn take(
         pool: &PgPool,
         projection: &'static str,
         stream_id: &str,
     ) -> Result<(Self, Resume), Failure> {
-        let message = || format!("projection {projection} cannot take its offset");
-        let row = sqlx::query(
-            "INSERT INTO projection_offsets AS known (projection, stream_id, epoch, last_sequence, updated_at)
-             VALUES ($1, $2, 1, 0, now())
-             ON CONFLICT (projection) DO UPDATE SET epoch = known.epoch + 1, updated_at = now()
-             RETURNING stream_id, epoch, last_sequence, last_event_id",
+        const ATTEMPTS_MAX: u32 = 10;
+        let failed = |error| read_model::failure(format!("projection {projection} cannot take its offset"), error);
+        sqlx::query(
+            "INSERT INTO projection_offsets (projection, stream_id, epoch, last_sequence, updated_at)
+             VALUES ($1, $2, 0, 0, now()) ON CONFLICT (projection) DO NOTHING",
         )
         .bind(projection)
         .bind(stream_id)
-        .fetch_one(pool)
+        .execute(pool)
         .await
-        .map_err(|error| read_model::failure(message(), error))?;
+        .map_err(failed)?;
+        for _ in 0..ATTEMPTS_MAX {
+            let present = sqlx::query("SELECT epoch FROM projection_offsets WHERE projection = $1")
+                .bind(projection)
+                .fetch_one(pool)
+                .await
+                .map_err(failed)?;
+            let taken = sqlx::query(
+                "UPDATE projection_offsets SET epoch = epoch + 1, updated_at = now()
+                 WHERE projection = $1 AND epoch = $2
+                 RETURNING stream_id, epoch, last_sequence, last_event_id",
+            )
+            .bind(projection)
+            .bind(present.get::<i64, _>("epoch"))
+            .fetch_optional(pool)
+            .await
+            .map_err(failed)?;
+            if let Some(row) = taken {
+                return Self::taken(projection, stream_id, &row);
+            }
+        }
+        Err(Failure::retry(format!(
+            "projection {projection} cannot take its offset: other copies of it start again and again"
+        )))
+    }
+
+    fn taken(projection: &'static str, stream_id: &str, row: &PgRow) -> Result<(Self, Resume), Failure> {
         let known_stream: String = row.get("stream_id");
         if known_stream != stream_id {
             return Err(Failure::fatal(format!(

@@ -180,7 +180,9 @@ impl Printer {
             self.next_sequence = first;
         }
         let wanted = arguments.to_sequence.unwrap_or(self.next_sequence);
-        if !arguments.follow && wanted > state.last_sequence && state.last_sequence > 0 && state.messages > 0 {
+        if state.messages == 0 && !arguments.follow {
+            output::say("the feed is empty");
+        } else if wanted > state.last_sequence && !arguments.follow {
             output::say(format!("the feed ends at sequence {}", state.last_sequence));
         }
     }

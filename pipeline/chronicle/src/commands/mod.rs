@@ -1,4 +1,5 @@
-//! What each subcommand does: one file per subcommand; `reach`, `reading` and `rows` serve several of them.
+//! What each subcommand does: one file per subcommand; `publishing`, `reach`, `reading` and
+//! `rows` serve several of them.
 
 mod account;
 mod dead_letter;
@@ -9,6 +10,7 @@ mod history;
 mod migrate;
 mod outcome;
 mod projection;
+mod publishing;
 mod reach;
 mod reading;
 mod rows;

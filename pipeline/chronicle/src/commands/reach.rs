@@ -88,16 +88,10 @@ pub(super) fn operator() -> String {
 }
 
 /// Containers often set no user name.
-#[cfg(unix)]
 fn owner_of_this_process() -> Option<String> {
     use std::os::unix::fs::MetadataExt;
     let process = std::fs::metadata("/proc/self").ok()?;
     Some(format!("uid {}", process.uid()))
-}
-
-#[cfg(not(unix))]
-fn owner_of_this_process() -> Option<String> {
-    None
 }
 
 #[cfg(test)]

@@ -18,6 +18,14 @@ pub(super) enum Column {
     Right(&'static str),
 }
 
+impl Column {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Left(name) | Self::Right(name) => name,
+        }
+    }
+}
+
 /// A table of `N` columns.
 pub(super) struct Rows<const N: usize> {
     columns: [Column; N],
@@ -31,7 +39,7 @@ impl<const N: usize> Rows<N> {
     pub(super) fn new(columns: [Column; N]) -> Self {
         Self {
             columns,
-            widths: columns.map(|Column::Left(name) | Column::Right(name)| name.chars().count()),
+            widths: columns.map(|column| column.name().chars().count()),
             held: Vec::new(),
             begun: false,
         }
@@ -55,7 +63,7 @@ impl<const N: usize> Rows<N> {
         let held = std::mem::take(&mut self.held);
         if !self.begun && !held.is_empty() {
             self.begun = true;
-            self.print(&self.columns.map(|Column::Left(name) | Column::Right(name)| name.to_uppercase()))?;
+            self.print(&self.columns.map(|column| column.name().to_uppercase()))?;
         }
         held.iter().try_for_each(|cells| self.print(cells))
     }

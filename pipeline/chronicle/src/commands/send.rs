@@ -1,10 +1,82 @@
-//! `chronicle send`: being written.
+//! `chronicle send`: publishes commands and waits for their outcomes.
+//!
+//! A command is published to `ledger.commands.<account>` with a reply subject of its own, on which its outcome comes:
+//! an answer belongs to one message, so the same command id may stand in a file twice, and a dead letter (whose id may
+//! not even be readable) finds its line. What is malformed is refused here, in the codec's words; what the business
+//! refuses comes from the ledger.
+
+mod answer;
+mod build;
+mod file;
+mod flight;
+mod lines;
+mod lookup;
+mod one;
+mod progress;
+mod summary;
 
 use std::process::ExitCode;
 
-use crate::servers_at::ServerArguments; use crate::output::Format; use crate::arguments::SendArguments;
+use async_nats::HeaderMap;
+use async_nats::jetstream::stream::Stream;
+use bytes::Bytes;
+use ledger::codec::CONTENT_TYPE_JSON;
+use ledger::{Command, Outcome};
+use transport::{Nats, headers, streams, subjects};
 
-pub(crate) async fn execute(servers: &ServerArguments, arguments: &SendArguments, output: Format) -> anyhow::Result<ExitCode> {
-    let _ = (servers, arguments, output);
-    anyhow::bail!("not there yet")
+use self::answer::Answer;
+use super::publishing::Outgoing;
+use super::reach;
+use crate::arguments::SendArguments;
+use crate::exit;
+use crate::output::Format;
+use crate::servers_at::ServerArguments;
+
+pub(crate) async fn execute(
+    servers: &ServerArguments,
+    arguments: &SendArguments,
+    output: Format,
+) -> anyhow::Result<ExitCode> {
+    match (&arguments.command, &arguments.file) {
+        (Some(command), None) => one::execute(servers, arguments, command, output).await,
+        (None, Some(file)) => file::execute(servers, arguments, file, output).await,
+        (Some(_), Some(_)) => Err(exit::usage("give either one command or --file, not both")),
+        (None, None) => Err(exit::usage(
+            "give a command, as in `chronicle send deposit ACC-1 25.00`, or --file FILE; see `chronicle send --help`",
+        )),
+    }
+}
+
+/// Prints an outcome for people.
+pub(super) fn print_outcome(outcome: &Outcome) -> anyhow::Result<()> {
+    Answer::from(outcome).print()
+}
+
+/// A command on its way, to be answered on `reply_to`.
+fn outgoing(command: &Command, payload: Bytes, reply_to: &str) -> Outgoing {
+    let mut map = HeaderMap::new();
+    map.insert(headers::CONTENT_TYPE, CONTENT_TYPE_JSON);
+    map.insert(headers::REPLY_TO, reply_to);
+    Outgoing {
+        subject: subjects::command(command.account_id()),
+        headers: map,
+        payload,
+    }
+}
+
+/// The stream of commands, which the pipelines make: how many partitions it has is theirs to say.
+async fn commands_stream(servers: &ServerArguments, nats: &Nats) -> anyhow::Result<Stream> {
+    let found = streams::existing(&nats.jetstream, streams::COMMANDS)
+        .await
+        .map_err(|failure| reach::nats_failed(servers, &failure))?;
+    found.ok_or_else(|| {
+        reach::nats_says(
+            servers,
+            format!(
+                "there is no stream {}, so nothing was sent; the pipelines make it when they first start (`chronicle run` or \
+                 `chronicle dev`)",
+                streams::COMMANDS
+            ),
+        )
+    })
 }

@@ -1,0 +1,81 @@
+//! `chronicle verify`: checks, from outside, everything that DESIGN §3 promises.
+//!
+//! The event store is read from one snapshot, in pages; read models and streams are read as they are, and go on
+//! changing meanwhile. Memory does not grow with the ledger: each part says what it keeps. Nothing is changed anywhere,
+//! but for short-lived consumers that read `LEDGER_DEAD_LETTERS` and, rarely, `LEDGER_COMMANDS`.
+
+mod applier;
+mod conservation;
+mod dead_letters;
+mod demand;
+mod events;
+mod history;
+mod intake;
+mod limits;
+mod outcomes;
+mod read_models;
+mod report;
+mod rights;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use self::read_models::{FeedState, ReadModels};
+use self::report::{Invariant, Report, Totals};
+use crate::arguments::VerifyArguments;
+use crate::exit;
+use crate::output::Format;
+use crate::servers_at::ServerArguments;
+
+pub(crate) async fn execute(
+    servers: &ServerArguments,
+    arguments: &VerifyArguments,
+    output: Format,
+) -> anyhow::Result<ExitCode> {
+    let started = Instant::now();
+    let nats = servers.nats().await?;
+    let store = servers.event_store()?;
+    let pool = servers.read_model()?;
+    let mut read_models = ReadModels::new(
+        pool.clone(),
+        store.clone(),
+        started + Duration::from_secs(arguments.wait_seconds),
+    );
+    store.ping().await?;
+    read_models.reach().await?;
+
+    let mut report = Report::default();
+    let mut totals = Totals::default();
+    rights::check(&store, &mut report).await?;
+    let feed_before = FeedState::look(&nats).await?;
+    let mut snapshot = store.snapshot().await?;
+    let seen = events::walk(&mut snapshot, &mut read_models, &mut report).await?;
+    outcomes::walk(&mut snapshot, seen.events, &mut totals, &mut report).await?;
+    snapshot.close().await?;
+    let feed_after = FeedState::look(&nats).await?;
+    read_models
+        .conclude(&seen, (feed_before.as_ref(), feed_after.as_ref()), &mut report)
+        .await?;
+    applier::check(&pool, &nats, &mut report).await?;
+    let (partitions, without_outcome) = intake::check(&nats, &store, &mut report).await?;
+    dead_letters::check(&nats, without_outcome, &mut report).await?;
+    limits::check(&nats, partitions.as_ref(), &mut report).await?;
+    remarks(&mut report);
+
+    totals.accounts = seen.accounts;
+    totals.events = seen.events;
+    totals.currencies = seen.conservation.totals();
+    totals.elapsed_ms = u64::try_from(started.elapsed().as_millis())?;
+    report.print(&totals, output)?;
+    Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(exit::NO) })
+}
+
+/// What cannot be seen from outside, and where it is proved instead.
+fn remarks(report: &mut Report) {
+    report.note(
+        Invariant::OneOutcome,
+        "that a repeated command gets its first outcome is proved by the store's contract tests",
+    );
+}

@@ -1,0 +1,202 @@
+//! The read models against the event store, page by page, while both go on changing.
+//!
+//! The events of a page are fixed (they come from a snapshot) and the read models only move forward, so: first it is
+//! read up to where each account is applied, and waited for those that are behind; then the rows are read. An event at
+//! or below the version applied must have its row by then. A row that has moved on beyond the snapshot is compared with
+//! the event store's state at the row's own version, which never changes.
+//!
+//! State: one page.
+
+mod balances;
+mod lag;
+mod strays;
+mod transactions;
+mod transfers;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::Context;
+use sinks::projection::NAMES;
+use sqlx::Row;
+use sqlx::postgres::PgPool;
+use store::{EventRow, EventStore};
+use tokio::time::Instant;
+
+use self::lag::Behind;
+use super::history::Walked;
+use super::report::{Invariant, Report, Violation};
+
+pub(super) use lag::FeedState;
+
+/// How long to wait before a projection that is behind is looked at again.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// The read models, by their place in [`NAMES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ReadModel {
+    AccountBalance,
+    Transactions,
+    Transfers,
+}
+
+const ALL: [ReadModel; NAMES.len()] = [ReadModel::AccountBalance, ReadModel::Transactions, ReadModel::Transfers];
+
+impl ReadModel {
+    fn name(self) -> &'static str {
+        match self {
+            Self::AccountBalance => "account_balance",
+            Self::Transactions => "transactions",
+            Self::Transfers => "transfers",
+        }
+    }
+}
+
+/// Up to where the accounts of a page are applied; 0 = not at all.
+#[derive(Debug, Default)]
+struct Applied(HashMap<String, [i64; ALL.len()]>);
+
+impl Applied {
+    fn version(&self, read_model: ReadModel, account_id: &str) -> i64 {
+        self.0.get(account_id).map_or(0, |versions| versions[read_model as usize])
+    }
+}
+
+/// The comparison of all read models.
+pub(super) struct ReadModels {
+    pool: PgPool,
+    store: EventStore,
+    /// Until when to wait for projections that are behind.
+    deadline: Instant,
+    behind: [Behind; ALL.len()],
+}
+
+impl ReadModels {
+    pub(super) fn new(pool: PgPool, store: EventStore, deadline: Instant) -> Self {
+        Self { pool, store, deadline, behind: Default::default() }
+    }
+
+    /// Fails unless the read model answers and its tables are there.
+    pub(super) async fn reach(&self) -> anyhow::Result<()> {
+        sqlx::query("SELECT 1 FROM projection_offsets, projection_versions, account_balance, transactions, transfers LIMIT 1")
+            .fetch_optional(&self.pool)
+            .await
+            .context("the read model cannot be read; check that PostgreSQL runs, and that `chronicle migrate` has made its tables")?;
+        Ok(())
+    }
+
+    /// Compares a page of events, and the accounts that end in it.
+    pub(super) async fn compare(&mut self, page: &[EventRow], walked: &[Walked], report: &mut Report) -> anyhow::Result<()> {
+        let mut wanted: HashMap<&str, i64> = HashMap::new();
+        let events = page.iter().map(|row| (row.account_id.as_str(), row.version));
+        for (account_id, version) in events.chain(walked.iter().map(|account| (account.account_id.as_str(), account.version))) {
+            let newest = wanted.entry(account_id).or_default();
+            *newest = version.max(*newest);
+        }
+        let applied = self.wait_for(wanted).await?;
+        let readable: Vec<_> = page.iter().filter_map(|row| row.event.as_ref().ok()).collect();
+        transactions::compare(&self.pool, &readable, &applied, report).await?;
+        transfers::compare(&self.pool, &readable, &applied, report).await?;
+        balances::compare(&self.pool, &self.store, walked, report).await?;
+        self.look_ahead(walked, &applied, report).await?;
+        for account in walked {
+            for read_model in ALL {
+                let version = applied.version(read_model, &account.account_id);
+                self.behind[read_model as usize].add(&account.account_id, version, account.version);
+            }
+        }
+        report.checked(Invariant::Convergence, "events", page.len() as u64);
+        report.checked(Invariant::Convergence, "accounts", walked.len() as u64);
+        Ok(())
+    }
+
+    /// Up to where the accounts are applied, after waiting for the versions that are wanted.
+    async fn wait_for(&self, mut wanted: HashMap<&str, i64>) -> anyhow::Result<Applied> {
+        let mut applied = Applied::default();
+        loop {
+            let names: Vec<&str> = wanted.keys().copied().collect();
+            let rows = sqlx::query(
+                "SELECT projection, account_id, version FROM projection_versions
+                 WHERE projection = ANY($1) AND account_id = ANY($2)",
+            )
+            .bind(ALL.map(ReadModel::name))
+            .bind(names)
+            .fetch_all(&self.pool)
+            .await
+            .context(UNREADABLE)?;
+            for row in rows {
+                let (projection, account_id): (&str, String) = (row.try_get("projection")?, row.try_get("account_id")?);
+                if let Some(read_model) = ALL.into_iter().find(|read_model| read_model.name() == projection) {
+                    applied.0.entry(account_id).or_default()[read_model as usize] = row.try_get("version")?;
+                }
+            }
+            wanted.retain(|account_id, version| ALL.iter().any(|read_model| applied.version(*read_model, account_id) < *version));
+            if wanted.is_empty() || Instant::now() >= self.deadline {
+                return Ok(applied);
+            }
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        }
+    }
+
+    /// A projection may be ahead of the snapshot, but not of the event store.
+    async fn look_ahead(&self, walked: &[Walked], applied: &Applied, report: &mut Report) -> anyhow::Result<()> {
+        let ahead: Vec<(ReadModel, &str, i64)> = walked
+            .iter()
+            .flat_map(|account| ALL.map(|read_model| (read_model, account)))
+            .map(|(read_model, account)| (read_model, account, applied.version(read_model, &account.account_id)))
+            .filter(|(_, account, version)| *version > account.version)
+            .map(|(read_model, account, version)| (read_model, account.account_id.as_str(), version))
+            .collect();
+        if ahead.is_empty() {
+            return Ok(());
+        }
+        let places: Vec<_> = ahead.iter().map(|(_, account_id, version)| (*account_id, *version)).collect();
+        let existing = self.store.existing(&places).await?;
+        for (read_model, account_id, version) in ahead {
+            if !existing.iter().any(|(name, number)| (name.as_str(), *number) == (account_id, version)) {
+                report.violated(Invariant::ExactlyOnce, never_happened(read_model.name(), account_id, version));
+            }
+        }
+        Ok(())
+    }
+
+    /// After the walk: rows that belong to no event, and projections that were not waited for any longer.
+    pub(super) async fn conclude(
+        &self,
+        seen: &super::events::Seen,
+        feed: (Option<&FeedState>, Option<&FeedState>),
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
+        strays::hunt(&self.pool, &self.store, seen, report).await?;
+        lag::judge(&self.pool, &self.behind, feed, report).await
+    }
+}
+
+const UNREADABLE: &str = "the read model cannot be read";
+
+fn never_happened(projection: &str, account_id: &str, version: i64) -> Violation {
+    Violation::new("it counts a version as applied that the event store does not have").of(projection).at(account_id, version)
+}
+
+/// SQL for what differs between the rows `wanted` and `found`, as the columns `expected` and `actual`.
+fn differences(columns: &[&str]) -> String {
+    let side = |side: &str| {
+        let cases: Vec<String> = columns
+            .iter()
+            .map(|column| {
+                format!(
+                    "CASE WHEN found.{column} IS DISTINCT FROM wanted.{column} \
+                     THEN '{column} ' || COALESCE({side}.{column}::text, 'none') END"
+                )
+            })
+            .collect();
+        format!("concat_ws(', ', {})", cases.join(", "))
+    };
+    format!("{} AS expected, {} AS actual", side("wanted"), side("found"))
+}
+
+/// SQL for whether the rows `wanted` and `found` differ in one of the columns.
+fn differ(columns: &[&str]) -> String {
+    let side = |side: &str| columns.iter().map(|column| format!("{side}.{column}")).collect::<Vec<_>>().join(", ");
+    format!("({}) IS DISTINCT FROM ({})", side("found"), side("wanted"))
+}

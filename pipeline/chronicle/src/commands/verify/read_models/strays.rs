@@ -1,0 +1,206 @@
+//! Rows that belong to no event. Counting tells whether there can be any; only then they are looked for, row by row.
+//!
+//! A row is read before the event store is asked for its event, so one that has just been made is never taken for a
+//! stray.
+
+use std::collections::HashSet;
+
+use anyhow::Context;
+use ledger::CommandId;
+use sqlx::Row;
+use sqlx::postgres::PgPool;
+use store::EventStore;
+use uuid::Uuid;
+
+use super::{ALL, ReadModel, UNREADABLE, never_happened};
+use crate::commands::verify::events::Seen;
+use crate::commands::verify::report::{Invariant, Report, Violation};
+
+/// How many rows are looked at at a time.
+const PAGE: i64 = 1_000;
+
+/// Looks for rows without an event in all read models.
+pub(super) async fn hunt(pool: &PgPool, store: &EventStore, seen: &Seen, report: &mut Report) -> anyhow::Result<()> {
+    // One statement, and so one instant: rows and versions change together.
+    let counts = sqlx::query(
+        "SELECT (SELECT count(*) FROM transactions) AS transactions,
+            (SELECT COALESCE(sum(version), 0)::text FROM projection_versions WHERE projection = 'transactions') AS applied,
+            (SELECT count(*) FROM account_balance) AS balances,
+            (SELECT count(*) FROM projection_versions WHERE projection = 'account_balance') AS accounts,
+            (SELECT count(*) FROM transfers) AS transfers,
+            (SELECT count(*) FROM projection_versions) AS versions,
+            (SELECT count(*) FROM projection_skips) AS skips",
+    )
+    .fetch_one(pool)
+    .await
+    .context(UNREADABLE)?;
+    let count = |name: &str| counts.try_get::<i64, _>(name);
+    let (transactions, balances, transfers) = (count("transactions")?, count("balances")?, count("transfers")?);
+    let applied: &str = counts.try_get("applied")?;
+    report.checked(Invariant::ExactlyOnce, "rows", (transactions + balances + transfers).unsigned_abs());
+
+    let before = report.violations(Invariant::ExactlyOnce);
+    let damaged = before > 0;
+    let versions_fit = count("versions")? <= i64::try_from(seen.accounts)? * i64::try_from(ALL.len())?;
+    if damaged || !versions_fit {
+        stray_versions(pool, store, report).await?;
+    }
+    let transactions_fit = transactions.to_string() == applied;
+    if damaged || !transactions_fit {
+        stray_transactions(pool, store, report).await?;
+    }
+    let balances_fit = balances == count("accounts")?;
+    if damaged || !balances_fit {
+        stray_balances(pool, store, report).await?;
+    }
+    if damaged || u64::try_from(transfers)? != seen.transfer_debits {
+        stray_transfers(pool, store, report).await?;
+    }
+    if report.violations(Invariant::ExactlyOnce) == before && !(transactions_fit && balances_fit) {
+        let violation = Violation::new(format!(
+            "transactions has {transactions} rows, and its versions add up to {applied}; account_balance has {balances} \
+             rows, and versions of {} accounts",
+            count("accounts")?
+        ));
+        report.violated(Invariant::ExactlyOnce, violation);
+    }
+    let skips = count("skips")?;
+    if skips > 0 {
+        let note = format!("{skips} messages of the feed were skipped by order (see the table projection_skips)");
+        report.note(Invariant::Convergence, note);
+    }
+    Ok(())
+}
+
+fn violation(read_model: ReadModel, message: &str) -> Violation {
+    Violation::new(message).of(read_model.name())
+}
+
+/// Versions of accounts that do not exist. (Wrong versions of those that do were found with the accounts.)
+async fn stray_versions(pool: &PgPool, store: &EventStore, report: &mut Report) -> anyhow::Result<()> {
+    let mut after = (String::new(), String::new());
+    loop {
+        let rows = sqlx::query(
+            "SELECT projection, account_id, version FROM projection_versions WHERE (projection, account_id) > ($1, $2)
+             ORDER BY projection, account_id LIMIT $3",
+        )
+        .bind(&after.0)
+        .bind(&after.1)
+        .bind(PAGE)
+        .fetch_all(pool)
+        .await
+        .context(UNREADABLE)?;
+        let Some(last) = rows.last() else {
+            return Ok(());
+        };
+        after = (last.try_get("projection")?, last.try_get("account_id")?);
+        let names = rows.iter().map(|row| row.try_get("account_id")).collect::<Result<Vec<&str>, _>>()?;
+        let existing = existing_accounts(store, &names).await?;
+        for (row, account_id) in rows.iter().zip(names) {
+            if !existing.contains(account_id) {
+                let violation = never_happened(row.try_get("projection")?, account_id, row.try_get("version")?);
+                report.violated(Invariant::ExactlyOnce, violation);
+            }
+        }
+    }
+}
+
+async fn existing_accounts(store: &EventStore, names: &[&str]) -> anyhow::Result<HashSet<String>> {
+    let places: Vec<(&str, i64)> = names.iter().map(|name| (*name, 1)).collect();
+    Ok(store.existing(&places).await?.into_iter().map(|(account_id, _)| account_id).collect())
+}
+
+async fn stray_transactions(pool: &PgPool, store: &EventStore, report: &mut Report) -> anyhow::Result<()> {
+    let mut after = (String::new(), i64::MIN);
+    loop {
+        let rows = sqlx::query(
+            "SELECT found.account_id, found.version, known.version AS applied FROM transactions AS found
+             LEFT JOIN projection_versions AS known
+                ON known.projection = 'transactions' AND known.account_id = found.account_id
+             WHERE (found.account_id, found.version) > ($1, $2) ORDER BY found.account_id, found.version LIMIT $3",
+        )
+        .bind(&after.0)
+        .bind(after.1)
+        .bind(PAGE)
+        .fetch_all(pool)
+        .await
+        .context(UNREADABLE)?;
+        let Some(last) = rows.last() else {
+            return Ok(());
+        };
+        after = (last.try_get("account_id")?, last.try_get("version")?);
+        let mut places: Vec<(&str, i64)> = Vec::with_capacity(rows.len());
+        for row in &rows {
+            places.push((row.try_get("account_id")?, row.try_get("version")?));
+        }
+        let existing: HashSet<(String, i64)> = store.existing(&places).await?.into_iter().collect();
+        for (row, (account_id, version)) in rows.iter().zip(places) {
+            let at = |message: &str| violation(ReadModel::Transactions, message).at(account_id, version);
+            let applied: Option<i64> = row.try_get("applied")?;
+            if !existing.contains(&(account_id.to_owned(), version)) {
+                report.violated(Invariant::ExactlyOnce, at("the row belongs to no event"));
+            } else if applied.unwrap_or_default() < version {
+                report.violated(Invariant::ExactlyOnce, at("the row is there, and its event does not count as applied"));
+            }
+        }
+    }
+}
+
+async fn stray_balances(pool: &PgPool, store: &EventStore, report: &mut Report) -> anyhow::Result<()> {
+    let mut after = String::new();
+    loop {
+        let rows = sqlx::query("SELECT account_id FROM account_balance WHERE account_id > $1 ORDER BY account_id LIMIT $2")
+            .bind(&after)
+            .bind(PAGE)
+            .fetch_all(pool)
+            .await
+            .context(UNREADABLE)?;
+        let names = rows.iter().map(|row| row.try_get("account_id")).collect::<Result<Vec<&str>, _>>()?;
+        let Some(last) = names.last() else {
+            return Ok(());
+        };
+        after = (*last).to_owned();
+        let existing = existing_accounts(store, &names).await?;
+        for account_id in names.into_iter().filter(|name| !existing.contains(*name)) {
+            let violation = violation(ReadModel::AccountBalance, "the row belongs to no account").account(account_id);
+            report.violated(Invariant::ExactlyOnce, violation);
+        }
+    }
+}
+
+/// A transfer's id is derived from its command's, so the command tells whether the row may be there.
+async fn stray_transfers(pool: &PgPool, store: &EventStore, report: &mut Report) -> anyhow::Result<()> {
+    let mut after = Uuid::nil();
+    loop {
+        let rows = sqlx::query(
+            "SELECT transfer_id, command_id, from_account_id FROM transfers WHERE transfer_id > $1
+             ORDER BY transfer_id LIMIT $2",
+        )
+        .bind(after)
+        .bind(PAGE)
+        .fetch_all(pool)
+        .await
+        .context(UNREADABLE)?;
+        let Some(last) = rows.last() else {
+            return Ok(());
+        };
+        after = last.try_get("transfer_id")?;
+        let command_of = |row: &sqlx::postgres::PgRow| row.try_get::<Uuid, _>("command_id").map(CommandId::from);
+        let ids = rows.iter().map(command_of).collect::<Result<Vec<_>, _>>()?;
+        let mut made: HashSet<Uuid> = HashSet::new();
+        for command in store.command_rows_of(&ids).await? {
+            let events = command.outcome.as_ref().map_or(0, |outcome| outcome.events().len());
+            // A transfer is two events.
+            let transfers = u32::try_from(events / 2).unwrap_or(u32::MAX);
+            made.extend((0..transfers).map(|index| command.command_id.transfer_id(index).as_uuid()));
+        }
+        for (row, command_id) in rows.iter().zip(ids) {
+            let transfer_id: Uuid = row.try_get("transfer_id")?;
+            if !made.contains(&transfer_id) {
+                let message = format!("transfer {transfer_id}: the row belongs to no event");
+                let violation = violation(ReadModel::Transfers, &message).account(row.try_get("from_account_id")?).command(command_id);
+                report.violated(Invariant::ExactlyOnce, violation);
+            }
+        }
+    }
+}

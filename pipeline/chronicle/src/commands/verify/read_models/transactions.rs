@@ -1,0 +1,101 @@
+//! `transactions`: one row per event, and it says what the event says.
+
+use anyhow::Context;
+use ledger::{Event, EventData};
+use rust_decimal::Decimal;
+use sqlx::postgres::PgPool;
+use sqlx::{AssertSqlSafe, Row};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Applied, ReadModel, UNREADABLE, differ, differences};
+use crate::commands::verify::report::{Invariant, Report, Violation};
+
+const COLUMNS: [&str; 11] = [
+    "transaction_id",
+    "type",
+    "amount",
+    "currency",
+    "balance_after",
+    "description",
+    "transfer_id",
+    "counterparty_account_id",
+    "command_id",
+    "actor",
+    "timestamp",
+];
+
+/// Compares the rows of these events. The database does it, and answers with those that differ.
+pub(super) async fn compare(
+    pool: &PgPool,
+    events: &[&Event],
+    applied: &Applied,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let sql = format!(
+        "SELECT wanted.account_id, wanted.version, found.account_id IS NULL AS missing, {}
+         FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::text[], $5::numeric[], $6::text[], $7::numeric[],
+            $8::text[], $9::uuid[], $10::text[], $11::uuid[], $12::text[], $13::timestamptz[])
+            AS wanted(account_id, version, {})
+         LEFT JOIN transactions AS found ON found.account_id = wanted.account_id AND found.version = wanted.version
+         WHERE found.account_id IS NULL OR {}",
+        differences(&COLUMNS),
+        COLUMNS.join(", "),
+        differ(&COLUMNS),
+    );
+    let column = |of: fn(&Event) -> Option<&str>| events.iter().map(|event| of(event)).collect::<Vec<_>>();
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(column(|event| Some(event.account_id.as_str())))
+        .bind(events.iter().map(|event| signed(event)).collect::<Vec<i64>>())
+        .bind(events.iter().map(|event| event.event_id.as_uuid()).collect::<Vec<Uuid>>())
+        .bind(column(|event| Some(kind(event))))
+        .bind(events.iter().map(|event| signed_amount(event)).collect::<Vec<Decimal>>())
+        .bind(events.iter().map(|event| event.currency().code().to_string()).collect::<Vec<String>>())
+        .bind(events.iter().map(|event| event.balance_after.value()).collect::<Vec<Decimal>>())
+        .bind(column(|event| event.data.description()))
+        .bind(events.iter().map(|event| Some(event.data.transfer()?.transfer_id.as_uuid())).collect::<Vec<Option<Uuid>>>())
+        .bind(column(|event| event.data.transfer().map(|leg| leg.counterparty_account_id.as_str())))
+        .bind(events.iter().map(|event| event.command_id.as_uuid()).collect::<Vec<Uuid>>())
+        .bind(column(|event| event.actor.as_deref()))
+        .bind(events.iter().map(|event| event.recorded_at.to_date_time()).collect::<Vec<OffsetDateTime>>())
+        .fetch_all(pool)
+        .await
+        .context(UNREADABLE)?;
+    for row in rows {
+        let (account_id, version): (&str, i64) = (row.try_get("account_id")?, row.try_get("version")?);
+        let violation = |message: &str| Violation::new(message).of(ReadModel::Transactions.name()).at(account_id, version);
+        if !row.try_get::<bool, _>("missing")? {
+            let (expected, actual): (&str, &str) = (row.try_get("expected")?, row.try_get("actual")?);
+            let violation = violation("the row does not say what the event says").values(expected, actual);
+            report.violated(Invariant::Convergence, violation);
+        } else if version <= applied.version(ReadModel::Transactions, account_id) {
+            report.violated(Invariant::ExactlyOnce, violation("the event counts as applied, and its row is missing"));
+        }
+    }
+    report.checked(Invariant::ExactlyOnce, "events", events.len() as u64);
+    Ok(())
+}
+
+fn signed(event: &Event) -> i64 {
+    i64::try_from(event.version.get()).unwrap_or(i64::MAX)
+}
+
+/// What kind of line the event is.
+fn kind(event: &Event) -> &'static str {
+    match (&event.data, event.data.transfer().is_some()) {
+        (EventData::AccountCreated(_), _) => "opening",
+        (EventData::MoneyDeposited(_), false) => "deposit",
+        (EventData::MoneyDeposited(_), true) => "transfer_in",
+        (EventData::MoneyWithdrawn(_), false) => "withdrawal",
+        (EventData::MoneyWithdrawn(_), true) => "transfer_out",
+    }
+}
+
+/// What the line adds to the balance.
+fn signed_amount(event: &Event) -> Decimal {
+    let amount = event.data.amount().value();
+    match &event.data {
+        EventData::AccountCreated(_) | EventData::MoneyDeposited(_) => amount,
+        EventData::MoneyWithdrawn(_) => -amount,
+    }
+}
