@@ -26,6 +26,11 @@ impl Hash {
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+
+    fn write_digits<'a>(&self, digits: &'a mut [u8; 64]) -> &'a str {
+        hex::encode_to_slice(self.0, digits).expect("64 digits hold 32 bytes");
+        std::str::from_utf8(digits).expect("hexadecimal digits are ASCII")
+    }
 }
 
 impl From<[u8; 32]> for Hash {
@@ -45,9 +50,7 @@ impl TryFrom<&[u8]> for Hash {
 
 impl fmt::Display for Hash {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut digits = [0; 64];
-        hex::encode_to_slice(self.0, &mut digits).expect("64 digits hold 32 bytes");
-        formatter.pad(std::str::from_utf8(&digits).expect("hexadecimal digits are ASCII"))
+        formatter.pad(self.write_digits(&mut [0; 64]))
     }
 }
 
@@ -73,7 +76,7 @@ impl FromStr for Hash {
 
 impl Serialize for Hash {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(self.write_digits(&mut [0; 64]))
     }
 }
 

@@ -153,7 +153,7 @@ fn every_currency_is_among_the_golden_ones() {
     let codes =
         letters().flat_map(|a| letters().flat_map(move |b| letters().map(move |c| [a, b, c])));
     let missing: Vec<String> = codes
-        .map(|code| String::from_iter(code))
+        .map(String::from_iter)
         .filter(|code| Currency::lookup(code.parse().unwrap()).is_ok())
         .filter(|code| !known.contains(&code.as_str()))
         .collect();

@@ -32,7 +32,7 @@ const HEARTBEAT: Duration = Duration::from_millis(1_500);
 /// After this time JetStream delivers again what has not been acknowledged.
 const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(30);
 /// How often to look, when nothing arrives, whether something was left behind by a client that has died.
-const LOOK_BEHIND_EVERY: Duration = Duration::from_secs(5);
+const LOOK_BEHIND_EVERY: Duration = Duration::from_secs(2);
 /// How many messages are read from the stream at a time when there is something to make up for.
 const CATCH_UP_BATCH: usize = 500;
 

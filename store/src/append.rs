@@ -1,5 +1,7 @@
 //! Appending: outcomes and events of a batch of commands, in one statement and one round trip.
 
+use std::sync::LazyLock;
+
 use ledger::codec::json;
 use ledger::{AccountId, Command, Event, Hash, Outcome, Profile, Timestamp, Version};
 use rust_decimal::Decimal;
@@ -7,6 +9,7 @@ use sqlx::Row;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::read::events_at_places;
 use crate::{Error, EventStore};
 
 /// One command with what became of it.
@@ -37,37 +40,38 @@ pub struct Append<'a> {
 /// One implicit transaction. On CockroachDB it is SERIALIZABLE; on PostgreSQL (READ COMMITTED) the primary keys do the
 /// same work: a conflict is a duplicate command_id, a duplicate (account_id, version), or a row in `stale`, and each of
 /// them leaves both tables as they were.
-const APPEND: &str = "
-WITH stale AS (
-    SELECT 1 AS found
-    FROM unnest($19::text[], $20::bigint[]) AS seen(account_id, version)
-    CROSS JOIN LATERAL (
-        SELECT 1 AS found FROM events
-        WHERE events.account_id = seen.account_id AND events.version = seen.version + 1
-        LIMIT 1
-    ) AS newer
-    LIMIT 1
-), c AS (
-    INSERT INTO commands (command_id, account_id, command_type, fingerprint, body, outcome, recorded_at)
-    SELECT u.command_id, u.account_id, u.command_type, u.fingerprint, u.body::jsonb, u.outcome::jsonb, u.recorded_at
-    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[], $7::timestamptz[])
-        AS u(command_id, account_id, command_type, fingerprint, body, outcome, recorded_at)
-    WHERE NOT EXISTS (SELECT 1 FROM stale)
-    RETURNING 1
-), e AS (
-    INSERT INTO events (account_id, version, event_id, event_type, command_id, data, balance_after, actor, recorded_at,
-        prev_hash, hash, profile_version, profile)
-    SELECT u.account_id, u.version, u.event_id, u.event_type, u.command_id, u.data::jsonb, u.balance_after, u.actor,
-        u.recorded_at, u.prev_hash, u.hash, u.profile_version, u.profile::jsonb
-    FROM unnest($8::text[], $9::bigint[], $10::uuid[], $11::text[], $12::uuid[], $13::text[], $14::numeric[],
-        $15::text[], $16::timestamptz[], $17::bytea[], $18::bytea[], $21::bigint[], $22::text[])
-        AS u(account_id, version, event_id, event_type, command_id, data, balance_after, actor, recorded_at,
-            prev_hash, hash, profile_version, profile)
-    WHERE NOT EXISTS (SELECT 1 FROM stale)
-    RETURNING 1
-)
-SELECT (SELECT count(*) FROM c) AS commands, (SELECT count(*) FROM e) AS events
-";
+///
+/// On PostgreSQL `stale` looks at the store as it is when the statement begins, and a version may appear between that
+/// and the commit. A rejection is then recorded that was true when the statement began, after the command had come.
+static APPEND: LazyLock<String> = LazyLock::new(|| {
+    let newer = events_at_places("1 AS newer");
+    format!(
+        "WITH stale AS (
+            {newer} LIMIT 1
+        ), c AS (
+            INSERT INTO commands (command_id, account_id, command_type, fingerprint, body, outcome, recorded_at)
+            SELECT u.command_id, u.account_id, u.command_type, u.fingerprint, u.body::jsonb, u.outcome::jsonb,
+                u.recorded_at
+            FROM unnest($3::uuid[], $4::text[], $5::text[], $6::bytea[], $7::text[], $8::text[], $9::timestamptz[])
+                AS u(command_id, account_id, command_type, fingerprint, body, outcome, recorded_at)
+            WHERE NOT EXISTS (SELECT 1 FROM stale)
+            RETURNING 1
+        ), e AS (
+            INSERT INTO events (account_id, version, event_id, event_type, command_id, data, balance_after, actor,
+                recorded_at, prev_hash, hash, profile_version, profile)
+            SELECT u.account_id, u.version, u.event_id, u.event_type, u.command_id, u.data::jsonb, u.balance_after,
+                u.actor, u.recorded_at, u.prev_hash, u.hash, u.profile_version, u.profile::jsonb
+            FROM unnest($10::text[], $11::bigint[], $12::uuid[], $13::text[], $14::uuid[], $15::text[],
+                $16::numeric[], $17::text[], $18::timestamptz[], $19::bytea[], $20::bytea[], $21::bigint[],
+                $22::text[])
+                AS u(account_id, version, event_id, event_type, command_id, data, balance_after, actor, recorded_at,
+                    prev_hash, hash, profile_version, profile)
+            WHERE NOT EXISTS (SELECT 1 FROM stale)
+            RETURNING 1
+        )
+        SELECT (SELECT count(*) FROM c) AS commands, (SELECT count(*) FROM e) AS events"
+    )
+});
 
 impl EventStore {
     /// Appends all of it, or nothing.
@@ -81,17 +85,14 @@ impl EventStore {
         }
         let commands = CommandColumns::of(&append.decisions);
         let events = EventColumns::of(&append.events);
-        let seen_accounts: Vec<&str> = append
+        let (seen_accounts, next_versions): (Vec<&str>, Vec<i64>) = append
             .seen
             .iter()
-            .map(|(account_id, _)| account_id.as_str())
-            .collect();
-        let seen_versions: Vec<i64> = append
-            .seen
-            .iter()
-            .map(|(_, version)| signed(*version))
-            .collect();
-        let statement = sqlx::query(APPEND)
+            .map(|(account_id, version)| (account_id.as_str(), signed(version.next())))
+            .unzip();
+        let statement = sqlx::query(APPEND.as_str())
+            .bind(seen_accounts)
+            .bind(next_versions)
             .bind(commands.command_id)
             .bind(commands.account_id)
             .bind(commands.command_type)
@@ -110,12 +111,9 @@ impl EventStore {
             .bind(events.recorded_at)
             .bind(events.prev_hash)
             .bind(events.hash)
-            .bind(seen_accounts)
-            .bind(seen_versions)
             .bind(events.profile_version)
-            .bind(events.profile)
-            .fetch_one(&self.pool);
-        let row = self.bounded(statement).await?;
+            .bind(events.profile);
+        let row = self.fetch_one(statement).await?;
         let appended = (row.get::<i64, _>("commands"), row.get::<i64, _>("events"));
         if appended == (length(&append.decisions), length(&append.events)) {
             Ok(())
@@ -131,9 +129,9 @@ fn length<T>(items: &[T]) -> i64 {
     i64::try_from(items.len()).expect("a batch has fewer than 2^63 items")
 }
 
-/// A version as the databases keep it.
+/// A version as the databases keep it. One that they cannot keep, which no account has, becomes their largest.
 pub(crate) fn signed(version: Version) -> i64 {
-    i64::try_from(version.get()).expect("an account has fewer than 2^63 events")
+    i64::try_from(version.get()).unwrap_or(i64::MAX)
 }
 
 /// The batch turned on its side: one array per column.

@@ -4,12 +4,14 @@
 
 use ledger::codec::json;
 use ledger::{Account, AccountId, Command, CommandId, Event, Outcome, Profile, Timestamp, Version};
-use sqlx::postgres::{PgExecutor, PgRow};
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
 use crate::append::signed;
+use crate::connect::Statement;
 use crate::migrate::APPLICATION_ROLE;
+use crate::read::{HEAD_COLUMNS, accounts_from, events_at_places};
 use crate::rows::{self, EVENT_COLUMNS};
 use crate::snapshot::Snapshot;
 use crate::{Error, EventStore};
@@ -70,30 +72,20 @@ impl Snapshot {
             "SELECT {EVENT_COLUMNS}, {EVENT_ROW} FROM events WHERE (account_id, version) > ($1, $2) \
              ORDER BY account_id, version LIMIT $3"
         );
-        let found = sqlx::query(AssertSqlSafe(sql))
+        let statement = sqlx::query(AssertSqlSafe(sql))
             .bind(account_id)
             .bind(version)
-            .bind(i64::from(limit))
-            .fetch_all(&mut *self.transaction)
-            .await?;
+            .bind(i64::from(limit));
+        let found = self.lease.fetch_all(statement).await?;
         found.iter().map(event_row).collect()
     }
 
     /// The rows of `events` at these places, in any order; a place without a row is left out.
     pub async fn event_rows_at(&mut self, places: &[Place<'_>]) -> Result<Vec<EventRow>, Error> {
-        let names: Vec<&str> = places.iter().map(|(account_id, _)| *account_id).collect();
-        let versions: Vec<i64> = places.iter().map(|(_, version)| *version).collect();
-        let sql = format!(
-            "SELECT {EVENT_COLUMNS}, {EVENT_ROW} FROM (
-                SELECT events.* FROM unnest($1::text[], $2::bigint[]) AS wanted(wanted_account_id, wanted_version)
-                JOIN events ON events.account_id = wanted.wanted_account_id AND events.version = wanted.wanted_version
-             ) AS found"
-        );
-        let found = sqlx::query(AssertSqlSafe(sql))
-            .bind(names)
-            .bind(versions)
-            .fetch_all(&mut *self.transaction)
-            .await?;
+        let sql = events_at_places(&format!("{EVENT_COLUMNS}, {EVENT_ROW}"));
+        let (names, versions): (Vec<&str>, Vec<i64>) = places.iter().copied().unzip();
+        let statement = sqlx::query(AssertSqlSafe(sql)).bind(names).bind(versions);
+        let found = self.lease.fetch_all(statement).await?;
         found.iter().map(event_row).collect()
     }
 
@@ -107,11 +99,10 @@ impl Snapshot {
         let sql = format!(
             "SELECT {COMMAND_ROW} FROM commands WHERE command_id {behind} $1 ORDER BY command_id LIMIT $2"
         );
-        let found = sqlx::query(AssertSqlSafe(sql))
+        let statement = sqlx::query(AssertSqlSafe(sql))
             .bind(after.map_or(Uuid::nil(), CommandId::as_uuid))
-            .bind(i64::from(limit))
-            .fetch_all(&mut *self.transaction)
-            .await?;
+            .bind(i64::from(limit));
+        let found = self.lease.fetch_all(statement).await?;
         found.iter().map(command_row).collect()
     }
 
@@ -120,7 +111,9 @@ impl Snapshot {
         &mut self,
         command_ids: &[CommandId],
     ) -> Result<Vec<CommandRow>, Error> {
-        command_rows_of(&mut *self.transaction, command_ids).await
+        let statement = command_rows_of(command_ids);
+        let found = self.lease.fetch_all(statement).await?;
+        found.iter().map(command_row).collect()
     }
 }
 
@@ -130,21 +123,16 @@ impl EventStore {
         &self,
         command_ids: &[CommandId],
     ) -> Result<Vec<CommandRow>, Error> {
-        command_rows_of(&self.pool, command_ids).await
+        let found = self.fetch_all(command_rows_of(command_ids)).await?;
+        found.iter().map(command_row).collect()
     }
 
     /// Which of these places have a row now, in any order.
     pub async fn existing(&self, places: &[Place<'_>]) -> Result<Vec<(String, i64)>, Error> {
-        let names: Vec<&str> = places.iter().map(|(account_id, _)| *account_id).collect();
-        let versions: Vec<i64> = places.iter().map(|(_, version)| *version).collect();
-        let statement = sqlx::query(
-            "SELECT events.account_id, events.version FROM unnest($1::text[], $2::bigint[]) AS wanted(account_id, version)
-             JOIN events ON events.account_id = wanted.account_id AND events.version = wanted.version",
-        )
-        .bind(names)
-        .bind(versions)
-        .fetch_all(&self.pool);
-        let found = self.bounded(statement).await?;
+        let sql = events_at_places("account_id, version");
+        let (names, versions): (Vec<&str>, Vec<i64>) = places.iter().copied().unzip();
+        let statement = sqlx::query(AssertSqlSafe(sql)).bind(names).bind(versions);
+        let found = self.fetch_all(statement).await?;
         let place = |row: &PgRow| Ok((row.try_get("account_id")?, row.try_get("version")?));
         found.iter().map(place).collect()
     }
@@ -160,18 +148,11 @@ impl EventStore {
             .map(|(account_id, _)| account_id.as_str())
             .collect();
         let versions: Vec<i64> = places.iter().map(|(_, version)| signed(*version)).collect();
-        let statement = sqlx::query(
-            "SELECT head.account_id, head.version, head.balance_after, head.recorded_at, head.hash, head.profile_version,
-                described.profile::text AS profile
-             FROM unnest($1::text[], $2::bigint[]) AS wanted(account_id, version)
-             JOIN events AS head ON head.account_id = wanted.account_id AND head.version = wanted.version
-             JOIN events AS described
-                ON described.account_id = head.account_id AND described.version = head.profile_version",
-        )
-        .bind(names)
-        .bind(versions)
-        .fetch_all(&self.pool);
-        let found = self.bounded(statement).await?;
+        let heads = events_at_places(HEAD_COLUMNS);
+        let statement = sqlx::query(AssertSqlSafe(accounts_from(&heads)))
+            .bind(names)
+            .bind(versions);
+        let found = self.fetch_all(statement).await?;
         Ok(found
             .iter()
             .filter_map(|row| rows::account(row).ok())
@@ -187,9 +168,8 @@ impl EventStore {
                     WHERE tablename IN ('commands', 'events')), false) AS owner,
                 EXISTS (SELECT 1 FROM pg_roles WHERE rolname = $1) AS application_role_exists",
         )
-        .bind(APPLICATION_ROLE)
-        .fetch_one(&self.pool);
-        let row = self.bounded(statement).await?;
+        .bind(APPLICATION_ROLE);
+        let row = self.fetch_one(statement).await?;
         let mut rights = Rights {
             user: row.try_get("own_name")?,
             owner: row.try_get::<bool, _>("superuser")? || row.try_get::<bool, _>("owner")?,
@@ -218,9 +198,8 @@ impl EventStore {
              WHERE has_table_privilege($1, wanted.table_name, wanted.privilege)
              ORDER BY 1, 2",
         )
-        .bind(role)
-        .fetch_all(&self.pool);
-        let found = self.bounded(statement).await?;
+        .bind(role);
+        let found = self.fetch_all(statement).await?;
         let name = |row: &PgRow| {
             let privilege: String = row.try_get("privilege")?;
             Ok(format!(
@@ -241,9 +220,8 @@ impl EventStore {
              WHERE tc.constraint_type = 'PRIMARY KEY' AND tc.table_schema = current_schema() AND tc.table_name = $1
              ORDER BY kcu.ordinal_position",
         )
-        .bind(table)
-        .fetch_all(&self.pool);
-        let found = self.bounded(statement).await?;
+        .bind(table);
+        let found = self.fetch_all(statement).await?;
         found
             .iter()
             .map(|row| Ok(row.try_get("column_name")?))
@@ -266,17 +244,10 @@ pub struct Rights {
     pub application_role_excess: Vec<String>,
 }
 
-async fn command_rows_of(
-    executor: impl PgExecutor<'_>,
-    command_ids: &[CommandId],
-) -> Result<Vec<CommandRow>, Error> {
+fn command_rows_of(command_ids: &[CommandId]) -> Statement<'static> {
     let ids: Vec<Uuid> = command_ids.iter().map(|id| id.as_uuid()).collect();
     let sql = format!("SELECT {COMMAND_ROW} FROM commands WHERE command_id = ANY($1)");
-    let found = sqlx::query(AssertSqlSafe(sql))
-        .bind(ids)
-        .fetch_all(executor)
-        .await?;
-    found.iter().map(command_row).collect()
+    sqlx::query(AssertSqlSafe(sql)).bind(ids)
 }
 
 fn event_row(row: &PgRow) -> Result<EventRow, Error> {

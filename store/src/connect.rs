@@ -1,9 +1,12 @@
-//! Connecting to the event store.
+//! Connecting to the event store, and running statements within their limits.
 
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow};
+use sqlx::query::Query;
+use sqlx::{Executor, PgConnection, Postgres};
 
 use crate::Error;
 
@@ -31,9 +34,12 @@ impl Default for Options {
 /// The event store. Cheap to clone; all clones share their connections.
 #[derive(Debug, Clone)]
 pub struct EventStore {
-    pub(crate) pool: PgPool,
-    pub(crate) statement_timeout: Duration,
+    pool: PgPool,
+    statement_timeout: Duration,
 }
+
+/// A statement with its values.
+pub(crate) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
 impl EventStore {
     /// The event store at `url`. Connects when it is first used, so it need not be there yet.
@@ -47,6 +53,7 @@ impl EventStore {
             // A ping before each use would double the round trips; a dead connection shows itself by an error, and
             // every caller can repeat.
             .test_before_acquire(false)
+            .after_connect(|connection, _| Box::pin(prefer_indexes(connection)))
             .connect_lazy_with(connect);
         Ok(Self {
             pool,
@@ -56,8 +63,8 @@ impl EventStore {
 
     /// Fails unless the event store answers and its tables are there.
     pub async fn ping(&self) -> Result<(), Error> {
-        let answer = sqlx::query("SELECT 1 FROM events LIMIT 1").fetch_optional(&self.pool);
-        self.bounded(answer).await.map(|_| ())
+        let tables = "SELECT (SELECT 1 FROM events LIMIT 1), (SELECT 1 FROM commands LIMIT 1)";
+        self.fetch_one(sqlx::query(tables)).await.map(|_| ())
     }
 
     /// Closes all connections.
@@ -65,17 +72,129 @@ impl EventStore {
         self.pool.close().await;
     }
 
-    /// Bounds a call on our side too: a peer that has vanished without a word sends no error.
-    pub(crate) async fn bounded<T>(
+    pub(crate) async fn fetch_all(&self, statement: Statement<'_>) -> Result<Vec<PgRow>, Error> {
+        let mut lease = self.lease().await?;
+        let rows = lease.fetch_all(statement).await;
+        lease.give_back();
+        rows
+    }
+
+    pub(crate) async fn fetch_optional(
         &self,
-        call: impl Future<Output = Result<T, sqlx::Error>>,
-    ) -> Result<T, Error> {
-        match tokio::time::timeout(self.statement_timeout, call).await {
-            Ok(result) => result.map_err(Error::from),
-            Err(_) => Err(Error::Ambiguous(sqlx::Error::Io(std::io::Error::new(
-                std::io::ErrorKind::TimedOut,
-                format!("no answer within {:?}", self.statement_timeout),
-            )))),
+        statement: Statement<'_>,
+    ) -> Result<Option<PgRow>, Error> {
+        let mut lease = self.lease().await?;
+        let row = lease.fetch_optional(statement).await;
+        lease.give_back();
+        row
+    }
+
+    /// For statements that always answer with a row.
+    pub(crate) async fn fetch_one(&self, statement: Statement<'_>) -> Result<PgRow, Error> {
+        let row = self.fetch_optional(statement).await?;
+        row.ok_or(Error::Fatal(sqlx::Error::RowNotFound))
+    }
+
+    /// A connection. Whatever goes wrong here, nothing was changed.
+    pub(crate) async fn lease(&self) -> Result<Lease, Error> {
+        match self.pool.acquire().await {
+            Ok(connection) => Ok(Lease {
+                connection: Some(connection),
+                statement_timeout: self.statement_timeout,
+                is_answered: true,
+            }),
+            Err(error) => Err(match Error::from(error) {
+                Error::Ambiguous(error) => Error::Unavailable(error),
+                other => other,
+            }),
         }
+    }
+}
+
+/// A connection in use. It goes back to the others by [`give_back`](Self::give_back) alone; dropped, it is closed.
+///
+/// One that waits for an answer (the statement's time was over, the caller went away) must not go back: the pool would
+/// go on waiting, for ever if the peer has vanished, and count it as in use.
+pub(crate) struct Lease {
+    /// None only while it is given back or dropped.
+    connection: Option<PoolConnection<Postgres>>,
+    statement_timeout: Duration,
+    is_answered: bool,
+}
+
+impl Lease {
+    pub(crate) async fn fetch_all(
+        &mut self,
+        statement: Statement<'_>,
+    ) -> Result<Vec<PgRow>, Error> {
+        self.bounded(async |connection| statement.fetch_all(connection).await)
+            .await
+    }
+
+    pub(crate) async fn fetch_optional(
+        &mut self,
+        statement: Statement<'_>,
+    ) -> Result<Option<PgRow>, Error> {
+        self.bounded(async |connection| statement.fetch_optional(connection).await)
+            .await
+    }
+
+    /// Runs statements that have no values and answer with nothing.
+    pub(crate) async fn execute(&mut self, statements: &'static str) -> Result<(), Error> {
+        self.bounded(async |connection| connection.execute(statements).await.map(drop))
+            .await
+    }
+
+    /// Bounds a call on our side: a peer that has vanished without a word sends no error.
+    async fn bounded<T>(
+        &mut self,
+        call: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, Error> {
+        let timed_out = |limit| {
+            let message = format!("no answer within {limit:?}");
+            sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, message))
+        };
+        let limit = self.statement_timeout;
+        if !self.is_answered {
+            return Err(Error::Unavailable(timed_out(limit)));
+        }
+        let connection = self
+            .connection
+            .as_mut()
+            .expect("it is there until it is given back");
+        self.is_answered = false;
+        let Ok(result) = tokio::time::timeout(limit, call(connection)).await else {
+            return Err(Error::Ambiguous(timed_out(limit)));
+        };
+        self.is_answered = true;
+        result.map_err(Error::from)
+    }
+
+    /// Back to the pool, which looks whether it still lives.
+    pub(crate) fn give_back(mut self) {
+        if self.is_answered {
+            drop(self.connection.take());
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            drop(connection.detach());
+        }
+    }
+}
+
+/// PostgreSQL keeps the plan of a prepared statement until the table's statistics change. One that was made while a
+/// table had a handful of rows may read the whole table, and would go on to when it has millions. Every statement here
+/// has an index. CockroachDB takes the setting and ignores it.
+async fn prefer_indexes(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    match connection.execute("SET enable_seqscan = off").await {
+        Err(error @ sqlx::Error::Database(_)) => {
+            tracing::debug!(%error, "the event store has no such setting");
+            Ok(())
+        }
+        result => result.map(drop),
     }
 }

@@ -1,6 +1,8 @@
 //! The event store's tables, and the role that the application works as.
 
-use sqlx::postgres::PgPoolOptions;
+use std::str::FromStr;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::{Error, sqlstate};
@@ -10,21 +12,24 @@ pub const APPLICATION_ROLE: &str = "chronicle_app";
 
 /// Creates the database that `url` names, if it is missing. `url` is the owner's.
 pub async fn create_database(url: &str) -> Result<(), Error> {
-    use std::str::FromStr;
-    let options = sqlx::postgres::PgConnectOptions::from_str(url).map_err(Error::Url)?;
+    let options = PgConnectOptions::from_str(url).map_err(Error::Url)?;
     let Some(name) = options.get_database().map(str::to_owned) else {
         return Ok(());
     };
     // Both servers have a database of this name from the start (CockroachDB since 2.1).
     let mut connection = PgConnection::connect_with(&options.database("postgres")).await?;
-    let quoted = name.replace('"', "\"\"");
-    match connection
-        .execute(AssertSqlSafe(format!("CREATE DATABASE \"{quoted}\"")))
-        .await
-    {
-        Ok(_) => Ok(()),
-        Err(error) if sqlstate::is_duplicate_object(&error) => Ok(()),
-        Err(error) => Err(error.into()),
+    // An owner who may not create databases can have been given this one.
+    let is_there = sqlx::query("SELECT 1 FROM pg_database WHERE datname = $1")
+        .bind(&name)
+        .fetch_optional(&mut connection)
+        .await?
+        .is_some();
+    if is_there {
+        return Ok(());
+    }
+    match execute(&mut connection, &format!("CREATE DATABASE {}", quoted(&name))).await {
+        Err(error) if !sqlstate::is_duplicate_object(&error) => Err(error.into()),
+        _ => Ok(()),
     }
 }
 
@@ -38,40 +43,67 @@ pub async fn migrate(url: &str) -> Result<(), Error> {
     migrator.set_locking(false);
     migrator.run(&pool).await?;
     let mut connection = pool.acquire().await?;
+    create_role(&mut connection).await?;
     grant(&mut connection).await?;
     drop(connection);
     pool.close().await;
     Ok(())
 }
 
-/// The rights are set by name on each table: what is not granted cannot be done.
-async fn grant(connection: &mut PgConnection) -> Result<(), Error> {
+/// Roles belong to the server: another database's migration may have made it.
+async fn create_role(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     // CREATE USER (a role that can log in) has no IF NOT EXISTS on PostgreSQL, and DO blocks are missing on CockroachDB.
-    let exists = sqlx::query("SELECT 1 FROM pg_roles WHERE rolname = $1")
+    let is_there = sqlx::query("SELECT 1 FROM pg_roles WHERE rolname = $1")
         .bind(APPLICATION_ROLE)
         .fetch_optional(&mut *connection)
         .await?
         .is_some();
-    if !exists {
-        let created = connection
-            .execute(AssertSqlSafe(format!("CREATE USER {APPLICATION_ROLE}")))
-            .await;
-        match created {
-            Err(error) if !sqlstate::is_duplicate_object(&error) => return Err(error.into()),
-            _ => {}
+    if is_there {
+        return Ok(());
+    }
+    match execute(connection, &format!("CREATE USER {APPLICATION_ROLE}")).await {
+        Err(error) if !sqlstate::is_duplicate_object(&error) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The rights are set by name on each table: what is not granted cannot be done.
+async fn grant(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    // In one transaction: an application that is at work meanwhile has its rights all the time.
+    let mut transaction = connection.begin().await?;
+    for statement in [
+        format!("REVOKE ALL ON TABLE commands, events FROM PUBLIC, {APPLICATION_ROLE}"),
+        format!("GRANT SELECT, INSERT ON TABLE commands, events TO {APPLICATION_ROLE}"),
+    ] {
+        execute(&mut transaction, &statement).await?;
+    }
+    transaction.commit().await?;
+    let schema: String = sqlx::query_scalar("SELECT current_schema()::text")
+        .fetch_one(&mut *connection)
+        .await?;
+    let schema = quoted(&schema);
+    for statement in [
+        format!("GRANT USAGE ON SCHEMA {schema} TO {APPLICATION_ROLE}"),
+        // Everybody may create tables there on PostgreSQL before 15 and CockroachDB from 22.1 on.
+        format!("REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC, {APPLICATION_ROLE}"),
+    ] {
+        match execute(connection, &statement).await {
+            // On older CockroachDBs the rights on this schema are fixed, and as they should be.
+            Err(error) if sqlstate::is_fixed_schema(&error) => {}
+            // The owner of a database need not own the schema in it.
+            Err(error) if sqlstate::is_insufficient_privilege(&error) => {
+                tracing::warn!(%error, statement, "the rights on the schema stay as they are");
+            }
+            result => result?,
         }
     }
-    for table in ["commands", "events"] {
-        connection
-            .execute(AssertSqlSafe(format!(
-                "REVOKE ALL ON TABLE {table} FROM {APPLICATION_ROLE}"
-            )))
-            .await?;
-        connection
-            .execute(AssertSqlSafe(format!(
-                "GRANT SELECT, INSERT ON TABLE {table} TO {APPLICATION_ROLE}"
-            )))
-            .await?;
-    }
     Ok(())
+}
+
+async fn execute(connection: &mut PgConnection, statement: &str) -> Result<(), sqlx::Error> {
+    connection.execute(AssertSqlSafe(statement)).await.map(drop)
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }

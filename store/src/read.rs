@@ -1,9 +1,19 @@
 //! Reading: accounts, histories, outcomes. Every statement here costs the same however long the histories are.
+//!
+//! That is a matter of plans, not only of indexes, so the statements leave the planners no choice. "The newest row of
+//! each of these accounts" is one branch of a UNION ALL per account, each a single step down the primary key: a LATERAL
+//! subquery with LIMIT 1 reads better, and CockroachDB turns it into a join that reads every event of every account.
+//! Rows are looked up by subqueries, not by joins, which on a table that was small when it was last measured become
+//! scans of all of it.
 
+use std::collections::HashMap;
+
+use futures::future::try_join_all;
 use ledger::{
-    Account, AccountId, Command, CommandId, Event, EventReference, Hash, Outcome, Timestamp,
+    Account, AccountId, Command, CommandId, Event, EventId, EventReference, Hash, Outcome, Timestamp,
     Version,
 };
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
@@ -31,43 +41,97 @@ pub struct Head {
     pub version: Version,
 }
 
-/// A head row and, by one step on the primary key, the newest profile.
-macro_rules! account_statement {
-    ($condition:literal, $from:literal, $order:literal) => {
-        concat!(
-            "SELECT head.account_id, head.version, head.balance_after, head.recorded_at, head.hash, ",
-            "head.profile_version, described.profile::text AS profile FROM ",
-            $from,
-            " CROSS JOIN LATERAL (SELECT account_id, version, balance_after, recorded_at, hash, profile_version ",
-            "FROM events WHERE ",
-            $condition,
-            " ORDER BY ",
-            $order,
-            " LIMIT 1) AS head JOIN events AS described ",
-            "ON described.account_id = head.account_id AND described.version = head.profile_version"
-        )
-    };
+/// The most accounts that one statement reads. CockroachDB plans each branch anew each time, which costs more than
+/// reading the row: larger statements are not faster per account.
+const ACCOUNTS_PER_STATEMENT: usize = 16;
+
+/// How many such statements run at a time.
+const STATEMENTS_AT_ONCE: usize = 4;
+
+/// Selects `columns` of the rows of `events` at the places that the arrays `$1` (accounts) and `$2` (versions) name; a
+/// place without a row is left out.
+///
+/// The conditions on the places always hold. CockroachDB guesses that each lets one row in three pass; with a guess of
+/// less than one place it looks places up, even if by its statistics the table has but a few rows, when it would rather
+/// read all of it.
+pub(crate) fn events_at_places(columns: &str) -> String {
+    format!(
+        "SELECT found.* FROM (
+            SELECT account_id, version FROM unnest($1::text[], $2::bigint[]) AS given(account_id, version)
+            WHERE length(account_id) >= 0 AND length(account_id) < 1000000 AND version % 2 < 2 AND version % 3 < 3
+         ) AS place
+         CROSS JOIN LATERAL (
+            SELECT {columns} FROM events
+            WHERE events.account_id = place.account_id AND events.version = place.version LIMIT 1
+         ) AS found"
+    )
+}
+
+/// What the newest row of an account tells about it.
+pub(crate) const HEAD_COLUMNS: &str = "account_id, version, balance_after, recorded_at, hash, profile_version";
+
+/// Accounts, for [`rows::account`], of what `heads` selects: [`HEAD_COLUMNS`].
+pub(crate) fn accounts_from(heads: &str) -> String {
+    format!(
+        "SELECT {HEAD_COLUMNS}, (
+            SELECT described.profile::text FROM events AS described
+            WHERE described.account_id = head.account_id AND described.version = head.profile_version
+         ) AS profile FROM ({heads}) AS head"
+    )
+}
+
+/// The newest rows of the first `count` accounts in the array `$1`; there may be fewer.
+fn newest(columns: &str, count: usize) -> String {
+    let branches: Vec<String> = (1..=count)
+        .map(|index| {
+            format!(
+                "(SELECT {columns} FROM events WHERE account_id = ($1::text[])[{index}] ORDER BY version DESC LIMIT 1)"
+            )
+        })
+        .collect();
+    branches.join(" UNION ALL ")
 }
 
 impl EventStore {
     /// The present state of those of `account_ids` that exist, in any order.
     pub async fn load(&self, account_ids: &[AccountId]) -> Result<Vec<Account>, Error> {
-        if account_ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let names: Vec<&str> = account_ids.iter().map(AccountId::as_str).collect();
-        let statement = sqlx::query(account_statement!(
-            "events.account_id = wanted.account_id",
-            "unnest($1::text[]) AS wanted(account_id)",
-            "version DESC"
-        ))
-        .bind(names)
-        .fetch_all(&self.pool);
-        self.bounded(statement)
-            .await?
-            .iter()
-            .map(rows::account)
-            .collect()
+        self.newest_rows(account_ids, |count| {
+            accounts_from(&newest(HEAD_COLUMNS, count))
+        })
+        .await?
+        .iter()
+        .map(rows::account)
+        .collect()
+    }
+
+    /// Runs what `statement` makes of a number of accounts, for all of them.
+    async fn newest_rows(
+        &self,
+        account_ids: &[AccountId],
+        statement: impl Fn(usize) -> String,
+    ) -> Result<Vec<PgRow>, Error> {
+        let share = account_ids
+            .len()
+            .div_ceil(STATEMENTS_AT_ONCE)
+            .next_multiple_of(ACCOUNTS_PER_STATEMENT)
+            .max(1);
+        let shares = account_ids.chunks(share).map(async |share| {
+            let mut found: Vec<PgRow> = Vec::with_capacity(share.len());
+            for part in share.chunks(ACCOUNTS_PER_STATEMENT) {
+                // Three texts, so three prepared statements a connection; places that are left over find nothing.
+                let count = match part.len() {
+                    0 | 1 => 1,
+                    2..=4 => 4,
+                    _ => ACCOUNTS_PER_STATEMENT,
+                };
+                let names: Vec<&str> = part.iter().map(AccountId::as_str).collect();
+                let statement = sqlx::query(AssertSqlSafe(statement(count))).bind(names);
+                found.extend(self.fetch_all(statement).await?);
+            }
+            Ok::<_, Error>(found)
+        });
+        let found = try_join_all(shares).await?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// The present state of an account; `None` when it does not exist.
@@ -83,15 +147,14 @@ impl EventStore {
         account_id: &AccountId,
         at: Timestamp,
     ) -> Result<Option<Account>, Error> {
-        let statement = sqlx::query(account_statement!(
-            "events.account_id = wanted.account_id AND events.recorded_at <= wanted.at",
-            "(SELECT $1::text AS account_id, $2::timestamptz AS at) AS wanted",
-            "recorded_at DESC, version DESC"
-        ))
-        .bind(account_id.as_str())
-        .bind(at.to_date_time())
-        .fetch_optional(&self.pool);
-        self.bounded(statement)
+        let head = format!(
+            "SELECT {HEAD_COLUMNS} FROM events WHERE timed_account_id = $1 AND recorded_at <= $2
+             ORDER BY recorded_at DESC, version DESC LIMIT 1"
+        );
+        let statement = sqlx::query(AssertSqlSafe(accounts_from(&head)))
+            .bind(account_id.as_str())
+            .bind(at.to_date_time());
+        self.fetch_optional(statement)
             .await?
             .as_ref()
             .map(rows::account)
@@ -104,15 +167,12 @@ impl EventStore {
         account_id: &AccountId,
         version: Version,
     ) -> Result<Option<Account>, Error> {
-        let statement = sqlx::query(account_statement!(
-            "events.account_id = wanted.account_id AND events.version = wanted.version",
-            "(SELECT $1::text AS account_id, $2::bigint AS version) AS wanted",
-            "version DESC"
-        ))
-        .bind(account_id.as_str())
-        .bind(signed(version))
-        .fetch_optional(&self.pool);
-        self.bounded(statement)
+        let head =
+            format!("SELECT {HEAD_COLUMNS} FROM events WHERE account_id = $1 AND version = $2");
+        let statement = sqlx::query(AssertSqlSafe(accounts_from(&head)))
+            .bind(account_id.as_str())
+            .bind(signed(version));
+        self.fetch_optional(statement)
             .await?
             .as_ref()
             .map(rows::account)
@@ -132,13 +192,9 @@ impl EventStore {
         let statement = sqlx::query(AssertSqlSafe(sql))
             .bind(account_id.as_str())
             .bind(signed(after))
-            .bind(i64::from(limit))
-            .fetch_all(&self.pool);
-        self.bounded(statement)
-            .await?
-            .iter()
-            .map(rows::event)
-            .collect()
+            .bind(i64::from(limit));
+        let rows = self.fetch_all(statement).await?;
+        rows.iter().map(rows::event).collect()
     }
 
     /// The events that are referred to, in the order of the references. Fails if one is missing.
@@ -154,38 +210,29 @@ impl EventStore {
             .iter()
             .map(|reference| signed(reference.version))
             .collect();
-        let positions: Vec<i64> = (0..).take(references.len()).collect();
-        let sql = format!(
-            "SELECT {EVENT_COLUMNS} FROM (
-                SELECT events.*, wanted.position FROM unnest($1::text[], $2::bigint[], $3::bigint[])
-                    AS wanted(wanted_account_id, wanted_version, position)
-                JOIN events ON events.account_id = wanted.wanted_account_id AND events.version = wanted.wanted_version
-            ) AS found ORDER BY position"
-        );
-        let statement = sqlx::query(AssertSqlSafe(sql))
+        let statement = sqlx::query(AssertSqlSafe(events_at_places(EVENT_COLUMNS)))
             .bind(names)
-            .bind(versions)
-            .bind(positions)
-            .fetch_all(&self.pool);
-        let events: Vec<Event> = self
-            .bounded(statement)
+            .bind(versions);
+        let found: HashMap<EventId, Event> = self
+            .fetch_all(statement)
             .await?
             .iter()
-            .map(rows::event)
+            .map(|row| rows::event(row).map(|event| (event.event_id, event)))
             .collect::<Result<_, _>>()?;
-        for (index, reference) in references.iter().enumerate() {
-            if events.get(index).map(|event| event.event_id) != Some(reference.event_id) {
-                return Err(Error::Unreadable {
+        let event = |reference: &EventReference| {
+            let event = found.get(&reference.event_id).cloned();
+            event
+                .filter(|event| EventReference::from(event) == *reference)
+                .ok_or_else(|| Error::Unreadable {
                     account_id: reference.account_id.to_string(),
                     version: signed(reference.version),
                     message: format!(
                         "an outcome names event {}, and it is not there",
                         reference.event_id
                     ),
-                });
-            }
-        }
-        Ok(events)
+                })
+        };
+        references.iter().map(event).collect()
     }
 
     /// Those of `command_ids` that have an outcome, in any order.
@@ -198,22 +245,17 @@ impl EventStore {
             "SELECT command_id, fingerprint, outcome::text AS outcome, recorded_at FROM commands \
              WHERE command_id = ANY($1)",
         )
-        .bind(ids)
-        .fetch_all(&self.pool);
-        self.bounded(statement)
-            .await?
-            .iter()
-            .map(rows::stored_command)
-            .collect()
+        .bind(ids);
+        let rows = self.fetch_all(statement).await?;
+        rows.iter().map(rows::stored_command).collect()
     }
 
     /// What a command asked for; `None` when it has no outcome.
     pub async fn command(&self, command_id: CommandId) -> Result<Option<Command>, Error> {
         let statement =
             sqlx::query("SELECT body::text AS body FROM commands WHERE command_id = $1")
-                .bind(command_id.as_uuid())
-                .fetch_optional(&self.pool);
-        let Some(row) = self.bounded(statement).await? else {
+                .bind(command_id.as_uuid());
+        let Some(row) = self.fetch_optional(statement).await? else {
             return Ok(None);
         };
         let body: &str = row.try_get("body")?;
@@ -229,26 +271,32 @@ impl EventStore {
     /// accounts, pass the last one's id each time.
     pub async fn heads(&self, after: Option<&AccountId>, limit: u32) -> Result<Vec<Head>, Error> {
         let statement = sqlx::query(
-            "SELECT opened.account_id, head.version FROM (
-                SELECT account_id FROM events WHERE version = 1 AND account_id > $1 ORDER BY account_id LIMIT $2
-             ) AS opened
-             CROSS JOIN LATERAL (
-                SELECT version FROM events WHERE events.account_id = opened.account_id ORDER BY version DESC LIMIT 1
-             ) AS head
-             ORDER BY opened.account_id",
+            "SELECT opened_account_id AS account_id FROM events
+             WHERE opened_account_id > $1 ORDER BY opened_account_id LIMIT $2",
         )
         .bind(after.map_or("", AccountId::as_str))
-        .bind(i64::from(limit))
-        .fetch_all(&self.pool);
-        self.bounded(statement)
-            .await?
+        .bind(i64::from(limit));
+        let opened = self.fetch_all(statement).await?;
+        let account_ids: Vec<AccountId> = opened
             .iter()
-            .map(|row| {
-                Ok(Head {
-                    account_id: rows::account_id(row)?,
-                    version: rows::version(row, "version")?,
+            .map(rows::account_id)
+            .collect::<Result<_, _>>()?;
+        let heads = self
+            .newest_rows(&account_ids, |count| newest("account_id, version", count))
+            .await?;
+        let mut versions: HashMap<AccountId, Version> = heads
+            .iter()
+            .map(|row| Ok((rows::account_id(row)?, rows::version(row, "version")?)))
+            .collect::<Result<_, Error>>()?;
+        Ok(account_ids
+            .into_iter()
+            .filter_map(|account_id| {
+                let version = versions.remove(&account_id)?;
+                Some(Head {
+                    account_id,
+                    version,
                 })
             })
-            .collect()
+            .collect())
     }
 }

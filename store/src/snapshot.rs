@@ -1,46 +1,47 @@
 //! One consistent look at everything: what `chronicle verify` reads.
 
 use ledger::{AccountId, CommandId, Event, Version};
-use sqlx::postgres::Postgres;
-use sqlx::{AssertSqlSafe, Row, Transaction};
+use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
 use crate::append::signed;
+use crate::connect::Lease;
 use crate::read::StoredCommand;
 use crate::rows::{self, EVENT_COLUMNS};
 use crate::{Error, EventStore};
 
 /// The event store as it is at one instant, whatever is written meanwhile. Reads in pages, so memory stays flat.
 pub struct Snapshot {
-    pub(crate) transaction: Transaction<'static, Postgres>,
+    /// In a transaction. Dropped, it is closed, which ends the transaction, too.
+    pub(crate) lease: Lease,
 }
 
 impl EventStore {
-    /// Begins a snapshot. REPEATABLE READ on PostgreSQL; CockroachDB makes it SERIALIZABLE.
+    /// Begins a snapshot: of the instant at which this returns. REPEATABLE READ on PostgreSQL; CockroachDB makes it
+    /// SERIALIZABLE.
     pub async fn snapshot(&self) -> Result<Snapshot, Error> {
-        let mut transaction = self.bounded(self.pool.begin()).await?;
-        sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            .execute(&mut *transaction)
+        let mut lease = self.lease().await?;
+        // PostgreSQL chooses the instant at the first query of the transaction.
+        lease
+            .execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SELECT 1 FROM events LIMIT 1")
             .await?;
-        Ok(Snapshot { transaction })
+        Ok(Snapshot { lease })
     }
 
     /// What the connected user may do to the event store beyond INSERT and SELECT: the names of the rights, as in
     /// `UPDATE on events`. Empty for the application's role.
     pub async fn excess_privileges(&self) -> Result<Vec<String>, Error> {
-        let mut excess = Vec::new();
-        for table in ["commands", "events"] {
-            for privilege in ["UPDATE", "DELETE"] {
-                let statement = sqlx::query("SELECT has_table_privilege($1, $2) AS held")
-                    .bind(table)
-                    .bind(privilege)
-                    .fetch_one(&self.pool);
-                if self.bounded(statement).await?.try_get::<bool, _>("held")? {
-                    excess.push(format!("{privilege} on {table}"));
-                }
-            }
-        }
-        Ok(excess)
+        let statement = sqlx::query(
+            "SELECT wanted.privilege || ' on ' || wanted.table_name AS excess
+             FROM (VALUES ('commands', 'UPDATE'), ('commands', 'DELETE'), ('commands', 'TRUNCATE'),
+                ('events', 'UPDATE'), ('events', 'DELETE'), ('events', 'TRUNCATE')) AS wanted(table_name, privilege)
+             WHERE has_table_privilege(wanted.table_name, wanted.privilege)
+             UNION ALL
+             SELECT 'CREATE in schema ' || current_schema() WHERE has_schema_privilege(current_schema(), 'CREATE')
+             ORDER BY 1",
+        );
+        let rows = self.fetch_all(statement).await?;
+        rows.iter().map(|row| Ok(row.try_get("excess")?)).collect()
     }
 }
 
@@ -57,15 +58,12 @@ impl Snapshot {
         let sql = format!(
             "SELECT {EVENT_COLUMNS} FROM events WHERE (account_id, version) > ($1, $2) ORDER BY account_id, version LIMIT $3"
         );
-        sqlx::query(AssertSqlSafe(sql))
+        let statement = sqlx::query(AssertSqlSafe(sql))
             .bind(account_id)
             .bind(version)
-            .bind(i64::from(limit))
-            .fetch_all(&mut *self.transaction)
-            .await?
-            .iter()
-            .map(rows::event)
-            .collect()
+            .bind(i64::from(limit));
+        let rows = self.lease.fetch_all(statement).await?;
+        rows.iter().map(rows::event).collect()
     }
 
     /// At most `limit` commands behind the given one, by id.
@@ -79,14 +77,11 @@ impl Snapshot {
             "SELECT command_id, fingerprint, outcome::text AS outcome, recorded_at FROM commands \
              WHERE command_id {behind} $1 ORDER BY command_id LIMIT $2"
         );
-        sqlx::query(AssertSqlSafe(sql))
+        let statement = sqlx::query(AssertSqlSafe(sql))
             .bind(after.map_or(Uuid::nil(), CommandId::as_uuid))
-            .bind(i64::from(limit))
-            .fetch_all(&mut *self.transaction)
-            .await?
-            .iter()
-            .map(rows::stored_command)
-            .collect()
+            .bind(i64::from(limit));
+        let rows = self.lease.fetch_all(statement).await?;
+        rows.iter().map(rows::stored_command).collect()
     }
 
     /// The outcomes of those of `command_ids` that have one.
@@ -95,21 +90,19 @@ impl Snapshot {
         command_ids: &[CommandId],
     ) -> Result<Vec<StoredCommand>, Error> {
         let ids: Vec<Uuid> = command_ids.iter().map(|id| id.as_uuid()).collect();
-        sqlx::query(
+        let statement = sqlx::query(
             "SELECT command_id, fingerprint, outcome::text AS outcome, recorded_at FROM commands \
              WHERE command_id = ANY($1)",
         )
-        .bind(ids)
-        .fetch_all(&mut *self.transaction)
-        .await?
-        .iter()
-        .map(rows::stored_command)
-        .collect()
+        .bind(ids);
+        let rows = self.lease.fetch_all(statement).await?;
+        rows.iter().map(rows::stored_command).collect()
     }
 
     /// Ends the snapshot.
-    pub async fn close(self) -> Result<(), Error> {
-        self.transaction.rollback().await?;
+    pub async fn close(mut self) -> Result<(), Error> {
+        self.lease.execute("ROLLBACK").await?;
+        self.lease.give_back();
         Ok(())
     }
 }

@@ -35,8 +35,11 @@ fn class_of(code: &str) -> Class {
     match code {
         // unique_violation; serialization_failure; deadlock_detected
         "23505" | "40001" | "40P01" => Class::Conflict,
-        // statement_completion_unknown ("result is ambiguous"); query_canceled (a timeout can hit a commit)
-        "40003" | "57014" => Class::Ambiguous,
+        // statement_completion_unknown ("result is ambiguous"), transaction_resolution_unknown; and what can take the
+        // place of the answer to a commit that has happened: query_canceled, admin_shutdown, crash_shutdown
+        "40003" | "08007" | "57014" | "57P01" | "57P02" => Class::Ambiguous,
+        // read_only_sql_transaction (a standby, in the midst of a failover); lock_not_available
+        "25006" | "55P03" => Class::Unavailable,
         // invalid_authorization, invalid_password, invalid_catalog_name (no such database)
         "28000" | "28P01" | "3D000" => Class::Fatal,
         _ => match code.get(..2) {
@@ -62,6 +65,12 @@ pub fn is_insufficient_privilege(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| code == "42501")
 }
 
+/// Whether an error says that the rights on a schema cannot be changed (CockroachDB before 22.1, schema `public`).
+pub fn is_fixed_schema(error: &sqlx::Error) -> bool {
+    // invalid_schema_name
+    code(error).is_some_and(|code| code == "3F000")
+}
+
 fn code(error: &sqlx::Error) -> Option<String> {
     error
         .as_database_error()?
@@ -79,7 +88,10 @@ mod tests {
             ("23505", Class::Conflict),
             ("40001", Class::Conflict),
             ("40003", Class::Ambiguous),
-            ("57P01", Class::Unavailable),
+            ("57014", Class::Ambiguous),
+            ("57P01", Class::Ambiguous),
+            ("08007", Class::Ambiguous),
+            ("25006", Class::Unavailable),
             ("57P03", Class::Unavailable),
             ("53100", Class::Unavailable),
             ("08006", Class::Unavailable),

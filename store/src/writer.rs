@@ -12,7 +12,7 @@ use std::time::Duration;
 use backoff::ExponentialBackoffBuilder;
 use backoff::backoff::Backoff;
 use ledger::{
-    Account, AccountId, Accounts, Command, CommandId, Event, Hash, Outcome, Rejection, Timestamp,
+    Account, AccountId, Accounts, Action, Command, CommandId, Event, Hash, Outcome, Rejection, Timestamp,
     Version, decide,
 };
 use lru::LruCache;
@@ -92,10 +92,33 @@ impl Writer {
         commands: &[Command],
         clock: &(dyn Fn() -> Timestamp + Sync),
     ) -> Result<Vec<Processed>, Error> {
-        let fingerprints: Vec<Hash> = commands.iter().map(Command::fingerprint).collect();
-        let numbered: Vec<(&Command, Hash)> = commands.iter().zip(fingerprints).collect();
-        match self.process_together(&numbered, clock).await {
-            Err(Error::Refused(error)) => self.process_apart(&numbered, error, clock).await,
+        let numbered: Vec<(&Command, Hash)> = commands
+            .iter()
+            .map(|command| (command, command.fingerprint()))
+            .collect();
+        let mut processed = Vec::with_capacity(commands.len());
+        for part in parts(&numbered) {
+            match self.process_part(part, clock).await {
+                Ok(part) => processed.extend(part),
+                Err(error) => {
+                    // Whoever asked will ask again. And a store that was away may have come back without its last
+                    // commits (a failover to a copy that lags behind): what is remembered could be ahead of it.
+                    self.expects_repeats = true;
+                    self.cache.clear();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(processed)
+    }
+
+    async fn process_part(
+        &mut self,
+        commands: &[(&Command, Hash)],
+        clock: &(dyn Fn() -> Timestamp + Sync),
+    ) -> Result<Vec<Processed>, Error> {
+        match self.process_together(commands, clock).await {
+            Err(Error::Refused(error)) => self.process_apart(commands, error, clock).await,
             result => result,
         }
     }
@@ -117,13 +140,7 @@ impl Writer {
         let (first, second) = commands.split_at(commands.len() / 2);
         let mut processed = Vec::with_capacity(commands.len());
         for half in [first, second] {
-            let part = match self.process_together(half, clock).await {
-                Err(Error::Refused(error)) => {
-                    Box::pin(self.process_apart(half, error, clock)).await
-                }
-                result => result,
-            };
-            processed.extend(part?);
+            processed.extend(Box::pin(self.process_part(half, clock)).await?);
         }
         Ok(processed)
     }
@@ -149,13 +166,13 @@ impl Writer {
             let error = match self.store.append(&plan.append).await {
                 Ok(()) => return Ok(self.finish(plan, commands, &stored)),
                 Err(error @ (Error::Conflict | Error::Ambiguous(_))) => error,
-                Err(error) => {
-                    self.forget(commands);
-                    return Err(error);
-                }
+                Err(error) => return Err(error),
             };
             // The slow path: what we believed was wrong, or may be.
-            self.forget(commands);
+            match error {
+                Error::Conflict => self.forget(commands),
+                _ => self.cache.clear(),
+            }
             if attempt == self.options.attempts_max {
                 return Err(error);
             }
@@ -327,6 +344,62 @@ impl Writer {
             })
             .collect()
     }
+}
+
+/// The most bytes of values that one append may have: half of what CockroachDB takes in one message unless it is told
+/// otherwise (`sql.conn.max_read_buffer_message_size`), and far below what it can commit at once (64 MiB). Ordinary
+/// batches stay far below it.
+const APPEND_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Cuts a batch where it would become too large for one append.
+fn parts<'a, 'c>(commands: &'a [(&'c Command, Hash)]) -> Vec<&'a [(&'c Command, Hash)]> {
+    let mut parts = Vec::with_capacity(1);
+    let mut rest = commands;
+    let (mut count, mut bytes) = (0, 0);
+    while let Some((command, _)) = rest.get(count) {
+        let more = append_bytes_max(command);
+        if count > 0 && bytes + more > APPEND_BYTES_MAX {
+            let (part, others) = rest.split_at(count);
+            parts.push(part);
+            rest = others;
+            (count, bytes) = (0, 0);
+        }
+        count += 1;
+        bytes += more;
+    }
+    parts.push(rest);
+    parts
+}
+
+/// No command needs more than this in an append. Its texts stand in its body and in each of its events.
+fn append_bytes_max(command: &Command) -> usize {
+    const TEXT_COPIES_MAX: usize = 3;
+    // Ids, hashes, amounts, names of fields, the outcome.
+    const REST_MAX: usize = 2 * 1024;
+    let owner_name = match &command.action {
+        Action::CreateAccount(action) => action.owner_name.as_str(),
+        Action::Deposit(_) | Action::Withdraw(_) | Action::Transfer(_) => "",
+    };
+    let texts = [&command.description, &command.actor]
+        .into_iter()
+        .flatten()
+        .chain(command.metadata.iter().flat_map(<[&String; 2]>::from));
+    let text_bytes: usize = texts
+        .map(String::as_str)
+        .chain([owner_name])
+        .map(json_bytes)
+        .sum();
+    REST_MAX + TEXT_COPIES_MAX * text_bytes
+}
+
+/// How many bytes a text has in JSON.
+fn json_bytes(text: &str) -> usize {
+    let bytes = |byte: u8| match byte {
+        b'"' | b'\\' => 2,
+        0..=0x1f => 6,
+        _ => 1,
+    };
+    text.bytes().map(bytes).sum()
 }
 
 /// A batch, decided but not committed.

@@ -28,7 +28,7 @@ use tally::Tally;
 const SEQUENCES: u64 = 100_000;
 const SEED: u64 = 0x00c0_ffee;
 /// One sequence in so many is looked at more closely, at a cost of several times its own.
-const CLOSE_LOOK_EVERY: u64 = 16;
+const CLOSE_LOOK_EVERY: u64 = 32;
 
 #[test]
 fn one_hundred_thousand_random_sequences_hold_every_invariant() {

@@ -16,13 +16,13 @@ pub(crate) struct Step {
 const CURRENCIES: [&str; 8] = ["USD", "USD", "USD", "USD", "EUR", "JPY", "BHD", "CLF"];
 const NO_CURRENCIES: [&str; 3] = ["XAU", "ZZZ", "POINTS"];
 
-/// The sequence that `seed` stands for: 8 to 22 commands, 15 on average.
+/// The sequence that `seed` stands for: 10 to 17 commands.
 pub(crate) fn generate(seed: u64) -> Vec<Step> {
     let mut random = Random::seeded(seed);
     // The model runs along, so that amounts can be aimed at what is available, to the last unit.
     let mut model = Model::default();
     let mut now = 1_700_000_000_000_000;
-    let length = 8 + random.below(15);
+    let length = 10 + random.below(8);
     let mut steps: Vec<Step> = Vec::with_capacity(length);
     for id in 0..length {
         now += [-2_000_000, -1, 0, 0, 0, 1, 1, 1_000, 5_000_000, 60_000_000][random.below(10)];

@@ -17,11 +17,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Task};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    start_log(arguments.log_json);
+    start_log(&arguments);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return exit::failure(&error.into()),
@@ -35,15 +35,19 @@ fn main() -> ExitCode {
     }
 }
 
-/// The log goes to stderr; `RUST_LOG` says how much (warnings only for tools, information for `run` and `dev`).
-fn start_log(json: bool) {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,async_nats=warn"));
+/// The log goes to stderr; `RUST_LOG` says how much. Without it, `run` and `dev` tell what they do; the other subcommands
+/// are tools, which say themselves what matters, and end their connections without regret.
+fn start_log(arguments: &Arguments) {
+    let usual = match arguments.task {
+        Task::Dev(_) | Task::Run(_) => "info,sqlx=warn,async_nats=warn",
+        _ => "warn,transport=error",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    if json {
+    if arguments.log_json {
         builder.json().init();
     } else {
         builder.with_target(false).compact().init();

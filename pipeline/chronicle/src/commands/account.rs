@@ -35,7 +35,10 @@ pub(crate) async fn execute(
     output: Format,
 ) -> anyhow::Result<ExitCode> {
     let store = servers.event_store()?;
-    let account = store.account(account_id).await.map_err(|error| reach::event_store_failed(servers, &error))?;
+    let account = store
+        .account(account_id)
+        .await
+        .map_err(|error| reach::event_store_failed(servers, &error))?;
     let Some(account) = account else {
         return Err(unknown(servers, account_id));
     };
@@ -76,10 +79,14 @@ fn print(answer: &Answer<'_>, currency: Currency) -> anyhow::Result<()> {
         ("status", answer.status.as_str().to_owned()),
         ("balance", format!("{} {currency}", answer.balance)),
         ("available", format!("{} {currency}", answer.available)),
-        ("overdraft limit", format!("{} {currency}", answer.overdraft_limit)),
+        (
+            "overdraft limit",
+            format!("{} {currency}", answer.overdraft_limit),
+        ),
         ("version", answer.version.to_string()),
         ("last change", answer.updated_at.to_string()),
         ("hash", answer.hash.to_string()),
     ];
-    rows.iter().try_for_each(|(name, value)| output::line(format!(" {name:<15}  {value}")))
+    rows.iter()
+        .try_for_each(|(name, value)| output::line(format!(" {name:<15}  {value}")))
 }

@@ -30,20 +30,27 @@ pub(crate) async fn execute(
     if let DeadLetterTask::Discard { reason, .. } = task
         && reason.trim().is_empty()
     {
-        return Err(exit::usage("a discard needs a reason, for whoever asks later: --reason \"…\""));
+        return Err(exit::usage(
+            "a discard needs a reason, for whoever asks later: --reason \"…\"",
+        ));
     }
     let nats = reach::nats(servers).await?;
     let stream = streams::existing(&nats.jetstream, streams::DEAD_LETTERS)
         .await
         .map_err(|failure| reach::nats_failed(servers, &failure))?;
     let letters = match &stream {
-        Some(stream) => {
-            find::all(&nats, stream).await.map_err(|failure| reach::nats_failed(servers, &failure))?
-        }
+        Some(stream) => find::all(&nats, stream)
+            .await
+            .map_err(|failure| reach::nats_failed(servers, &failure))?,
         // The stream is made for the first letter.
         None => Letters::default(),
     };
-    let place = Place { servers, nats: &nats, stream: stream.as_ref(), output };
+    let place = Place {
+        servers,
+        nats: &nats,
+        stream: stream.as_ref(),
+        output,
+    };
     match task {
         DeadLetterTask::List => list(&place, &letters).await?,
         DeadLetterTask::Show { id } => show::execute(&place, place.one(&letters, id)?).await?,
@@ -69,7 +76,12 @@ impl Place<'_> {
             let there = match letters.found.as_slice() {
                 [] => "there are none at all".to_owned(),
                 [one] => format!("there is one, {}", one.id),
-                many => format!("there are {}, from {} to {}; see `chronicle dead-letter list`", many.len(), many[0].id, many[many.len() - 1].id),
+                many => format!(
+                    "there are {}, from {} to {}; see `chronicle dead-letter list`",
+                    many.len(),
+                    many[0].id,
+                    many[many.len() - 1].id
+                ),
             };
             exit::no(format!(
                 "there is no dead letter {id:?} in {} at {}: {there}",
@@ -81,7 +93,8 @@ impl Place<'_> {
 
     /// The stream, which is there when a letter was found in it.
     fn stream(&self) -> anyhow::Result<&Stream> {
-        self.stream.ok_or_else(|| self.failed(format!("the stream {} is gone", streams::DEAD_LETTERS)))
+        self.stream
+            .ok_or_else(|| self.failed(format!("the stream {} is gone", streams::DEAD_LETTERS)))
     }
 
     fn failed(&self, what: impl std::fmt::Display) -> anyhow::Error {
@@ -152,7 +165,9 @@ async fn list(place: &Place<'_>, letters: &Letters) -> anyhow::Result<()> {
                 listed.buried_at.to_owned(),
                 listed.code.to_owned(),
                 listed.subject.to_owned(),
-                listed.bytes.map_or_else(|| "incomplete".to_owned(), |bytes| bytes.to_string()),
+                listed
+                    .bytes
+                    .map_or_else(|| "incomplete".to_owned(), |bytes| bytes.to_string()),
                 listed.reason.to_owned(),
             ])?,
         }
@@ -165,5 +180,8 @@ async fn bytes(place: &Place<'_>, found: &Found) -> anyhow::Result<Option<usize>
     if found.is_whole() {
         return Ok(found.stored_bytes());
     }
-    Ok(find::open(place, found).await?.ok().map(|letter| letter.payload.len()))
+    Ok(find::open(place, found)
+        .await?
+        .ok()
+        .map(|letter| letter.payload.len()))
 }

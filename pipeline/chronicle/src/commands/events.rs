@@ -30,7 +30,10 @@ pub(crate) async fn execute(
     arguments: &EventsArguments,
     output: Format,
 ) -> anyhow::Result<ExitCode> {
-    if arguments.to_sequence.is_some_and(|last| last < arguments.from_sequence) {
+    if arguments
+        .to_sequence
+        .is_some_and(|last| last < arguments.from_sequence)
+    {
         return Err(exit::usage("--to-sequence lies before --from-sequence"));
     }
     let nats = reach::nats(servers).await?;
@@ -56,9 +59,9 @@ async fn print(
     let last = stream.cached_info().state.last_sequence;
     let end = arguments.to_sequence.map_or(last, |to| to.min(last));
     loop {
-        let stopped = match read(nats, &stream, printer, (!arguments.follow).then_some(end)).await? {
-            None => return Ok(()),
-            Some(failure) => failure,
+        let end = (!arguments.follow).then_some(end);
+        let Some(stopped) = read(nats, &stream, printer, end).await? else {
+            return Ok(());
         };
         if !arguments.follow {
             return Err(failed(&stopped));
@@ -66,11 +69,15 @@ async fn print(
         output::say(format!("{}; trying again", failed(&stopped)));
         loop {
             tokio::time::sleep(PAUSE).await;
-            if nats.is_connected() && let Ok(now) = feed(servers, nats).await {
+            if nats.is_connected()
+                && let Ok(now) = feed(servers, nats).await
+            {
                 if streams::identity(&now) == identity {
                     break;
                 }
-                anyhow::bail!("the feed was lost and made anew: its sequences mean something else now; begin again");
+                anyhow::bail!(
+                    "the feed was lost and made anew: its sequences mean something else now; begin again"
+                );
             }
         }
     }
@@ -160,7 +167,10 @@ impl Printer {
                 Column::Right("balance"),
                 Column::Left("currency"),
             ]),
-            filter: arguments.account.as_ref().map_or_else(|| format!("{}.*", subjects::EVENTS), subjects::event),
+            filter: arguments
+                .account
+                .as_ref()
+                .map_or_else(|| format!("{}.*", subjects::EVENTS), subjects::event),
             complete: arguments.account.is_none(),
             next_sequence: arguments.from_sequence.max(1),
         }
@@ -170,7 +180,11 @@ impl Printer {
     fn begin(&mut self, stream: &Stream, arguments: &EventsArguments) {
         let state = &stream.cached_info().state;
         // A stream that has been emptied says so by a first sequence behind its last one.
-        let first = if state.messages == 0 { state.last_sequence + 1 } else { state.first_sequence };
+        let first = if state.messages == 0 {
+            state.last_sequence + 1
+        } else {
+            state.first_sequence
+        };
         if self.next_sequence < first {
             output::say(format!(
                 "the feed no longer has sequence {}: it begins at {first}; the events before are in the event store \
@@ -195,12 +209,17 @@ impl Printer {
             Ok(event) => event,
             Err(malformed) => {
                 let subject = plain(&message.subject);
-                output::say(format!("sequence {sequence} ({subject}) is no event: {malformed}"));
+                output::say(format!(
+                    "sequence {sequence} ({subject}) is no event: {malformed}"
+                ));
                 return Ok(());
             }
         };
         match self.output {
-            Format::Json => output::json(&Placed { sequence, event: document(&event)? }),
+            Format::Json => output::json(&Placed {
+                sequence,
+                event: document(&event)?,
+            }),
             Format::Table => self.rows.push([
                 sequence.to_string(),
                 event.recorded_at.to_string(),
@@ -220,8 +239,14 @@ impl Printer {
         if !self.complete || first >= sequence {
             return;
         }
-        let range = if first + 1 == sequence { format!("sequence {first} is") } else { format!("sequences {first} to {} are", sequence - 1) };
-        output::say(format!("{range} missing from the feed; what they held is in the event store"));
+        let range = if first + 1 == sequence {
+            format!("sequence {first} is")
+        } else {
+            format!("sequences {first} to {} are", sequence - 1)
+        };
+        output::say(format!(
+            "{range} missing from the feed; what they held is in the event store"
+        ));
         self.next_sequence = sequence;
     }
 }

@@ -38,7 +38,10 @@ pub(crate) async fn execute(
     let mut shown = 0_u64;
     while left > 0 {
         let page = u32::try_from(left).unwrap_or(PAGE).min(PAGE);
-        let events = store.history(&arguments.account_id, after, page).await.map_err(failed)?;
+        let events = store
+            .history(&arguments.account_id, after, page)
+            .await
+            .map_err(failed)?;
         for event in &events {
             match output {
                 Format::Json => output::json(&document(event)?)?,
@@ -68,11 +71,16 @@ pub(crate) async fn execute(
 
 /// An event exactly as it is on the wire: its canonical JSON, whose hash can be checked.
 pub(super) fn document(event: &Event) -> anyhow::Result<Box<RawValue>> {
-    Ok(RawValue::from_string(String::from_utf8(json::encode_event(event))?)?)
+    Ok(RawValue::from_string(String::from_utf8(
+        json::encode_event(event),
+    )?)?)
 }
 
 fn cells(event: &Event) -> [String; 9] {
-    let counterparty = event.data.transfer().map(|leg| leg.counterparty_account_id.to_string());
+    let counterparty = event
+        .data
+        .transfer()
+        .map(|leg| leg.counterparty_account_id.to_string());
     [
         event.version.to_string(),
         event.recorded_at.to_string(),

@@ -33,8 +33,14 @@ pub(crate) async fn execute(
 ) -> anyhow::Result<ExitCode> {
     let store = servers.event_store()?;
     let failed = |error| reach::event_store_failed(servers, &error);
-    let stored = store.outcomes(&[command_id]).await.map_err(failed)?.into_iter().next();
-    let (Some(stored), Some(command)) = (stored, store.command(command_id).await.map_err(failed)?) else {
+    let stored = store
+        .outcomes(&[command_id])
+        .await
+        .map_err(failed)?
+        .into_iter()
+        .next();
+    let (Some(stored), Some(command)) = (stored, store.command(command_id).await.map_err(failed)?)
+    else {
         return Err(exit::no(format!(
             "command {command_id} has no outcome in the event store at {}: it may still wait in {} (is an intake running? \
              see `chronicle status`), it may be a dead letter (`chronicle dead-letter list`), or it was never published",

@@ -22,8 +22,14 @@ pub(crate) async fn execute(
 ) -> anyhow::Result<ExitCode> {
     match task {
         ProjectionTask::List => list(servers, output).await,
-        ProjectionTask::AdoptStream { name, .. } => adopt_stream(servers, name.as_deref(), output).await,
-        ProjectionTask::Skip { name, sequence, reason } => skip(servers, name, *sequence, reason, output).await,
+        ProjectionTask::AdoptStream { name, .. } => {
+            adopt_stream(servers, name.as_deref(), output).await
+        }
+        ProjectionTask::Skip {
+            name,
+            sequence,
+            reason,
+        } => skip(servers, name, *sequence, reason, output).await,
     }
 }
 
@@ -52,7 +58,9 @@ struct Feed {
 
 async fn list(servers: &ServerArguments, output: Format) -> anyhow::Result<ExitCode> {
     let read_model = servers.read_model()?;
-    let mut standings = standings(&read_model).await.map_err(|error| reach::read_model_failed(servers, &error))?;
+    let mut standings = standings(&read_model)
+        .await
+        .map_err(|error| reach::read_model_failed(servers, &error))?;
     let feed = match feed(servers).await {
         Ok(feed) => feed,
         Err(error) => {
@@ -82,7 +90,15 @@ async fn list(servers: &ServerArguments, output: Format) -> anyhow::Result<ExitC
 }
 
 fn print(standings: &[Standing]) -> anyhow::Result<()> {
-    let columns = ["projection", "offset", "head", "lag", "epoch", "feed made at", "updated at"];
+    let columns = [
+        "projection",
+        "offset",
+        "head",
+        "lag",
+        "epoch",
+        "feed made at",
+        "updated at",
+    ];
     let mut table = output::table(&columns, &["offset", "head", "lag", "epoch"]);
     let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
     for standing in standings {
@@ -101,9 +117,11 @@ fn print(standings: &[Standing]) -> anyhow::Result<()> {
 
 /// Every projection that exists or has a row, by name.
 async fn standings(read_model: &PgPool) -> Result<Vec<Standing>, sqlx::Error> {
-    let rows = sqlx::query("SELECT projection, stream_id, epoch, last_sequence, updated_at FROM projection_offsets")
-        .fetch_all(read_model)
-        .await?;
+    let rows = sqlx::query(
+        "SELECT projection, stream_id, epoch, last_sequence, updated_at FROM projection_offsets",
+    )
+    .fetch_all(read_model)
+    .await?;
     let mut standings = Vec::with_capacity(rows.len());
     for row in rows {
         let offset: i64 = row.try_get("last_sequence")?;
@@ -158,7 +176,11 @@ struct AdoptedAnswer<'a> {
 }
 
 /// One projection, or all (`None`).
-async fn adopt_stream(servers: &ServerArguments, name: Option<&str>, output: Format) -> anyhow::Result<ExitCode> {
+async fn adopt_stream(
+    servers: &ServerArguments,
+    name: Option<&str>,
+    output: Format,
+) -> anyhow::Result<ExitCode> {
     let names = match name {
         Some(name) => vec![known(name)?],
         None => projection::NAMES.to_vec(),
@@ -181,7 +203,10 @@ async fn adopt_stream(servers: &ServerArguments, name: Option<&str>, output: For
                 unknown.push(projection);
                 continue;
             }
-            Adopted::Already => (None, format!("{projection} reads this feed already; nothing was changed")),
+            Adopted::Already => (
+                None,
+                format!("{projection} reads this feed already; nothing was changed"),
+            ),
             Adopted::Moved { from } => {
                 let said = format!(
                     "{projection} goes on with the feed made {}, and makes up for what is missing from the event store. If \
@@ -205,7 +230,10 @@ async fn adopt_stream(servers: &ServerArguments, name: Option<&str>, output: For
         (_, []) => Ok(ExitCode::SUCCESS),
         (Some(name), _) => Err(never_ran(name)),
         (None, never) => {
-            output::say(format!("never run, so nothing to adopt for: {}", never.join(", ")));
+            output::say(format!(
+                "never run, so nothing to adopt for: {}",
+                never.join(", ")
+            ));
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -213,7 +241,7 @@ async fn adopt_stream(servers: &ServerArguments, name: Option<&str>, output: For
 
 /// A skip as it was recorded.
 #[derive(Serialize)]
-struct Skipped<'a> {
+struct Skip<'a> {
     projection: &'a str,
     sequence: u64,
     reason: &'a str,
@@ -229,10 +257,14 @@ async fn skip(
 ) -> anyhow::Result<ExitCode> {
     let projection = known(name)?;
     if reason.trim().is_empty() {
-        return Err(exit::usage("a skip needs a reason, for whoever asks later: --reason \"…\""));
+        return Err(exit::usage(
+            "a skip needs a reason, for whoever asks later: --reason \"…\"",
+        ));
     }
     if sequence == 0 || i64::try_from(sequence).is_err() {
-        return Err(exit::usage(format!("{sequence} is no sequence of the feed; the projection's error names it")));
+        return Err(exit::usage(format!(
+            "{sequence} is no sequence of the feed; the projection's error names it"
+        )));
     }
     let read_model = servers.read_model()?;
     let skipped_by = reach::operator();
@@ -243,7 +275,12 @@ async fn skip(
         return Err(never_ran(name));
     }
     match output {
-        Format::Json => output::json(&Skipped { projection, sequence, reason, skipped_by })?,
+        Format::Json => output::json(&Skip {
+            projection,
+            sequence,
+            reason,
+            skipped_by,
+        })?,
         Format::Table => output::line(format!(
             "{projection} skips sequence {sequence} at its next start (recorded in projection_skips, by {skipped_by}): start \
              it again now if it has stopped"
@@ -255,11 +292,19 @@ async fn skip(
 /// The projection of that name; `projection.NAME`, as the pipelines are called, is understood too.
 fn known(name: &str) -> anyhow::Result<&'static str> {
     let bare = name.strip_prefix("projection.").unwrap_or(name);
-    projection::NAMES.into_iter().find(|known| *known == bare).ok_or_else(|| {
-        exit::usage(format!("there is no projection {name:?}; there are {}", projection::NAMES.join(", ")))
-    })
+    projection::NAMES
+        .into_iter()
+        .find(|known| *known == bare)
+        .ok_or_else(|| {
+            exit::usage(format!(
+                "there is no projection {name:?}; there are {}",
+                projection::NAMES.join(", ")
+            ))
+        })
 }
 
 fn never_ran(name: &str) -> anyhow::Error {
-    exit::no(format!("projection {name} has never run on this read model; see `chronicle projection list`"))
+    exit::no(format!(
+        "projection {name} has never run on this read model; see `chronicle projection list`"
+    ))
 }

@@ -25,7 +25,9 @@ pub(super) enum Unacknowledged {
     #[error("the stream is full ({0})")]
     Full(String),
     /// No stream takes this subject. The message is nowhere.
-    #[error("no stream takes the subject; the pipelines make it when they first start (`chronicle run`, `chronicle dev`)")]
+    #[error(
+        "no stream takes the subject; the pipelines make it when they first start (`chronicle run`, `chronicle dev`)"
+    )]
     NoStream,
     /// No acknowledgement: the message may be in the stream or not.
     #[error("no acknowledgement came ({0})")]
@@ -44,14 +46,19 @@ impl Unacknowledged {
 
 impl From<PublishError> for Unacknowledged {
     fn from(error: PublishError) -> Self {
-        let refusal = error.source().and_then(|source| source.downcast_ref::<jetstream::Error>());
+        let refusal = error
+            .source()
+            .and_then(|source| source.downcast_ref::<jetstream::Error>());
         if let Some(refusal) = refusal {
             let code = refusal.error_code();
             let text = refusal.to_string();
             // A stream that discards what is new says "maximum messages exceeded" or "maximum bytes exceeded" under
             // the code of any failure to store.
             let full = code == ErrorCode::STREAM_STORE_FAILED && text.contains("maximum");
-            return if full || code == ErrorCode::STORAGE_RESOURCES_EXCEEDED || code == ErrorCode::INSUFFICIENT_RESOURCES {
+            return if full
+                || code == ErrorCode::STORAGE_RESOURCES_EXCEEDED
+                || code == ErrorCode::INSUFFICIENT_RESOURCES
+            {
                 Self::Full(text)
             } else {
                 Self::Refused(text)
@@ -71,7 +78,10 @@ pub(super) async fn begin(
     nats: &Nats,
     message: Outgoing,
 ) -> impl Future<Output = Result<PublishAck, Unacknowledged>> + Send + use<> {
-    let begun = nats.jetstream.publish_with_headers(message.subject, message.headers, message.payload).await;
+    let begun = nats
+        .jetstream
+        .publish_with_headers(message.subject, message.headers, message.payload)
+        .await;
     // Bound here: the acknowledgement must not borrow the connection.
     let begun = begun.map(IntoFuture::into_future);
     async move { Ok(begun?.await?) }

@@ -63,7 +63,10 @@ pub(super) fn place(url: anyhow::Result<String>) -> String {
 /// A URL (or several, with commas) without passwords, tokens and parameters.
 fn shown(url: &str) -> String {
     let one = |url: &str| {
-        let (scheme, rest) = url.trim().split_once("://").map_or(("", url.trim()), |(scheme, rest)| (scheme, rest));
+        let (scheme, rest) = url
+            .trim()
+            .split_once("://")
+            .map_or(("", url.trim()), |(scheme, rest)| (scheme, rest));
         let rest = rest.split(['?', '#']).next().unwrap_or_default();
         let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
         let authority = match authority.rsplit_once('@') {
@@ -83,8 +86,13 @@ fn shown(url: &str) -> String {
 
 /// Who is at the keyboard, for records that name who did something.
 pub(super) fn operator() -> String {
-    let named = ["USER", "LOGNAME", "USERNAME"].iter().find_map(|name| std::env::var(name).ok());
-    named.filter(|name| !name.is_empty()).or_else(owner_of_this_process).unwrap_or_else(|| "unknown".to_owned())
+    let named = ["USER", "LOGNAME", "USERNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok());
+    named
+        .filter(|name| !name.is_empty())
+        .or_else(owner_of_this_process)
+        .unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// Containers often set no user name.
@@ -102,11 +110,20 @@ mod tests {
     fn secrets_are_not_shown() {
         for (url, expected) in [
             ("nats://127.0.0.1:4222", "nats://127.0.0.1:4222"),
-            ("nats://me:secret@a:4222, nats://b:4222", "nats://me@a:4222,nats://b:4222"),
+            (
+                "nats://me:secret@a:4222, nats://b:4222",
+                "nats://me@a:4222,nats://b:4222",
+            ),
             ("nats://token@a:4222", "nats://a:4222"),
             ("127.0.0.1:4222", "127.0.0.1:4222"),
-            ("postgres://app@a:26257/event_store", "postgres://app@a:26257/event_store"),
-            ("postgres://app:p%40s@a/db?password=x&sslmode=require", "postgres://app@a/db"),
+            (
+                "postgres://app@a:26257/event_store",
+                "postgres://app@a:26257/event_store",
+            ),
+            (
+                "postgres://app:p%40s@a/db?password=x&sslmode=require",
+                "postgres://app@a/db",
+            ),
             ("postgres://app:p@s@a/db", "postgres://app@a/db"),
             ("nonsense", "nonsense"),
             ("", ""),

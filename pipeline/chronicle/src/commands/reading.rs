@@ -45,7 +45,11 @@ pub(super) enum Step {
 
 impl Reading {
     /// Begins.
-    pub(super) async fn open(nats: &Nats, stream: &Stream, wanted: Wanted) -> Result<Self, Failure> {
+    pub(super) async fn open(
+        nats: &Nats,
+        stream: &Stream,
+        wanted: Wanted,
+    ) -> Result<Self, Failure> {
         let connection_lost = Box::pin(nats.lost());
         let consumer = stream
             .create_consumer(pull::Config {
@@ -135,5 +139,8 @@ impl Reading {
 }
 
 fn cannot_be_read(stream: &Stream) -> Failure {
-    Failure::retry(format!("the stream {} cannot be read", stream.cached_info().config.name))
+    Failure::retry(format!(
+        "the stream {} cannot be read",
+        stream.cached_info().config.name
+    ))
 }

@@ -55,7 +55,11 @@ impl<const N: usize> Rows<N> {
             *width = (*width).max(cell.chars().count());
         }
         self.held.push(cells);
-        if self.held.len() < HELD_MAX { Ok(()) } else { self.flush() }
+        if self.held.len() < HELD_MAX {
+            Ok(())
+        } else {
+            self.flush()
+        }
     }
 
     /// Prints what is held back: at the end, or when nothing more comes for a while.
@@ -97,7 +101,9 @@ pub(super) fn plain(text: &str) -> String {
 pub(super) fn signed_amount(event: &Event) -> String {
     let amount = event.data.amount();
     match &event.data {
-        EventData::AccountCreated(_) | EventData::MoneyDeposited(_) if amount.is_positive() => format!("+{amount}"),
+        EventData::AccountCreated(_) | EventData::MoneyDeposited(_) if amount.is_positive() => {
+            format!("+{amount}")
+        }
         EventData::MoneyWithdrawn(_) => format!("-{amount}"),
         EventData::AccountCreated(_) | EventData::MoneyDeposited(_) => amount.to_string(),
     }

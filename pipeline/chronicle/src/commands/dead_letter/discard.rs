@@ -49,7 +49,10 @@ struct Record<'a> {
 
 pub(super) async fn execute(place: &Place<'_>, found: &Found, reason: &str) -> anyhow::Result<()> {
     // A letter that cannot be put together any more can still be discarded.
-    let payload = find::open(place, found).await?.ok().map(|letter| letter.payload);
+    let payload = find::open(place, found)
+        .await?
+        .ok()
+        .map(|letter| letter.payload);
     let record = Record {
         id: &found.id,
         code: found.header(headers::DEAD_LETTER_CODE),
@@ -60,7 +63,8 @@ pub(super) async fn execute(place: &Place<'_>, found: &Found, reason: &str) -> a
         discarded_at: Timestamp::from_date_time(OffsetDateTime::now_utc()),
         reason,
         payload_bytes: payload.as_ref().map(bytes::Bytes::len),
-        payload_sha256: payload.map(|payload| Hash::from(<[u8; 32]>::from(Sha256::digest(payload)))),
+        payload_sha256: payload
+            .map(|payload| Hash::from(<[u8; 32]>::from(Sha256::digest(payload)))),
     };
     let mut headers = HeaderMap::new();
     headers.insert(headers::CONTENT_TYPE, CONTENT_TYPE_JSON);
@@ -70,7 +74,9 @@ pub(super) async fn execute(place: &Place<'_>, found: &Found, reason: &str) -> a
         headers,
         payload: serde_json::to_vec(&record)?.into(),
     };
-    publishing::publish(place.nats, message).await.map_err(|error| place.failed(unrecorded(&found.id, &error)))?;
+    publishing::publish(place.nats, message)
+        .await
+        .map_err(|error| place.failed(unrecorded(&found.id, &error)))?;
     place.remove(found).await?;
     match place.output {
         Format::Json => output::json(&record),
@@ -93,5 +99,7 @@ fn unrecorded(id: &str, error: &Unacknowledged) -> String {
     } else {
         String::new()
     };
-    format!("the record of the discard could not be kept, so dead letter {id} was not removed: {error}{remedy}")
+    format!(
+        "the record of the discard could not be kept, so dead letter {id} was not removed: {error}{remedy}"
+    )
 }

@@ -90,11 +90,19 @@ pub(super) async fn all(nats: &Nats, stream: &Stream) -> Result<Letters, Failure
         match known.get(&id) {
             None => {
                 known.insert(id.clone(), letters.found.len());
-                letters.found.push(Found { id, first: message, count, parts: BTreeMap::from([(number, sequence)]), copies: Vec::new() });
+                letters.found.push(Found {
+                    id,
+                    first: message,
+                    count,
+                    parts: BTreeMap::from([(number, sequence)]),
+                    copies: Vec::new(),
+                });
             }
             Some(&index) => {
                 let found = &mut letters.found[index];
-                if let std::collections::btree_map::Entry::Vacant(vacant) = found.parts.entry(number) {
+                if let std::collections::btree_map::Entry::Vacant(vacant) =
+                    found.parts.entry(number)
+                {
                     vacant.insert(sequence);
                 } else {
                     found.copies.push(sequence);
@@ -106,9 +114,15 @@ pub(super) async fn all(nats: &Nats, stream: &Stream) -> Result<Letters, Failure
 }
 
 /// Fetches the bodies and puts the letter together; the inner error says what is wrong with it.
-pub(super) async fn open(place: &Place<'_>, found: &Found) -> anyhow::Result<Result<Letter, Unreadable>> {
+pub(super) async fn open(
+    place: &Place<'_>,
+    found: &Found,
+) -> anyhow::Result<Result<Letter, Unreadable>> {
     if found.parts.len() != found.count {
-        return Ok(Err(Unreadable::Parts { id: found.id.clone(), present: found.parts.len() }));
+        return Ok(Err(Unreadable::Parts {
+            id: found.id.clone(),
+            present: found.parts.len(),
+        }));
     }
     let stream = place.stream()?;
     let mut parts = Vec::with_capacity(found.parts.len());

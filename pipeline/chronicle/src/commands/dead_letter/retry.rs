@@ -25,7 +25,9 @@ struct Retried<'a> {
 }
 
 pub(super) async fn execute(place: &Place<'_>, found: &Found) -> anyhow::Result<()> {
-    let letter = find::open(place, found).await?.map_err(|unreadable| exit::no(unreadable.to_string()))?;
+    let letter = find::open(place, found)
+        .await?
+        .map_err(|unreadable| exit::no(unreadable.to_string()))?;
     let subject = subject_of(&letter)?;
     let original = publishing::Outgoing {
         subject: subject.clone(),
@@ -42,7 +44,11 @@ pub(super) async fn execute(place: &Place<'_>, found: &Found) -> anyhow::Result<
     place.remove(found).await?;
     let sequence = acknowledged.sequence;
     match place.output {
-        Format::Json => output::json(&Retried { id: &letter.id, subject: &subject, sequence }),
+        Format::Json => output::json(&Retried {
+            id: &letter.id,
+            subject: &subject,
+            sequence,
+        }),
         Format::Table => output::line(format!(
             "dead letter {} was published again to {subject} and removed here; if the ledger still can make no command of it, \
              it comes back as {}-{sequence}",
@@ -54,7 +60,10 @@ pub(super) async fn execute(place: &Place<'_>, found: &Found) -> anyhow::Result<
 
 /// Where the original was published: the stream has put the partition in.
 fn subject_of(letter: &Letter) -> anyhow::Result<String> {
-    let is_command = letter.subject.strip_prefix(subjects::COMMANDS).is_some_and(|rest| rest.starts_with('.'));
+    let is_command = letter
+        .subject
+        .strip_prefix(subjects::COMMANDS)
+        .is_some_and(|rest| rest.starts_with('.'));
     let account = subjects::account_of(&letter.subject);
     if is_command && !account.is_empty() {
         Ok(format!("{}.{account}", subjects::COMMANDS))
@@ -98,16 +107,33 @@ mod tests {
             reason: "no".to_owned(),
             stored_at: String::new(),
             buried_at: String::new(),
-            headers: vec![header("Content-Type"), header("Nats-Msg-Id"), header("nats-expected-stream"), header("Chronicle-Reply-To")],
+            headers: vec![
+                header("Content-Type"),
+                header("Nats-Msg-Id"),
+                header("nats-expected-stream"),
+                header("Chronicle-Reply-To"),
+            ],
             payload: "{".into(),
         }
     }
 
     #[test]
     fn the_partition_is_taken_out_of_the_subject() {
-        assert_eq!(subject_of(&letter("ledger.commands.3.ACC-1")).unwrap(), "ledger.commands.ACC-1");
-        assert_eq!(subject_of(&letter("ledger.commands.ACC-1")).unwrap(), "ledger.commands.ACC-1");
-        for other in ["ledger.events.ACC-1", "ledger.commandsX.1", "ledger.commands.", "x", ""] {
+        assert_eq!(
+            subject_of(&letter("ledger.commands.3.ACC-1")).unwrap(),
+            "ledger.commands.ACC-1"
+        );
+        assert_eq!(
+            subject_of(&letter("ledger.commands.ACC-1")).unwrap(),
+            "ledger.commands.ACC-1"
+        );
+        for other in [
+            "ledger.events.ACC-1",
+            "ledger.commandsX.1",
+            "ledger.commands.",
+            "x",
+            "",
+        ] {
             assert!(subject_of(&letter(other)).is_err(), "{other}");
         }
     }

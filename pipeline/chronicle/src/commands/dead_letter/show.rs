@@ -4,14 +4,16 @@ use std::fmt::Write;
 
 use transport::dead_letter::Letter;
 
-use super::find::{self, Found};
 use super::Place;
+use super::find::{self, Found};
 use crate::commands::rows::plain;
 use crate::exit;
 use crate::output::{self, Format};
 
 pub(super) async fn execute(place: &Place<'_>, found: &Found) -> anyhow::Result<()> {
-    let letter = find::open(place, found).await?.map_err(|unreadable| exit::no(unreadable.to_string()))?;
+    let letter = find::open(place, found)
+        .await?
+        .map_err(|unreadable| exit::no(unreadable.to_string()))?;
     match place.output {
         Format::Json => output::json(&letter),
         Format::Table => print(&letter),
@@ -47,8 +49,11 @@ fn print(letter: &Letter) -> anyhow::Result<()> {
 
 /// The payload as text, if a terminal can show it as it is.
 fn printable(payload: &[u8]) -> Option<&str> {
-    let shown = |character: char| !character.is_control() || matches!(character, '\n' | '\r' | '\t');
-    std::str::from_utf8(payload).ok().filter(|text| text.chars().all(shown))
+    let shown =
+        |character: char| !character.is_control() || matches!(character, '\n' | '\r' | '\t');
+    std::str::from_utf8(payload)
+        .ok()
+        .filter(|text| text.chars().all(shown))
 }
 
 /// Sixteen bytes a line: offset, hexadecimal, ASCII.
@@ -60,7 +65,11 @@ fn hex_lines(payload: &[u8]) -> impl Iterator<Item = String> {
         for byte in bytes {
             // Writing to a String cannot fail.
             let _ = write!(hexadecimal, "{byte:02x} ");
-            text.push(if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '.' });
+            text.push(if byte.is_ascii_graphic() || *byte == b' ' {
+                char::from(*byte)
+            } else {
+                '.'
+            });
         }
         format!("{:08x}  {hexadecimal:<48} |{text}|", index * WIDTH)
     })

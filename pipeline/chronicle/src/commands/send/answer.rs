@@ -46,7 +46,11 @@ pub(super) enum Meaning<'a> {
     /// The business refuses.
     Rejected { code: &'a str, message: &'a str },
     /// The message was no command, or another command's id stood in it.
-    DeadLetter { id: &'a str, code: &'a str, message: &'a str },
+    DeadLetter {
+        id: &'a str,
+        code: &'a str,
+        message: &'a str,
+    },
 }
 
 impl Answer {
@@ -78,20 +82,26 @@ impl Answer {
 
     /// Prints it for people.
     pub(super) fn print(&self) -> anyhow::Result<()> {
-        let command = self.command_id.map(|id| format!("command {id} ")).unwrap_or_default();
+        let command = self
+            .command_id
+            .map(|id| format!("command {id} "))
+            .unwrap_or_default();
         match self.meaning() {
             Meaning::Accepted => {
                 output::line(format!("{command}accepted"))?;
                 let mut table = output::table(&["account", "version", "event"], &["version"]);
                 for event in &self.events {
-                    let (version, event_id) = (event.version.to_string(), event.event_id.to_string());
+                    let (version, event_id) =
+                        (event.version.to_string(), event.event_id.to_string());
                     table.add_row([event.account_id.as_str(), &version, &event_id]);
                 }
                 output::line(table)
             }
-            Meaning::Rejected { code, message } => {
-                output::line(format!("{command}rejected: {}: {}", plain(code), plain(message)))
-            }
+            Meaning::Rejected { code, message } => output::line(format!(
+                "{command}rejected: {}: {}",
+                plain(code),
+                plain(message)
+            )),
             Meaning::DeadLetter { id, code, message } => output::line(format!(
                 "rejected as a dead letter: {}: {} (see `chronicle dead-letter show {}`)",
                 plain(code),
@@ -105,7 +115,11 @@ impl Answer {
 impl From<&Outcome> for Answer {
     fn from(outcome: &Outcome) -> Self {
         Self {
-            status: if outcome.is_accepted() { Status::Accepted } else { Status::Rejected },
+            status: if outcome.is_accepted() {
+                Status::Accepted
+            } else {
+                Status::Rejected
+            },
             command_id: Some(outcome.command_id),
             events: outcome.events().to_vec(),
             rejection: outcome.rejection().map(|rejection| Reason {
@@ -124,16 +138,26 @@ mod tests {
     #[test]
     fn outcomes_and_dead_letters_are_told_apart() {
         let accepted = r#"{"command_id":"6f1c2a3e-58b1-4c0e-9a53-0d8f6c1f7b11","status":"accepted","events":[]}"#;
-        assert_eq!(Answer::read(accepted.as_bytes()).unwrap().meaning(), Meaning::Accepted);
+        assert_eq!(
+            Answer::read(accepted.as_bytes()).unwrap().meaning(),
+            Meaning::Accepted
+        );
         let rejected = r#"{"command_id":"6f1c2a3e-58b1-4c0e-9a53-0d8f6c1f7b11","status":"rejected","events":[],"rejection":{"code":"from_the_future","message":"m","data":{}}}"#;
         assert_eq!(
             Answer::read(rejected.as_bytes()).unwrap().meaning(),
-            Meaning::Rejected { code: "from_the_future", message: "m" }
+            Meaning::Rejected {
+                code: "from_the_future",
+                message: "m"
+            }
         );
         let buried = r#"{"status":"rejected","events":[],"rejection":{"code":"c","message":"m"},"dead_letter_id":"LEDGER_COMMANDS-1"}"#;
         assert_eq!(
             Answer::read(buried.as_bytes()).unwrap().meaning(),
-            Meaning::DeadLetter { id: "LEDGER_COMMANDS-1", code: "c", message: "m" }
+            Meaning::DeadLetter {
+                id: "LEDGER_COMMANDS-1",
+                code: "c",
+                message: "m"
+            }
         );
         assert!(Answer::read(b"{}").is_err());
     }

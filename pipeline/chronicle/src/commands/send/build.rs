@@ -14,34 +14,63 @@ pub(super) fn build(command: &SendCommand) -> anyhow::Result<(Command, Vec<u8>)>
     let mut fields = Map::new();
     let mut put = |name: &str, value: String| fields.insert(name.to_owned(), Value::String(value));
     let (type_name, currency, envelope) = match command {
-        SendCommand::CreateAccount { account_id, owner_name, currency, initial_balance, overdraft_limit, envelope } => {
+        SendCommand::CreateAccount {
+            account_id,
+            owner_name,
+            currency,
+            initial_balance,
+            overdraft_limit,
+            envelope,
+        } => {
             put("account_id", account_id.to_string());
             put("owner_name", owner_name.clone());
             put("initial_balance", initial_balance.clone());
             put("overdraft_limit", overdraft_limit.clone());
             ("create_account", Some(currency), envelope)
         }
-        SendCommand::Deposit { account_id, amount, currency, envelope } => {
+        SendCommand::Deposit {
+            account_id,
+            amount,
+            currency,
+            envelope,
+        } => {
             put("account_id", account_id.to_string());
             put("amount", amount.clone());
             ("deposit", currency.as_ref(), envelope)
         }
-        SendCommand::Withdraw { account_id, amount, currency, envelope } => {
+        SendCommand::Withdraw {
+            account_id,
+            amount,
+            currency,
+            envelope,
+        } => {
             put("account_id", account_id.to_string());
             put("amount", amount.clone());
             ("withdraw", currency.as_ref(), envelope)
         }
-        SendCommand::Transfer { from_account_id, to_account_id, amount, currency, envelope } => {
+        SendCommand::Transfer {
+            from_account_id,
+            to_account_id,
+            amount,
+            currency,
+            envelope,
+        } => {
             put("from_account_id", from_account_id.to_string());
             put("to_account_id", to_account_id.to_string());
             put("amount", amount.clone());
             ("transfer", currency.as_ref(), envelope)
         }
     };
-    let command_id = envelope.command_id.unwrap_or_else(|| CommandId::from(Uuid::new_v4()));
+    let command_id = envelope
+        .command_id
+        .unwrap_or_else(|| CommandId::from(Uuid::new_v4()));
     put("type", type_name.to_owned());
     put("command_id", command_id.to_string());
-    for (name, value) in [("currency", currency), ("description", envelope.description.as_ref()), ("actor", envelope.actor.as_ref())] {
+    for (name, value) in [
+        ("currency", currency),
+        ("description", envelope.description.as_ref()),
+        ("actor", envelope.actor.as_ref()),
+    ] {
         if let Some(value) = value {
             put(name, value.clone());
         }
@@ -62,7 +91,9 @@ fn metadata(envelope: &Envelope) -> anyhow::Result<Map<String, Value>> {
     let mut metadata = Map::new();
     for entry in &envelope.metadata {
         let Some((key, value)) = entry.split_once('=') else {
-            return Err(exit::usage(format!("--metadata is key=value, such as invoice=77, and this is not: {entry:?}")));
+            return Err(exit::usage(format!(
+                "--metadata is key=value, such as invoice=77, and this is not: {entry:?}"
+            )));
         };
         if metadata.insert(key.to_owned(), value.into()).is_some() {
             return Err(exit::usage(format!("metadata has the key {key:?} twice")));

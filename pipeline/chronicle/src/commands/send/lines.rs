@@ -39,17 +39,27 @@ impl Input {
     /// Opens a file; `-` is standard input.
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         if path == Path::new("-") {
-            return Ok(Self { reader: Box::new(io::stdin()), name: "stdin".to_owned(), bytes: None });
+            return Ok(Self {
+                reader: Box::new(io::stdin()),
+                name: "stdin".to_owned(),
+                bytes: None,
+            });
         }
         let name = path.display().to_string();
         let cannot = |error: io::Error| exit::usage(format!("{name} cannot be read: {error}"));
         let file = File::open(path).map_err(cannot)?;
         let metadata = file.metadata().map_err(cannot)?;
         if metadata.is_dir() {
-            return Err(exit::usage(format!("{name} is a folder; give a file with one command a line")));
+            return Err(exit::usage(format!(
+                "{name} is a folder; give a file with one command a line"
+            )));
         }
-        let bytes = metadata.is_file().then(|| metadata.len());
-        Ok(Self { reader: Box::new(file), name, bytes })
+        let bytes = metadata.is_file().then_some(metadata.len());
+        Ok(Self {
+            reader: Box::new(file),
+            name,
+            bytes,
+        })
     }
 
     /// Begins to read. The lines end with the file, or with an error.
@@ -87,12 +97,20 @@ fn next(reader: &mut impl BufRead, place: &mut Place) -> io::Result<Option<Line>
         place.number += 1;
         place.end += length;
         if length > text.len() as u64 {
-            return Ok(Some(Line { number: place.number, end: place.end, text: Err(length) }));
+            return Ok(Some(Line {
+                number: place.number,
+                end: place.end,
+                text: Err(length),
+            }));
         }
         let trimmed = text.trim_ascii();
         if !trimmed.is_empty() {
             let text = Ok(Bytes::copy_from_slice(trimmed));
-            return Ok(Some(Line { number: place.number, end: place.end, text }));
+            return Ok(Some(Line {
+                number: place.number,
+                end: place.end,
+                text,
+            }));
         }
     }
 }
@@ -108,7 +126,10 @@ fn read_line(reader: &mut impl BufRead, text: &mut Vec<u8>) -> io::Result<u64> {
         if available.is_empty() {
             return Ok(length);
         }
-        let end = available.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
+        let end = available
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .map(|at| at + 1);
         let taken = end.unwrap_or(available.len());
         let room = LINE_BYTES_MAX.saturating_sub(text.len());
         text.extend_from_slice(&available[..taken.min(room)]);
@@ -130,14 +151,21 @@ mod tests {
     }
 
     fn line(number: u64, end: u64, text: &'static str) -> Line {
-        Line { number, end, text: Ok(Bytes::from_static(text.as_bytes())) }
+        Line {
+            number,
+            end,
+            text: Ok(Bytes::from_static(text.as_bytes())),
+        }
     }
 
     #[test]
     fn blank_lines_count_and_do_not_come() {
         assert_eq!(read(b""), []);
         assert_eq!(read(b"\n \n"), []);
-        assert_eq!(read(b"{}\r\n\n  {1}\t\n{2}"), [line(1, 4, "{}"), line(3, 11, "{1}"), line(4, 14, "{2}")]);
+        assert_eq!(
+            read(b"{}\r\n\n  {1}\t\n{2}"),
+            [line(1, 4, "{}"), line(3, 11, "{1}"), line(4, 14, "{2}")]
+        );
     }
 
     #[test]

@@ -23,10 +23,16 @@ pub(super) struct Answers {
 
 impl Answers {
     /// Asks the event store.
-    pub(super) async fn of(store: &EventStore, command_ids: &[CommandId]) -> Result<Self, store::Error> {
+    pub(super) async fn of(
+        store: &EventStore,
+        command_ids: &[CommandId],
+    ) -> Result<Self, store::Error> {
         let stored = store.outcomes(command_ids).await?;
         Ok(Self {
-            stored: stored.into_iter().map(|stored| (stored.outcome.command_id, stored)).collect(),
+            stored: stored
+                .into_iter()
+                .map(|stored| (stored.outcome.command_id, stored))
+                .collect(),
         })
     }
 
@@ -34,7 +40,9 @@ impl Answers {
     pub(super) fn find(&self, command_id: CommandId, fingerprint: Hash) -> Found {
         match self.stored.get(&command_id) {
             None => Found::Nothing,
-            Some(stored) if stored.fingerprint == fingerprint => Found::Outcome(stored.outcome.clone()),
+            Some(stored) if stored.fingerprint == fingerprint => {
+                Found::Outcome(stored.outcome.clone())
+            }
             Some(_) => Found::AnotherCommand,
         }
     }

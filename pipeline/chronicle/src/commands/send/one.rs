@@ -42,8 +42,14 @@ pub(super) async fn execute(
         .await
         .map_err(|error| reach::nats_says(servers, format!("nothing was sent: {error}")))?;
     let wait = Duration::from_secs(arguments.wait_seconds);
-    publish(servers, &nats, outgoing(&command, payload.into(), &reply_to), wait.max(PUBLISH_WITHIN_MIN), command.command_id)
-        .await?;
+    publish(
+        servers,
+        &nats,
+        outgoing(&command, payload.into(), &reply_to),
+        wait.max(PUBLISH_WITHIN_MIN),
+        command.command_id,
+    )
+    .await?;
     match reply(&mut replies, wait).await {
         Some(payload) => print(&payload, output),
         None => look_up(servers, &command, wait, output).await,
@@ -68,7 +74,9 @@ async fn publish(
         may_be_there |= matches!(error, Unacknowledged::Unknown(_));
         if !error.may_pass() || Instant::now() >= deadline {
             let fate = if may_be_there {
-                format!("the command may have been published or not; send it again under the same id, or ask `chronicle outcome {command_id}`")
+                format!(
+                    "the command may have been published or not; send it again under the same id, or ask `chronicle outcome {command_id}`"
+                )
             } else {
                 format!("command {command_id} was not published")
             };
@@ -109,7 +117,9 @@ async fn look_up(
         Ok(store) => Answers::of(&store, &[command_id])
             .await
             .map_err(|error| output::say(reach::event_store_failed(servers, &error)))
-            .map_or(Found::Nothing, |answers| answers.find(command_id, command.fingerprint())),
+            .map_or(Found::Nothing, |answers| {
+                answers.find(command_id, command.fingerprint())
+            }),
         Err(_) => Found::Nothing,
     };
     match found {

@@ -75,7 +75,7 @@ pub(super) async fn check(pool: &PgPool, nats: &Nats, report: &mut Report) -> an
         }
     }
     report.checked(invariant, "projections", offsets.len() as u64);
-    report.note(invariant, "that a copy without the newest epoch cannot commit is proved by the sink contract's tests");
+    report.note(invariant, "that only the newest epoch can commit is proved by the sink contract's tests");
     Ok(())
 }
 

@@ -47,7 +47,7 @@ pub(super) async fn check(nats: &Nats, mut without_outcome: WithoutOutcome, repo
             report.violated(invariant, Violation::new(format!("dead letter {id} lacks {missing} of its parts")));
         }
     }
-    report.checked(invariant, "dead letters", letters);
+    report.checked(invariant, "dead_letters", letters);
     for violation in without_outcome.into_values() {
         report.violated(invariant, violation);
     }

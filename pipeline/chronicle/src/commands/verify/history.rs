@@ -36,6 +36,7 @@ pub(super) struct History {
     balance: Option<Money>,
     opened_at: Option<Timestamp>,
     currency: Option<Currency>,
+    several_currencies: bool,
     /// `None` when the events cannot be added up: one cannot be read, or is in another currency.
     flow: Option<Flow>,
     /// A `balance_after` was reported.
@@ -61,6 +62,7 @@ impl History {
             balance: None,
             opened_at: None,
             currency: None,
+            several_currencies: false,
             flow: Some(Flow::default()),
             unbalanced: false,
         }
@@ -75,10 +77,10 @@ impl History {
         let missing = self.check_version(row, report);
         match &row.event {
             Ok(event) => {
-                self.check_chain(event, missing, report);
+                self.check_chain(event, missing.as_deref(), report);
                 self.check_time(event, report);
                 self.add(event);
-                self.fold(event, missing, report);
+                self.fold(event, missing.is_none(), report);
                 self.check_funds(event, report);
                 self.check_profile(row, report);
                 self.balance = Some(event.balance_after);
@@ -110,7 +112,7 @@ impl History {
         })
     }
 
-    fn check_chain(&self, event: &Event, missing: Option<String>, report: &mut Report) {
+    fn check_chain(&self, event: &Event, missing: Option<&str>, report: &mut Report) {
         let computed = event.compute_hash();
         if computed != event.hash {
             let violation = violation(event, "the content does not have the hash that the row names");
@@ -149,12 +151,13 @@ impl History {
     fn add(&mut self, event: &Event) {
         let one_currency = *self.currency.get_or_insert(event.currency()) == event.currency()
             && event.data.amount().currency() == event.currency();
+        self.several_currencies |= !one_currency;
         self.flow = self.flow.take().filter(|_| one_currency).and_then(|flow| flow.with(event));
     }
 
     /// Folds the event into the account's state, as the ledger itself does. Version, time and link are made to fit
     /// first, for they have been checked by then.
-    fn fold(&mut self, event: &Event, missing: Option<String>, report: &mut Report) {
+    fn fold(&mut self, event: &Event, follows: bool, report: &mut Report) {
         let Some(account) = &mut self.account else {
             if self.previous.version == 0 {
                 self.open(event, report);
@@ -164,7 +167,7 @@ impl History {
         account.version = Version::new(event.version.get().saturating_sub(1));
         account.last_recorded_at = event.recorded_at;
         account.last_hash = event.prev_hash;
-        let contiguous = missing.is_none() && self.balance.is_some();
+        let comparable = follows && self.balance.is_some();
         if let Some(balance) = self.balance.filter(|balance| balance.currency() == account.currency()) {
             account.balance = balance;
         }
@@ -173,7 +176,7 @@ impl History {
         };
         let invariant = match broken {
             BrokenChain::Balance { expected, actual, .. } => {
-                if contiguous {
+                if comparable {
                     self.unbalanced = true;
                     let violation = violation(event, "balance_after is not what the event makes of the balance before");
                     report.violated(Invariant::Conservation, violation.values(expected, actual));
@@ -269,7 +272,7 @@ impl History {
                 }
                 sums.add(newest, flow);
             }
-            _ => sums.leave_out(),
+            _ => sums.leave_out(self.currency.filter(|_| !self.several_currencies)),
         }
         Walked {
             version: self.previous.version,

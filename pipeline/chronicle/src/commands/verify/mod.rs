@@ -76,6 +76,6 @@ pub(crate) async fn execute(
 fn remarks(report: &mut Report) {
     report.note(
         Invariant::OneOutcome,
-        "that a repeated command gets its first outcome is proved by the store's contract tests",
+        "that a repeated command gets its first outcome is proved by the store's tests",
     );
 }

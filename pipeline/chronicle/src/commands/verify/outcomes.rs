@@ -122,7 +122,7 @@ async fn check_events(
         }
         let found = check_references(command, &rows, &mut named, report);
         if let Some(events) = found {
-            if events.len() == outcome.events().len() {
+            if outcome.is_accepted() && events.len() == outcome.events().len() {
                 check_together(command, &events, report);
             }
             totals.transfers += conservation::check_transfers(&events, report);

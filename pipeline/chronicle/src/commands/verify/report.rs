@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use comfy_table::ContentArrangement;
 use ledger::CommandId;
 use serde::Serialize;
 
@@ -109,6 +110,7 @@ impl Violation {
     }
 
     /// What should be there, and what is.
+    #[expect(clippy::needless_pass_by_value, reason = "numbers, texts and ids alike, without a & at every caller")]
     pub(super) fn values(mut self, expected: impl ToString, found: impl ToString) -> Self {
         self.expected = Some(expected.to_string());
         self.found = Some(found.to_string());
@@ -170,7 +172,10 @@ impl Finding {
         let counts: Vec<String> = self
             .checked
             .iter()
-            .map(|(things, count)| format!("{count} {}", if *count == 1 { singular(things) } else { (*things).to_owned() }))
+            .map(|(things, count)| {
+                let things = things.replace('_', " ");
+                format!("{count} {}", if *count == 1 { singular(&things) } else { things })
+            })
             .collect();
         counts.join(", ")
     }
@@ -276,6 +281,8 @@ impl Report {
 
     fn print_table(&self, totals: &Totals) -> anyhow::Result<()> {
         let mut table = output::table(&["invariant", "status", "looked at", "remark"], &[]);
+        // On a terminal long remarks go on below; elsewhere each invariant is one line.
+        table.set_content_arrangement(ContentArrangement::Dynamic);
         for (name, finding) in NAMES.into_iter().zip(&self.findings) {
             table.add_row([name.to_owned(), finding.status().shown().to_owned(), finding.counts(), finding.message()]);
         }
@@ -304,7 +311,7 @@ impl Report {
     }
 }
 
-fn finding_json((name, finding): (&'static str, &Finding)) -> FindingJson<'_> {
+fn finding_json<'a>((name, finding): (&'static str, &'a Finding)) -> FindingJson<'a> {
     FindingJson {
         name,
         status: finding.status(),

@@ -1,0 +1,263 @@
+//! A small ledger of known content, made by the project's own writer and projections, and the means to break it.
+//!
+//! | account | versions |
+//! |---|---|
+//! | A, USD, overdraft limit 50 | 1 opened with 100.00 · 2 deposit 25.00 · 3 withdrawal 110.00 · 4 transfer of 30.00 to B · 5 transfer of 5.00 from B |
+//! | B, USD | 1 opened with 0.00 · 2 transfer of 30.00 from A · 3 transfer of 5.00 to A |
+//! | C, EUR | 1 opened with 7.50 · 2 deposit 2.50 |
+//!
+//! A withdrawal of 100.00 from C is rejected. The commands' ids end in 1 … 9, in the order of [`commands`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use engine::{Batch, Delivery, Sink};
+use ledger::{Command, CommandId, Event, Hash, Outcome, Timestamp, codec};
+use operators::{Decided, FeedEvent};
+use serde_json::Value;
+use sinks::EventFeed;
+use sinks::projection::{AccountBalance, Projection, ProjectionSink, Transactions, Transfers};
+use sqlx::postgres::PgPool;
+use sqlx::{AssertSqlSafe, Executor};
+use store::{EventStore, Processed, Writer, WriterOptions};
+use transport::Nats;
+use transport::streams::{self, Limits};
+use uuid::Uuid;
+
+use crate::support::Ledger;
+
+/// All invariants, in the order of the report.
+pub(crate) const INVARIANTS: [&str; 12] = [
+    "append_only",
+    "gapless_versions",
+    "one_outcome",
+    "atomic_command",
+    "no_overdraft",
+    "conservation",
+    "monotonic_time",
+    "exactly_once",
+    "single_applier",
+    "convergence",
+    "bounded",
+    "no_silent_loss",
+];
+
+/// The id of the `number`th command.
+pub(crate) fn command_id(number: u128) -> CommandId {
+    Uuid::from_u128(0x0123_4567_89ab_4cde_8f01_0000_0000_0000 + number).into()
+}
+
+/// A command of the given fields, which are written as JSON without the braces.
+pub(crate) fn command(number: u128, fields: &str) -> Command {
+    let body = format!("{{\"command_id\":\"{}\",{fields}}}", command_id(number));
+    codec::json::decode_command(body.as_bytes()).unwrap()
+}
+
+fn commands() -> Vec<Command> {
+    [
+        r#""type":"create_account","account_id":"A","owner_name":"Ann","currency":"USD","initial_balance":"100.00","overdraft_limit":"50""#,
+        r#""type":"create_account","account_id":"B","owner_name":"Bob","currency":"USD""#,
+        r#""type":"create_account","account_id":"C","owner_name":"Cleo","currency":"EUR","initial_balance":"7.50""#,
+        r#""type":"deposit","account_id":"A","amount":"25","actor":"teller-3""#,
+        r#""type":"withdraw","account_id":"A","amount":"110","metadata":{"invoice":"77"}"#,
+        r#""type":"transfer","from_account_id":"A","to_account_id":"B","amount":"30","description":"rent""#,
+        r#""type":"withdraw","account_id":"C","amount":"100""#,
+        r#""type":"deposit","account_id":"C","amount":"2.5""#,
+        r#""type":"transfer","from_account_id":"B","to_account_id":"A","amount":"5""#,
+    ]
+    .into_iter()
+    .zip(1..)
+    .map(|(fields, number)| command(number, fields))
+    .collect()
+}
+
+/// The ledger.
+pub(crate) struct Book {
+    pub(crate) ledger: Ledger,
+    pub(crate) store: EventStore,
+    pub(crate) nats: Nats,
+    /// The event store, as its owner.
+    pub(crate) owner: PgPool,
+    pub(crate) read_model: PgPool,
+    /// How many messages the feed has.
+    published: u64,
+}
+
+impl Book {
+    /// Servers and tables, with nothing in them.
+    pub(crate) async fn empty() -> Self {
+        let ledger = Ledger::new().await;
+        Self {
+            store: EventStore::connect_lazy(&ledger.event_store, &store::Options::default()).unwrap(),
+            nats: ledger.connect().await,
+            owner: ledger.event_store().await,
+            read_model: ledger.read_model().await,
+            published: 0,
+            ledger,
+        }
+    }
+
+    /// The ledger described above, in the event store, the feed and all read models.
+    pub(crate) async fn written() -> Self {
+        let mut book = Self::empty().await;
+        let events = book.process(&commands()).await;
+        book.publish(events.clone()).await;
+        book.project(events).await;
+        book
+    }
+
+    /// Decides and commits commands; answers with their events.
+    pub(crate) async fn process(&self, commands: &[Command]) -> Vec<Event> {
+        let mut writer = Writer::new(self.store.clone(), WriterOptions::default());
+        let now = || Timestamp::from_date_time(time::OffsetDateTime::now_utc());
+        let processed = writer.process(commands, &now).await.unwrap();
+        let events = |processed| match processed {
+            Processed::Committed { events, .. } => events,
+            other => panic!("{other:?}"),
+        };
+        processed.into_iter().flat_map(events).collect()
+    }
+
+    /// Publishes events to the feed.
+    pub(crate) async fn publish(&mut self, events: Vec<Event>) {
+        let mut feed = EventFeed::new(self.nats.clone(), Limits::default());
+        feed.open().await.unwrap();
+        self.published += events.len() as u64;
+        let item = Decided { outcome: Outcome::of(command_id(0), Ok(&[])), events, reply_to: None };
+        feed.write(&batch(vec![(1, item)])).await.unwrap();
+    }
+
+    /// Applies events, the last of which is the last of the feed, to all read models.
+    pub(crate) async fn project(&self, events: Vec<Event>) {
+        let first = self.published + 1 - events.len() as u64;
+        let items = (first..).zip(events.into_iter().map(|event| FeedEvent::Event(Box::new(event))));
+        let batch = batch(items.collect());
+        self.project_with(AccountBalance, &batch).await;
+        self.project_with(Transactions, &batch).await;
+        self.project_with(Transfers, &batch).await;
+    }
+
+    pub(crate) async fn project_with<P: Projection>(&self, projection: P, batch: &Batch<FeedEvent>) {
+        let (nats, pool) = (self.nats.clone(), self.read_model.clone());
+        let mut sink = ProjectionSink::new(projection, nats, Limits::default(), pool, self.store.clone());
+        sink.open().await.unwrap();
+        sink.write(batch).await.unwrap();
+    }
+
+    /// Runs SQL on the event store as its owner; it must change something.
+    pub(crate) async fn tamper(&self, sql: &str) {
+        change(&self.owner, sql).await;
+    }
+
+    /// Runs SQL on the read model; it must change something.
+    pub(crate) async fn tamper_read_model(&self, sql: &str) {
+        change(&self.read_model, sql).await;
+    }
+
+    /// Rewrites an account's history as somebody would who may write everything: changes its events, seals each anew,
+    /// and links each to the one before.
+    pub(crate) async fn rewrite(&self, account_id: &str, alter: impl Fn(&mut Event)) {
+        let mut previous = Hash::ZERO;
+        for mut event in self.history(account_id).await {
+            alter(&mut event);
+            event.prev_hash = previous;
+            event.hash = event.compute_hash();
+            previous = event.hash;
+            self.overwrite(&event).await;
+        }
+    }
+
+    /// Changes one event and seals it anew; the link behind it breaks.
+    pub(crate) async fn reseal(&self, account_id: &str, version: u64, alter: impl Fn(&mut Event)) {
+        let events = self.history(account_id).await;
+        let mut event = events.into_iter().find(|event| event.version.get() == version).unwrap();
+        alter(&mut event);
+        event.hash = event.compute_hash();
+        self.overwrite(&event).await;
+    }
+
+    pub(crate) async fn history(&self, account_id: &str) -> Vec<Event> {
+        self.store.history(&account_id.parse().unwrap(), ledger::Version::NONE, 100).await.unwrap()
+    }
+
+    async fn overwrite(&self, event: &Event) {
+        let written = sqlx::query(
+            "UPDATE events SET data = $3::text::jsonb, balance_after = $4, recorded_at = $5, prev_hash = $6, hash = $7
+             WHERE account_id = $1 AND version = $2",
+        )
+        .bind(event.account_id.as_str())
+        .bind(i64::try_from(event.version.get()).unwrap())
+        .bind(codec::json::encode_event_data(event))
+        .bind(event.balance_after.value())
+        .bind(event.recorded_at.to_date_time())
+        .bind(event.prev_hash.as_bytes().as_slice())
+        .bind(event.hash.as_bytes().as_slice())
+        .execute(&self.owner);
+        assert_eq!(written.await.unwrap().rows_affected(), 1);
+    }
+
+    /// What `chronicle verify` says, without waiting for anything.
+    pub(crate) async fn verify(&self, code: i32) -> Report {
+        Report(self.ledger.json(&["verify", "--wait-seconds", "0"], code).await)
+    }
+
+    /// What `chronicle verify` says of a ledger in which exactly these invariants are violated.
+    pub(crate) async fn violates(&self, invariants: &[&str]) -> Report {
+        let report = self.verify(1).await;
+        let found: BTreeSet<&str> = report.violated();
+        assert_eq!(found, invariants.iter().copied().collect(), "{:#}", report.0);
+        report
+    }
+
+    /// The commands stream as the intake would make it.
+    pub(crate) async fn commands_stream(&self) -> async_nats::jetstream::stream::Stream {
+        streams::commands(&self.nats.jetstream, 1, &Limits::default()).await.unwrap()
+    }
+}
+
+async fn change(pool: &PgPool, sql: &str) {
+    let changed = pool.execute(AssertSqlSafe(sql.to_owned())).await.unwrap();
+    assert!(changed.rows_affected() > 0, "nothing was changed by {sql}");
+}
+
+/// A batch of these items at these positions.
+pub(crate) fn batch<T>(items: Vec<(u64, T)>) -> Batch<T> {
+    let last_position = items.last().map_or(0, |(position, _)| *position);
+    let delivery = |(position, item)| Delivery { position, origin: None, item };
+    Batch { deliveries: items.into_iter().map(delivery).collect(), last_position }
+}
+
+/// What `chronicle verify -o json` says.
+pub(crate) struct Report(pub(crate) Value);
+
+impl Report {
+    fn invariants(&self) -> BTreeMap<&str, &Value> {
+        let invariants = self.0["invariants"].as_array().unwrap();
+        invariants.iter().map(|invariant| (invariant["name"].as_str().unwrap(), invariant)).collect()
+    }
+
+    fn violated(&self) -> BTreeSet<&str> {
+        let all = self.invariants().into_iter();
+        all.filter(|(_, invariant)| invariant["status"] == "violated").map(|(name, _)| name).collect()
+    }
+
+    pub(crate) fn invariant(&self, name: &str) -> &Value {
+        self.invariants()[name]
+    }
+
+    /// The number of this invariant's violations.
+    pub(crate) fn count(&self, invariant: &str) -> u64 {
+        self.invariant(invariant)["violations_total"].as_u64().unwrap()
+    }
+
+    /// One of the invariant's violations has these fields; texts need only be contained.
+    pub(crate) fn names(&self, invariant: &str, fields: &Value) {
+        let violations = self.invariant(invariant)["violations"].as_array().unwrap();
+        let holds = |violation: &Value| {
+            fields.as_object().unwrap().iter().all(|(name, wanted)| match (&violation[name], wanted) {
+                (Value::String(found), Value::String(wanted)) => found.contains(wanted.as_str()),
+                (found, wanted) => found == wanted,
+            })
+        };
+        assert!(violations.iter().any(holds), "{invariant} does not name {fields}: {:#}", self.0);
+    }
+}

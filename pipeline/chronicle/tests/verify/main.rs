@@ -1,0 +1,13 @@
+//! `chronicle verify` against real servers: a clean ledger is clean, and each thing that is broken on purpose is reported
+//! by the right invariants, with the offender named.
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+mod book;
+mod chain;
+mod clean;
+mod outcomes;
+mod read_models;
+mod rights;
+mod streams;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,27 @@
+//! The event store against a real database: PostgreSQL, or whatever `CHRONICLE_TEST_EVENT_STORE_URL` names.
+//!
+//! One program, so that all topics share one server. Tests work on accounts that nobody else has, in a database that
+//! they share; those that look at everything, or change the tables, have a database of their own.
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+mod support;
+
+mod accounts;
+mod appending;
+mod commands;
+mod connecting;
+mod cost;
+mod damage;
+mod faults;
+mod heads;
+mod history;
+mod large_batches;
+mod migrating;
+mod races;
+mod refused;
+mod rejections;
+mod repeats;
+mod restarts;
+mod rights;
+mod snapshots;
+mod writing;

@@ -1,0 +1,75 @@
+//! A batch for `EventStore::append`, put together by hand: decided over accounts that the test holds.
+
+use std::collections::HashMap;
+
+use ledger::{
+    Account, AccountId, Command, Event, Outcome, Profile, Rejection, Timestamp, Version, decide,
+};
+use store::{Append, Decision};
+
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    accounts: HashMap<AccountId, Account>,
+    decided: Vec<(Command, Result<Vec<Event>, Rejection>, Timestamp)>,
+    pub(crate) events: Vec<(Event, Version, Option<Profile>)>,
+    pub(crate) seen: Vec<(AccountId, Version)>,
+}
+
+impl Batch {
+    /// Of commands that all concern new accounts, or each other's.
+    pub(crate) fn of(commands: &[Command], now: Timestamp) -> Self {
+        Self::over(Vec::new(), commands, now)
+    }
+
+    /// Of commands upon accounts as they are known.
+    pub(crate) fn over(accounts: Vec<Account>, commands: &[Command], now: Timestamp) -> Self {
+        let mut batch = Self::default();
+        for account in accounts {
+            batch.accounts.insert(account.account_id.clone(), account);
+        }
+        for command in commands {
+            batch.decide(command, now);
+        }
+        batch
+    }
+
+    fn decide(&mut self, command: &Command, now: Timestamp) {
+        let decision = decide(&self.accounts, command, now);
+        for event in decision.iter().flatten() {
+            self.push(event.clone());
+        }
+        self.decided.push((command.clone(), decision, now));
+    }
+
+    /// Adds an event to those of the commands.
+    pub(crate) fn push(&mut self, event: Event) {
+        let state = self.accounts.remove(&event.account_id);
+        let account = Account::fold(state, &event).unwrap();
+        let is_new = account.profile_version == account.version;
+        let profile = is_new.then(|| account.profile());
+        self.events.push((event, account.profile_version, profile));
+        self.accounts.insert(account.account_id.clone(), account);
+    }
+
+    /// The accounts after the batch.
+    pub(crate) fn account(&self, account_id: &AccountId) -> &Account {
+        &self.accounts[account_id]
+    }
+
+    pub(crate) fn append(&self) -> Append<'_> {
+        let decisions = self.decided.iter().map(|(command, decision, now)| {
+            let first = decision.iter().flatten().next();
+            Decision {
+                command,
+                fingerprint: command.fingerprint(),
+                outcome: Outcome::of(command.command_id, decision.as_deref()),
+                recorded_at: first.map_or(*now, |event| event.recorded_at),
+            }
+        });
+        Append {
+            decisions: decisions.collect(),
+            events: self.events.clone(),
+            seen: self.seen.clone(),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Commands, in one line each.
+
+use std::collections::BTreeMap;
+
+use ledger::{
+    AccountId, Action, Command, CreateAccount, CurrencyCode, Deposit, Transfer, Version, Withdraw,
+};
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+/// An account id that nobody has yet.
+pub(crate) fn new_account_id(name: &str) -> AccountId {
+    format!("{name}-{}", Uuid::new_v4().simple())
+        .parse()
+        .unwrap()
+}
+
+pub(crate) fn create(account_id: &AccountId, initial_balance: &str) -> Command {
+    create_with(account_id, initial_balance, "USD", "0")
+}
+
+pub(crate) fn create_with(
+    account_id: &AccountId,
+    initial_balance: &str,
+    currency: &str,
+    overdraft_limit: &str,
+) -> Command {
+    command(Action::CreateAccount(CreateAccount {
+        account_id: account_id.clone(),
+        owner_name: "Ada Lovelace".to_owned(),
+        currency: code(currency),
+        initial_balance: decimal(initial_balance),
+        overdraft_limit: decimal(overdraft_limit),
+    }))
+}
+
+pub(crate) fn deposit(account_id: &AccountId, amount: &str) -> Command {
+    command(Action::Deposit(Deposit {
+        account_id: account_id.clone(),
+        amount: decimal(amount),
+        currency: None,
+    }))
+}
+
+pub(crate) fn withdraw(account_id: &AccountId, amount: &str) -> Command {
+    command(Action::Withdraw(Withdraw {
+        account_id: account_id.clone(),
+        amount: decimal(amount),
+        currency: None,
+    }))
+}
+
+pub(crate) fn transfer(from: &AccountId, to: &AccountId, amount: &str) -> Command {
+    command(Action::Transfer(Transfer {
+        from_account_id: from.clone(),
+        to_account_id: to.clone(),
+        amount: decimal(amount),
+        currency: None,
+    }))
+}
+
+/// A command with a new id and nothing but its action.
+pub(crate) fn command(action: Action) -> Command {
+    Command {
+        command_id: Uuid::new_v4().into(),
+        action,
+        description: None,
+        actor: None,
+        metadata: BTreeMap::new(),
+        expected_version: None,
+    }
+}
+
+/// The command, if the account has that version.
+pub(crate) fn expecting(command: Command, version: u64) -> Command {
+    Command {
+        expected_version: Some(Version::new(version)),
+        ..command
+    }
+}
+
+/// Another command under the same id.
+pub(crate) fn under_the_id_of(first: &Command, other: Command) -> Command {
+    Command {
+        command_id: first.command_id,
+        ..other
+    }
+}
+
+pub(crate) fn decimal(text: &str) -> Decimal {
+    ledger::parse_decimal(text).unwrap()
+}
+
+pub(crate) fn code(text: &str) -> CurrencyCode {
+    text.parse().unwrap()
+}

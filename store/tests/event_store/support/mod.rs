@@ -1,0 +1,10 @@
+//! What the tests share.
+
+pub(crate) mod batch;
+pub(crate) mod book;
+pub(crate) mod build;
+pub(crate) mod clock;
+pub(crate) mod database;
+pub(crate) mod outcomes;
+pub(crate) mod proxy;
+pub(crate) mod random;
