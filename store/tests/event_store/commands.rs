@@ -16,7 +16,7 @@ async fn a_command_is_read_back_as_it_came() {
     let awkward = "Zażółć \u{1f9ff} \"quoted\" \\ back/slash \u{1}\u{1f}\u{7f}\u{2028}\u{fffe}\r\n\t ' $1 ; --";
     let mut commands = vec![
         create_with(&first, "100.50", "USD", "0.00"),
-        create_with(&second, "1e2".replace("e2", "00").as_str(), "USD", "12"),
+        create_with(&second, "100", "USD", "12"),
         deposit(&first, "25.0"),
         withdraw(&first, "0.01"),
         transfer(&first, &second, "25"),

@@ -1,12 +1,11 @@
 //! `chronicle projection`: where the projections stand, and the two things that an operator can tell them.
 
+mod list;
+
 use std::process::ExitCode;
 
-use ledger::Timestamp;
 use serde::Serialize;
 use sinks::projection::{self, Adopted};
-use sqlx::{PgPool, Row};
-use time::OffsetDateTime;
 use transport::streams;
 
 use super::reach;
@@ -21,7 +20,7 @@ pub(crate) async fn execute(
     output: Format,
 ) -> anyhow::Result<ExitCode> {
     match task {
-        ProjectionTask::List => list(servers, output).await,
+        ProjectionTask::List => list::execute(servers, output).await,
         ProjectionTask::AdoptStream { name, .. } => {
             adopt_stream(servers, name.as_deref(), output).await
         }
@@ -33,124 +32,10 @@ pub(crate) async fn execute(
     }
 }
 
-/// Where a projection stands.
-#[derive(Debug, Serialize)]
-struct Standing {
-    projection: String,
-    /// The last sequence of the feed that it has applied; null when it has never run.
-    offset: Option<u64>,
-    /// The last sequence of the feed; null when NATS cannot be asked, or when the projection has read another feed.
-    head: Option<u64>,
-    /// How many messages of the feed it has not applied.
-    lag_events: Option<u64>,
-    /// How often it was started.
-    epoch: Option<i64>,
-    /// Which life of the feed it has read.
-    stream_id: Option<String>,
-    updated_at: Option<Timestamp>,
-}
-
 /// The feed as it is now.
 struct Feed {
     identity: String,
     head: u64,
-}
-
-async fn list(servers: &ServerArguments, output: Format) -> anyhow::Result<ExitCode> {
-    let read_model = servers.read_model()?;
-    let mut standings = standings(&read_model)
-        .await
-        .map_err(|error| reach::read_model_failed(servers, &error))?;
-    let feed = match feed(servers).await {
-        Ok(feed) => feed,
-        Err(error) => {
-            output::say(format!("the head of the feed is not known: {error}"));
-            None
-        }
-    };
-    for standing in &mut standings {
-        if let (Some(feed), Some(offset)) = (&feed, standing.offset) {
-            if standing.stream_id.as_ref() == Some(&feed.identity) {
-                standing.head = Some(feed.head);
-                standing.lag_events = Some(feed.head.saturating_sub(offset));
-            } else {
-                output::say(format!(
-                    "{name} has read another feed than the one that is there now; to go on with it: \
-                     chronicle projection adopt-stream {name}",
-                    name = standing.projection
-                ));
-            }
-        }
-    }
-    match output {
-        Format::Json => standings.iter().try_for_each(output::json)?,
-        Format::Table => print(&standings)?,
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn print(standings: &[Standing]) -> anyhow::Result<()> {
-    let columns = [
-        "projection",
-        "offset",
-        "head",
-        "lag",
-        "epoch",
-        "feed made at",
-        "updated at",
-    ];
-    let mut table = output::table(&columns, &["offset", "head", "lag", "epoch"]);
-    let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
-    for standing in standings {
-        table.add_row([
-            standing.projection.clone(),
-            text(standing.offset.map(|offset| offset.to_string())),
-            text(standing.head.map(|head| head.to_string())),
-            text(standing.lag_events.map(|lag| lag.to_string())),
-            text(standing.epoch.map(|epoch| epoch.to_string())),
-            text(standing.stream_id.clone()),
-            text(standing.updated_at.map(|at| at.to_string())),
-        ]);
-    }
-    output::line(table)
-}
-
-/// Every projection that exists or has a row, by name.
-async fn standings(read_model: &PgPool) -> Result<Vec<Standing>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT projection, stream_id, epoch, last_sequence, updated_at FROM projection_offsets",
-    )
-    .fetch_all(read_model)
-    .await?;
-    let mut standings = Vec::with_capacity(rows.len());
-    for row in rows {
-        let offset: i64 = row.try_get("last_sequence")?;
-        let updated_at: OffsetDateTime = row.try_get("updated_at")?;
-        standings.push(Standing {
-            projection: row.try_get("projection")?,
-            offset: u64::try_from(offset).ok(),
-            head: None,
-            lag_events: None,
-            epoch: row.try_get("epoch")?,
-            stream_id: row.try_get("stream_id")?,
-            updated_at: Some(Timestamp::from_date_time(updated_at)),
-        });
-    }
-    for name in projection::NAMES {
-        if !standings.iter().any(|standing| standing.projection == name) {
-            standings.push(Standing {
-                projection: name.to_owned(),
-                offset: None,
-                head: None,
-                lag_events: None,
-                epoch: None,
-                stream_id: None,
-                updated_at: None,
-            });
-        }
-    }
-    standings.sort_by(|left, right| left.projection.cmp(&right.projection));
-    Ok(standings)
 }
 
 async fn feed(servers: &ServerArguments) -> anyhow::Result<Option<Feed>> {

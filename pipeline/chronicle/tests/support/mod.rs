@@ -4,6 +4,10 @@
 // Each test file uses its own part of this.
 #![allow(dead_code, unreachable_pub, clippy::missing_panics_doc)]
 
+pub mod books;
+pub mod random;
+pub mod workload;
+
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -32,9 +36,18 @@ pub struct Ledger {
 impl Ledger {
     /// Servers with tables, and no process yet.
     pub async fn new() -> Self {
-        let nats = testing::Nats::start().await;
-        let event_store_owner = testing::event_store_url("event_store").await;
+        Self::on(testing::event_store_url("event_store").await).await
+    }
+
+    /// The same with this event store.
+    pub async fn on(event_store_owner: String) -> Self {
         let read_model = testing::postgres().await.fresh_database("read_model").await;
+        Self::over(event_store_owner, read_model).await
+    }
+
+    /// The same with these databases.
+    pub async fn over(event_store_owner: String, read_model: String) -> Self {
+        let nats = testing::Nats::start().await;
         let ledger = Self {
             event_store: as_application(&event_store_owner),
             nats,
@@ -200,6 +213,12 @@ impl Process {
         self.child.id().expect("the process runs")
     }
 
+    /// Sends a signal, e.g. `STOP`.
+    pub fn signal(&self, name: &str) {
+        let told = std::process::Command::new("kill").arg(format!("-{name}")).arg(self.id().to_string()).status();
+        assert!(told.expect("kill is there").success());
+    }
+
     /// `kill -9`.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("the process can be killed");
@@ -207,9 +226,7 @@ impl Process {
 
     /// SIGTERM, and waits for the end; answers with the exit code.
     pub async fn stop(mut self) -> Option<i32> {
-        let pid = self.id().to_string();
-        let told = std::process::Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(told.expect("kill is there").success());
+        self.signal("TERM");
         self.ended().await
     }
 

@@ -28,7 +28,9 @@ impl Progress {
     pub(super) fn show(&self, bytes_read: u64, message: String) {
         self.bar.set_position(bytes_read);
         self.bar.set_message(message);
-        self.bar.tick();
+        if self.bar.length().is_none() {
+            self.bar.tick();
+        }
     }
 
     /// Says something on stderr without tearing the bar.

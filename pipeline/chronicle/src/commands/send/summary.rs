@@ -107,7 +107,7 @@ impl Summary {
         table.add_row(["all".to_owned(), self.commands.to_string()]);
         output::line(table)?;
         output::line(format!(
-            "{:.1} s, {:.0} commands a second",
+            "{:.2} s, {:.0} commands a second",
             self.seconds, self.commands_per_second
         ))
     }

@@ -1,0 +1,175 @@
+//! `chronicle events`, over a feed that the test fills.
+
+mod cli_support;
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::time::Duration;
+
+use cli_support::{DEADLINE, Place, finish};
+use ledger::codec::json;
+use ledger::{Account, Action, Command, CommandId, CreateAccount, Deposit, Timestamp, decide};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use transport::subjects;
+use uuid::Uuid;
+
+/// Fills the feed with the histories of these accounts, `count` events each, one account after the other.
+async fn fill(place: &Place, accounts: &[&str], count: u64) {
+    for account_id in accounts {
+        let mut account: Option<Account> = None;
+        for number in 0..count {
+            let account_id = account_id.parse().unwrap();
+            let currency = "USD".parse().unwrap();
+            let action = match account {
+                None => Action::CreateAccount(CreateAccount {
+                    account_id,
+                    owner_name: "Owner".to_owned(),
+                    currency,
+                    initial_balance: 100.into(),
+                    overdraft_limit: 0.into(),
+                }),
+                Some(_) => Action::Deposit(Deposit { account_id, amount: 5.into(), currency: None }),
+            };
+            let command = Command {
+                command_id: CommandId::from(Uuid::new_v4()),
+                action,
+                description: None,
+                actor: None,
+                metadata: BTreeMap::new(),
+                expected_version: None,
+            };
+            let at = Timestamp::from_unix_microseconds(1_700_000_000_000_000 + i64::try_from(number).unwrap());
+            let events = decide_one(account.as_ref(), &command, at);
+            for event in events {
+                account = Some(match account {
+                    None => Account::open(&event).unwrap(),
+                    Some(mut known) => {
+                        known.apply(&event).unwrap();
+                        known
+                    }
+                });
+                let published = place
+                    .nats
+                    .jetstream
+                    .publish(subjects::event(&event.account_id), json::encode_event(&event).into())
+                    .await
+                    .unwrap();
+                published.await.unwrap();
+            }
+        }
+    }
+}
+
+fn decide_one(account: Option<&Account>, command: &Command, at: Timestamp) -> Vec<ledger::Event> {
+    let lookup = |_: &ledger::AccountId| account;
+    decide(&lookup, command, at).unwrap()
+}
+
+fn sequences(lines: &[Value]) -> Vec<u64> {
+    lines.iter().map(|line| line["sequence"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn where_no_feed_is_it_says_so() {
+    let place = Place::new().await;
+    place.chronicle(&["events"]).await.exits(1).says("there is no feed LEDGER_EVENTS").prints_nothing();
+    place.feed().await;
+    place.chronicle(&["events"]).await.exits(0).says("the feed is empty").prints_nothing();
+}
+
+#[tokio::test]
+async fn a_range_of_the_feed_is_printed_in_order_with_its_sequences() {
+    let place = Place::new().await;
+    place.feed().await;
+    fill(&place, &["A", "B"], 10).await;
+    let all = place.chronicle(&["events", "-o", "json"]).await.exits(0);
+    assert_eq!(all.err, "");
+    let lines = all.lines();
+    assert_eq!(sequences(&lines), (1..=20).collect::<Vec<_>>());
+    // The event is the canonical JSON, whose hash can be checked.
+    let event = lines[12]["event"].to_string();
+    json::decode_event(event.as_bytes()).unwrap().check_hash().unwrap();
+    let some = place.chronicle(&["events", "--from-sequence", "9", "--to-sequence", "11", "-o", "json"]).await.exits(0);
+    assert_eq!(sequences(&some.lines()), [9, 10, 11]);
+    let of_one = place.chronicle(&["events", "--account", "B", "-o", "json"]).await.exits(0);
+    assert_eq!(sequences(&of_one.lines()), (11..=20).collect::<Vec<_>>());
+    assert_eq!(of_one.err, "", "the others' sequences are not missing");
+    let nobodys = place.chronicle(&["events", "--account", "C", "-o", "json"]).await.exits(0);
+    assert_eq!((nobodys.out.as_str(), nobodys.err.as_str()), ("", ""));
+    place.chronicle(&["events", "--from-sequence", "50"]).await.exits(0).says("the feed ends at sequence 20").prints_nothing();
+    let table = place.chronicle(&["events", "--to-sequence", "2"]).await.exits(0).prints("SEQUENCE").prints("MoneyDeposited");
+    assert!(table.out.contains("+5.00") && table.out.contains("105.00"), "{table:#?}");
+    assert_eq!(table.out.lines().count(), 3);
+}
+
+#[tokio::test]
+async fn what_the_feed_no_longer_has_is_said_and_the_rest_is_printed() {
+    let place = Place::new().await;
+    let stream = place.feed().await;
+    fill(&place, &["A"], 10).await;
+    for sequence in [5, 6, 10] {
+        stream.delete_message(sequence).await.unwrap();
+    }
+    stream.purge().sequence(3).await.unwrap();
+    place.nats.jetstream.publish("ledger.events.A", "no event".into()).await.unwrap().await.unwrap();
+    let done = place
+        .chronicle(&["events", "-o", "json"])
+        .await
+        .exits(0)
+        .says("the feed no longer has sequence 1: it begins at 3")
+        .says("sequences 5 to 6 are missing")
+        .says("sequence 10 is missing")
+        .says("sequence 11 (ledger.events.A) is no event");
+    assert_eq!(sequences(&done.lines()), [3, 4, 7, 8, 9]);
+    // A hole at the very end is seen, too.
+    place.chronicle(&["events", "--to-sequence", "10"]).await.exits(0).says("sequence 10 is missing");
+    stream.purge().await.unwrap();
+    place.chronicle(&["events"]).await.exits(0).says("it begins at 12").prints_nothing();
+}
+
+#[tokio::test]
+async fn follow_prints_what_comes_and_ends_well_at_an_interrupt() {
+    let place = Place::new().await;
+    place.feed().await;
+    fill(&place, &["A"], 2).await;
+    let mut child = place.command(&["events", "--follow"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = async || {
+        let line = tokio::time::timeout(DEADLINE, lines.next_line()).await.expect("a line comes").unwrap();
+        line.expect("it goes on")
+    };
+    assert!(next().await.contains("SEQUENCE"));
+    assert!(next().await.contains("AccountCreated"));
+    assert!(next().await.contains("MoneyDeposited"));
+    fill(&place, &["B"], 1).await;
+    assert!(next().await.contains("AccountCreated"));
+    // The server may go away meanwhile.
+    place.server.restart().await.unwrap();
+    place.nats.client.flush().await.unwrap();
+    fill(&place, &["C"], 1).await;
+    assert!(next().await.contains(" C "));
+    interrupt(child.id().unwrap());
+    finish(child).await.exits(0);
+}
+
+fn interrupt(pid: u32) {
+    let told = std::process::Command::new("kill").args(["-INT", &pid.to_string()]).status();
+    assert!(told.expect("kill is there").success());
+}
+
+#[tokio::test]
+async fn a_reader_that_has_seen_enough_is_no_error() {
+    let place = Place::new().await;
+    place.feed().await;
+    fill(&place, &["A"], 300).await;
+    for form in ["json", "table"] {
+        let mut child = place.command(&["events", "-o", form]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = tokio::time::timeout(Duration::from_secs(30), lines.next_line()).await.unwrap().unwrap();
+        assert!(first.is_some());
+        drop(lines);
+        let done = finish(child).await.exits(0);
+        assert_eq!(done.err, "");
+    }
+}
