@@ -7,9 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
-use async_nats::jetstream::ErrorCode;
 use engine::{Delivery, Failure, Message, NothingToSettle, Opened, Resume, Source};
 use futures::{StreamExt, stream};
 use transport::streams::{self, Limits};
@@ -101,16 +101,30 @@ impl Source for JetStreamEvents {
     }
 
     fn describe(&self) -> String {
-        format!("JetStream {} ({}.*), from behind the offset", streams::EVENTS, subjects::EVENTS)
+        format!(
+            "JetStream {} ({}.*), from behind the offset",
+            streams::EVENTS,
+            subjects::EVENTS
+        )
     }
 }
 
 /// Where to go on, and why something before it may be missing.
-async fn whereabouts(stream: &Stream, resume: Option<&Resume>) -> Result<(u64, Option<String>), Failure> {
+async fn whereabouts(
+    stream: &Stream,
+    resume: Option<&Resume>,
+) -> Result<(u64, Option<String>), Failure> {
     let state = &stream.cached_info().state;
     let position = resume.map_or(0, |resume| resume.position);
     // An empty stream that has been purged says so by a first sequence behind its last one.
-    let before_first = state.first_sequence.saturating_sub(1).max(if state.messages == 0 { state.last_sequence } else { 0 });
+    let before_first = state
+        .first_sequence
+        .saturating_sub(1)
+        .max(if state.messages == 0 {
+            state.last_sequence
+        } else {
+            0
+        });
     if position > state.last_sequence {
         let why = format!(
             "the feed ends at sequence {}, and the offset is {position}: its end was lost",
@@ -119,7 +133,10 @@ async fn whereabouts(stream: &Stream, resume: Option<&Resume>) -> Result<(u64, O
         return Ok((state.last_sequence, Some(why)));
     }
     if before_first > position {
-        let why = format!("the feed begins at sequence {}, and the offset is {position}", before_first + 1);
+        let why = format!(
+            "the feed begins at sequence {}, and the offset is {position}",
+            before_first + 1
+        );
         return Ok((before_first, Some(why)));
     }
     let mark = resume.and_then(|resume| resume.mark.as_deref());
@@ -128,7 +145,9 @@ async fn whereabouts(stream: &Stream, resume: Option<&Resume>) -> Result<(u64, O
     {
         let found = message_id_at(stream, position).await?;
         if found.as_deref() != Some(mark) {
-            let why = format!("the feed was rewound and written anew: sequence {position} is not the event applied last");
+            let why = format!(
+                "the feed was rewound and written anew: sequence {position} is not the event applied last"
+            );
             return Ok((position, Some(why)));
         }
     }
@@ -137,11 +156,20 @@ async fn whereabouts(stream: &Stream, resume: Option<&Resume>) -> Result<(u64, O
 
 async fn message_id_at(stream: &Stream, position: u64) -> Result<Option<String>, Failure> {
     match stream.get_raw_message(position).await {
-        Ok(found) => Ok(message::from_stream(found).header(headers::MESSAGE_ID).map(str::to_owned)),
+        Ok(found) => Ok(message::from_stream(found)
+            .header(headers::MESSAGE_ID)
+            .map(str::to_owned)),
         Err(error) => match error.kind() {
             RawMessageErrorKind::NoMessageFound => Ok(None),
-            RawMessageErrorKind::JetStream(server) if server.error_code() == ErrorCode::NO_MESSAGE_FOUND => Ok(None),
-            _ => Err(Failure::retry(format!("sequence {position} of the feed cannot be looked up")).because(error)),
+            RawMessageErrorKind::JetStream(server)
+                if server.error_code() == ErrorCode::NO_MESSAGE_FOUND =>
+            {
+                Ok(None)
+            }
+            _ => Err(Failure::retry(format!(
+                "sequence {position} of the feed cannot be looked up"
+            ))
+            .because(error)),
         },
     }
 }

@@ -5,7 +5,6 @@
 
 mod commands;
 mod feed;
-mod settlement;
 
 pub use commands::{Incoming, JetStreamCommands, JetStreamCommandsConfig};
 pub use feed::{FeedItem, JetStreamEvents};

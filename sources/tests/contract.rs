@@ -18,7 +18,9 @@ struct Log {
 impl Log {
     async fn new() -> Self {
         let server = testing::Nats::start().await;
-        let nats = Nats::connect(&server.url()).await.expect("the server has just been started");
+        let nats = Nats::connect(&server.url())
+            .await
+            .expect("the server has just been started");
         Self {
             server,
             nats,
@@ -32,14 +34,24 @@ impl Log {
             let number = self.appended.fetch_add(1, Ordering::Relaxed);
             let mut map = async_nats::HeaderMap::new();
             map.insert(headers::MESSAGE_ID, format!("message-{number}").as_str());
-            let publish = self.nats.jetstream.publish_with_headers(subject.to_owned(), map, format!("{number}").into());
-            publish.await.expect("it can be published").await.expect("it is stored");
+            let publish = self.nats.jetstream.publish_with_headers(
+                subject.to_owned(),
+                map,
+                format!("{number}").into(),
+            );
+            publish
+                .await
+                .expect("it can be published")
+                .await
+                .expect("it is stored");
         }
     }
 
     /// A connection as a new process would have one.
     async fn connect_again(&self) -> Nats {
-        Nats::connect(&self.server.url()).await.expect("the server runs")
+        Nats::connect(&self.server.url())
+            .await
+            .expect("the server runs")
     }
 }
 
@@ -52,7 +64,9 @@ struct Commands {
 impl Commands {
     async fn new(partitions: u32) -> Self {
         let log = Log::new().await;
-        streams::commands(&log.nats.jetstream, partitions, &Limits::default()).await.expect("the stream can be made");
+        streams::commands(&log.nats.jetstream, partitions, &Limits::default())
+            .await
+            .expect("the stream can be made");
         let config = JetStreamCommandsConfig {
             partitions,
             partition: partitions - 1,
@@ -65,7 +79,11 @@ impl Commands {
     /// An account of the partition that is read.
     fn account(&self) -> &'static str {
         // By JetStream's partition(2,1): this one lands in partition 1.
-        if self.config.partitions == 1 { "ACC-1" } else { "ACC-0" }
+        if self.config.partitions == 1 {
+            "ACC-1"
+        } else {
+            "ACC-0"
+        }
     }
 }
 
@@ -74,7 +92,9 @@ impl SourceUnderTest for Commands {
 
     async fn append(&self, count: usize) {
         for _ in 0..count {
-            self.log.publish(&format!("ledger.commands.{}", self.account()), 1).await;
+            self.log
+                .publish(&format!("ledger.commands.{}", self.account()), 1)
+                .await;
             if self.config.partitions > 1 {
                 self.log.publish("ledger.commands.ACC-1", 1).await;
             }
@@ -143,7 +163,9 @@ async fn commands_of_one_partition_of_two() {
 async fn events() {
     source::all(async || {
         let log = Log::new().await;
-        streams::events(&log.nats.jetstream, &Limits::default()).await.expect("the stream can be made");
+        streams::events(&log.nats.jetstream, &Limits::default())
+            .await
+            .expect("the stream can be made");
         Events { log }
     })
     .await;

@@ -9,11 +9,29 @@ const DEPOSIT: [&str; 4] = ["send", "deposit", "ACC-1", "25.00"];
 #[tokio::test]
 async fn the_help_names_every_subcommand_and_the_exit_codes() {
     let help = chronicle(&["--help"]).await.exits(0);
-    for name in ["send", "account", "history", "outcome", "events", "dead-letter", "projection", "Exit codes"] {
+    for name in [
+        "send",
+        "account",
+        "history",
+        "outcome",
+        "events",
+        "dead-letter",
+        "projection",
+        "Exit codes",
+    ] {
         assert!(help.out.contains(name), "{name}: {help:#?}");
     }
     let send = chronicle(&["send", "--help"]).await.exits(0);
-    for name in ["create-account", "deposit", "withdraw", "transfer", "--file", "--in-flight", "--wait-seconds", "Exit codes"] {
+    for name in [
+        "create-account",
+        "deposit",
+        "withdraw",
+        "transfer",
+        "--file",
+        "--in-flight",
+        "--wait-seconds",
+        "Exit codes",
+    ] {
         assert!(send.out.contains(name), "{name}: {send:#?}");
     }
 }
@@ -22,32 +40,76 @@ async fn the_help_names_every_subcommand_and_the_exit_codes() {
 async fn without_a_known_server_the_call_is_wrong_and_says_what_to_give() {
     for (arguments, words) in [
         (&DEPOSIT[..], "--nats-url"),
-        (&["send", "deposit", "ACC-1", "25.00", "--file", "x"], "not both"),
+        (
+            &["send", "deposit", "ACC-1", "25.00", "--file", "x"],
+            "not both",
+        ),
         (&["events"], "CHRONICLE_NATS_URL"),
         (&["dead-letter", "list"], "chronicle dev"),
         (&["account", "ACC-1"], "--event-store-url"),
         (&["history", "ACC-1"], "CHRONICLE_EVENT_STORE_URL"),
-        (&["outcome", "6f1c2a3e-58b1-4c0e-9a53-0d8f6c1f7b11"], "no event store is known"),
+        (
+            &["outcome", "6f1c2a3e-58b1-4c0e-9a53-0d8f6c1f7b11"],
+            "no event store is known",
+        ),
         (&["projection", "list"], "--read-model-url"),
     ] {
-        chronicle(arguments).await.exits(2).says(words).prints_nothing();
+        chronicle(arguments)
+            .await
+            .exits(2)
+            .says(words)
+            .prints_nothing();
     }
 }
 
 #[tokio::test]
 async fn a_value_that_is_none_is_refused_in_the_codecs_words_before_any_server_is_asked() {
     for (arguments, words) in [
-        (&["send", "deposit", "ACC-1", "abc"][..], "amount: an amount is a decimal number such as \"25.00\""),
+        (
+            &["send", "deposit", "ACC-1", "abc"][..],
+            "amount: an amount is a decimal number such as \"25.00\"",
+        ),
         (&["send", "deposit", "ACC-1", "1e5"], "without an exponent"),
-        (&["send", "deposit", "ACC 1", "5"], "an account id is 1 to 64 characters"),
-        (&["send", "deposit", "ACC-1", "5", "--currency", "usd"], "a currency code is"),
-        (&["send", "deposit", "ACC-1", "5", "--command-id", "7"], "a UUID with hyphens"),
-        (&["send", "deposit", "ACC-1", "5", "--metadata", "x"], "--metadata is key=value"),
-        (&["send", "deposit", "ACC-1", "5", "--metadata", "a b=c"], "a metadata key is"),
-        (&["send", "deposit", "ACC-1", "5", "--metadata", "a=1", "--metadata", "a=2"], "metadata has the key \"a\" twice"),
+        (
+            &["send", "deposit", "ACC 1", "5"],
+            "an account id is 1 to 64 characters",
+        ),
+        (
+            &["send", "deposit", "ACC-1", "5", "--currency", "usd"],
+            "a currency code is",
+        ),
+        (
+            &["send", "deposit", "ACC-1", "5", "--command-id", "7"],
+            "a UUID with hyphens",
+        ),
+        (
+            &["send", "deposit", "ACC-1", "5", "--metadata", "x"],
+            "--metadata is key=value",
+        ),
+        (
+            &["send", "deposit", "ACC-1", "5", "--metadata", "a b=c"],
+            "a metadata key is",
+        ),
+        (
+            &[
+                "send",
+                "deposit",
+                "ACC-1",
+                "5",
+                "--metadata",
+                "a=1",
+                "--metadata",
+                "a=2",
+            ],
+            "metadata has the key \"a\" twice",
+        ),
         (&["outcome", "7"], "a UUID with hyphens"),
     ] {
-        chronicle(arguments).await.exits(2).says(words).prints_nothing();
+        chronicle(arguments)
+            .await
+            .exits(2)
+            .says(words)
+            .prints_nothing();
     }
 }
 
@@ -59,7 +121,15 @@ async fn what_only_the_ledger_can_judge_is_not_refused_here() {
         &["send", "deposit", "ACC-1", "-5"],
         &["send", "deposit", "ACC-1", "0.001", "--currency", "USD"],
         &["send", "transfer", "ACC-1", "ACC-1", "5"],
-        &["send", "create-account", "ACC-1", "--owner-name", "A", "--currency", "XXX"],
+        &[
+            "send",
+            "create-account",
+            "ACC-1",
+            "--owner-name",
+            "A",
+            "--currency",
+            "XXX",
+        ],
     ] {
         chronicle(arguments).await.exits(2).says("no NATS is known");
     }
@@ -69,16 +139,71 @@ async fn what_only_the_ledger_can_judge_is_not_refused_here() {
 async fn calls_that_make_no_sense_say_what_would() {
     for (arguments, words) in [
         (&["send"][..], "--file FILE"),
-        (&["send", "--file", "missing.ndjson"], "missing.ndjson cannot be read"),
+        (
+            &["send", "--file", "missing.ndjson"],
+            "missing.ndjson cannot be read",
+        ),
         (&["send", "--file", "/"], "is a folder"),
-        (&["events", "--from-sequence", "9", "--to-sequence", "3"], "--to-sequence lies before --from-sequence"),
-        (&["dead-letter", "discard", "LEDGER_COMMANDS-1", "--reason", " "], "needs a reason"),
-        (&["projection", "skip", "balances", "--sequence", "1", "--reason", "x"], "there are account_balance, transactions, transfers"),
-        (&["projection", "skip", "transfers", "--sequence", "0", "--reason", "x"], "no sequence of the feed"),
-        (&["projection", "skip", "transfers", "--sequence", "1", "--reason", ""], "needs a reason"),
-        (&["projection", "adopt-stream", "balances"], "there is no projection \"balances\""),
+        (
+            &["events", "--from-sequence", "9", "--to-sequence", "3"],
+            "--to-sequence lies before --from-sequence",
+        ),
+        (
+            &[
+                "dead-letter",
+                "discard",
+                "LEDGER_COMMANDS-1",
+                "--reason",
+                " ",
+            ],
+            "needs a reason",
+        ),
+        (
+            &[
+                "projection",
+                "skip",
+                "balances",
+                "--sequence",
+                "1",
+                "--reason",
+                "x",
+            ],
+            "there are account_balance, transactions, transfers",
+        ),
+        (
+            &[
+                "projection",
+                "skip",
+                "transfers",
+                "--sequence",
+                "0",
+                "--reason",
+                "x",
+            ],
+            "no sequence of the feed",
+        ),
+        (
+            &[
+                "projection",
+                "skip",
+                "transfers",
+                "--sequence",
+                "1",
+                "--reason",
+                "",
+            ],
+            "needs a reason",
+        ),
+        (
+            &["projection", "adopt-stream", "balances"],
+            "there is no projection \"balances\"",
+        ),
     ] {
-        chronicle(arguments).await.exits(2).says(words).prints_nothing();
+        chronicle(arguments)
+            .await
+            .exits(2)
+            .says(words)
+            .prints_nothing();
     }
 }
 
@@ -87,13 +212,33 @@ async fn a_server_that_is_not_there_is_named_without_its_password() {
     const NATS: &str = "nats://me:secret@127.0.0.1:1";
     const SQL: &str = "postgres://me:secret@127.0.0.1:1/ledger";
     for (arguments, place) in [
-        (&["send", "deposit", "ACC-1", "5", "--nats-url", NATS][..], "NATS at nats://me@127.0.0.1:1 cannot be reached"),
-        (&["events", "--nats-url", NATS], "NATS at nats://me@127.0.0.1:1 cannot be reached"),
-        (&["dead-letter", "list", "--nats-url", NATS], "NATS at nats://me@127.0.0.1:1 cannot be reached"),
-        (&["account", "ACC-1", "--event-store-url", SQL], "the event store at postgres://me@127.0.0.1:1/ledger cannot be reached"),
-        (&["projection", "list", "--read-model-url", SQL], "the read model at postgres://me@127.0.0.1:1/ledger cannot be reached"),
+        (
+            &["send", "deposit", "ACC-1", "5", "--nats-url", NATS][..],
+            "NATS at nats://me@127.0.0.1:1 cannot be reached",
+        ),
+        (
+            &["events", "--nats-url", NATS],
+            "NATS at nats://me@127.0.0.1:1 cannot be reached",
+        ),
+        (
+            &["dead-letter", "list", "--nats-url", NATS],
+            "NATS at nats://me@127.0.0.1:1 cannot be reached",
+        ),
+        (
+            &["account", "ACC-1", "--event-store-url", SQL],
+            "the event store at postgres://me@127.0.0.1:1/ledger cannot be reached",
+        ),
+        (
+            &["projection", "list", "--read-model-url", SQL],
+            "the read model at postgres://me@127.0.0.1:1/ledger cannot be reached",
+        ),
     ] {
-        let done = chronicle(arguments).await.exits(3).says(place).says("check that it runs").prints_nothing();
+        let done = chronicle(arguments)
+            .await
+            .exits(3)
+            .says(place)
+            .says("check that it runs")
+            .prints_nothing();
         assert!(!done.err.contains("secret"), "{done:#?}");
     }
 }

@@ -8,74 +8,88 @@ use std::time::Duration;
 
 use cli_support::{DEADLINE, Place, finish};
 use ledger::codec::json;
-use ledger::{Account, Action, Command, CommandId, CreateAccount, Deposit, Timestamp, decide};
+use ledger::{
+    Account, AccountId, Action, Command, CommandId, CreateAccount, Deposit, Event, Timestamp,
+    decide,
+};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use transport::subjects;
 use uuid::Uuid;
 
 /// Fills the feed with the histories of these accounts, `count` events each, one account after the other.
-async fn fill(place: &Place, accounts: &[&str], count: u64) {
-    for account_id in accounts {
-        let mut account: Option<Account> = None;
+async fn fill(place: &Place, names: &[&str], count: i64) {
+    for name in names {
+        let mut accounts: BTreeMap<AccountId, Account> = BTreeMap::new();
         for number in 0..count {
-            let account_id = account_id.parse().unwrap();
-            let currency = "USD".parse().unwrap();
-            let action = match account {
-                None => Action::CreateAccount(CreateAccount {
-                    account_id,
-                    owner_name: "Owner".to_owned(),
-                    currency,
-                    initial_balance: 100.into(),
-                    overdraft_limit: 0.into(),
-                }),
-                Some(_) => Action::Deposit(Deposit { account_id, amount: 5.into(), currency: None }),
-            };
-            let command = Command {
-                command_id: CommandId::from(Uuid::new_v4()),
-                action,
-                description: None,
-                actor: None,
-                metadata: BTreeMap::new(),
-                expected_version: None,
-            };
-            let at = Timestamp::from_unix_microseconds(1_700_000_000_000_000 + i64::try_from(number).unwrap());
-            let events = decide_one(account.as_ref(), &command, at);
-            for event in events {
-                account = Some(match account {
-                    None => Account::open(&event).unwrap(),
-                    Some(mut known) => {
-                        known.apply(&event).unwrap();
-                        known
-                    }
-                });
-                let published = place
-                    .nats
-                    .jetstream
-                    .publish(subjects::event(&event.account_id), json::encode_event(&event).into())
-                    .await
-                    .unwrap();
-                published.await.unwrap();
+            let event = next(&accounts, name.parse().unwrap(), number);
+            let published = place.nats.jetstream.publish(
+                subjects::event(&event.account_id),
+                json::encode_event(&event).into(),
+            );
+            published.await.unwrap().await.unwrap();
+            match accounts.get_mut(&event.account_id) {
+                Some(account) => account.apply(&event).unwrap(),
+                None => {
+                    accounts.insert(event.account_id.clone(), Account::open(&event).unwrap());
+                }
             }
         }
     }
 }
 
-fn decide_one(account: Option<&Account>, command: &Command, at: Timestamp) -> Vec<ledger::Event> {
-    let lookup = |_: &ledger::AccountId| account;
-    decide(&lookup, command, at).unwrap()
+/// An account is opened with 100.00, and every later event puts 5.00 in.
+fn next(accounts: &BTreeMap<AccountId, Account>, account_id: AccountId, number: i64) -> Event {
+    let action = if number == 0 {
+        Action::CreateAccount(CreateAccount {
+            account_id,
+            owner_name: "Owner".to_owned(),
+            currency: "USD".parse().unwrap(),
+            initial_balance: 100.into(),
+            overdraft_limit: 0.into(),
+        })
+    } else {
+        Action::Deposit(Deposit {
+            account_id,
+            amount: 5.into(),
+            currency: None,
+        })
+    };
+    let command = Command {
+        command_id: CommandId::from(Uuid::new_v4()),
+        action,
+        description: None,
+        actor: None,
+        metadata: BTreeMap::new(),
+        expected_version: None,
+    };
+    let at = Timestamp::from_unix_microseconds(1_700_000_000_000_000 + number);
+    decide(accounts, &command, at).unwrap().remove(0)
 }
 
 fn sequences(lines: &[Value]) -> Vec<u64> {
-    lines.iter().map(|line| line["sequence"].as_u64().unwrap()).collect()
+    lines
+        .iter()
+        .map(|line| line["sequence"].as_u64().unwrap())
+        .collect()
 }
 
 #[tokio::test]
 async fn where_no_feed_is_it_says_so() {
     let place = Place::new().await;
-    place.chronicle(&["events"]).await.exits(1).says("there is no feed LEDGER_EVENTS").prints_nothing();
+    place
+        .chronicle(&["events"])
+        .await
+        .exits(1)
+        .says("there is no feed LEDGER_EVENTS")
+        .prints_nothing();
     place.feed().await;
-    place.chronicle(&["events"]).await.exits(0).says("the feed is empty").prints_nothing();
+    place
+        .chronicle(&["events"])
+        .await
+        .exits(0)
+        .says("the feed is empty")
+        .prints_nothing();
 }
 
 #[tokio::test]
@@ -89,17 +103,50 @@ async fn a_range_of_the_feed_is_printed_in_order_with_its_sequences() {
     assert_eq!(sequences(&lines), (1..=20).collect::<Vec<_>>());
     // The event is the canonical JSON, whose hash can be checked.
     let event = lines[12]["event"].to_string();
-    json::decode_event(event.as_bytes()).unwrap().check_hash().unwrap();
-    let some = place.chronicle(&["events", "--from-sequence", "9", "--to-sequence", "11", "-o", "json"]).await.exits(0);
+    json::decode_event(event.as_bytes())
+        .unwrap()
+        .check_hash()
+        .unwrap();
+    let some = place
+        .chronicle(&[
+            "events",
+            "--from-sequence",
+            "9",
+            "--to-sequence",
+            "11",
+            "-o",
+            "json",
+        ])
+        .await
+        .exits(0);
     assert_eq!(sequences(&some.lines()), [9, 10, 11]);
-    let of_one = place.chronicle(&["events", "--account", "B", "-o", "json"]).await.exits(0);
+    let of_one = place
+        .chronicle(&["events", "--account", "B", "-o", "json"])
+        .await
+        .exits(0);
     assert_eq!(sequences(&of_one.lines()), (11..=20).collect::<Vec<_>>());
     assert_eq!(of_one.err, "", "the others' sequences are not missing");
-    let nobodys = place.chronicle(&["events", "--account", "C", "-o", "json"]).await.exits(0);
+    let nobodys = place
+        .chronicle(&["events", "--account", "C", "-o", "json"])
+        .await
+        .exits(0);
     assert_eq!((nobodys.out.as_str(), nobodys.err.as_str()), ("", ""));
-    place.chronicle(&["events", "--from-sequence", "50"]).await.exits(0).says("the feed ends at sequence 20").prints_nothing();
-    let table = place.chronicle(&["events", "--to-sequence", "2"]).await.exits(0).prints("SEQUENCE").prints("MoneyDeposited");
-    assert!(table.out.contains("+5.00") && table.out.contains("105.00"), "{table:#?}");
+    place
+        .chronicle(&["events", "--from-sequence", "50"])
+        .await
+        .exits(0)
+        .says("the feed ends at sequence 20")
+        .prints_nothing();
+    let table = place
+        .chronicle(&["events", "--to-sequence", "2"])
+        .await
+        .exits(0)
+        .prints("SEQUENCE")
+        .prints("MoneyDeposited");
+    assert!(
+        table.out.contains("+5.00") && table.out.contains("105.00"),
+        "{table:#?}"
+    );
     assert_eq!(table.out.lines().count(), 3);
 }
 
@@ -112,7 +159,14 @@ async fn what_the_feed_no_longer_has_is_said_and_the_rest_is_printed() {
         stream.delete_message(sequence).await.unwrap();
     }
     stream.purge().sequence(3).await.unwrap();
-    place.nats.jetstream.publish("ledger.events.A", "no event".into()).await.unwrap().await.unwrap();
+    place
+        .nats
+        .jetstream
+        .publish("ledger.events.A", "no event".into())
+        .await
+        .unwrap()
+        .await
+        .unwrap();
     let done = place
         .chronicle(&["events", "-o", "json"])
         .await
@@ -123,9 +177,18 @@ async fn what_the_feed_no_longer_has_is_said_and_the_rest_is_printed() {
         .says("sequence 11 (ledger.events.A) is no event");
     assert_eq!(sequences(&done.lines()), [3, 4, 7, 8, 9]);
     // A hole at the very end is seen, too.
-    place.chronicle(&["events", "--to-sequence", "10"]).await.exits(0).says("sequence 10 is missing");
+    place
+        .chronicle(&["events", "--to-sequence", "10"])
+        .await
+        .exits(0)
+        .says("sequence 10 is missing");
     stream.purge().await.unwrap();
-    place.chronicle(&["events"]).await.exits(0).says("it begins at 12").prints_nothing();
+    place
+        .chronicle(&["events"])
+        .await
+        .exits(0)
+        .says("it begins at 12")
+        .prints_nothing();
 }
 
 #[tokio::test]
@@ -136,7 +199,10 @@ async fn follow_prints_what_comes_and_ends_well_at_an_interrupt() {
     let mut child = place.command(&["events", "--follow"]).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut next = async || {
-        let line = tokio::time::timeout(DEADLINE, lines.next_line()).await.expect("a line comes").unwrap();
+        let line = tokio::time::timeout(DEADLINE, lines.next_line())
+            .await
+            .expect("a line comes")
+            .unwrap();
         line.expect("it goes on")
     };
     assert!(next().await.contains("SEQUENCE"));
@@ -154,7 +220,9 @@ async fn follow_prints_what_comes_and_ends_well_at_an_interrupt() {
 }
 
 fn interrupt(pid: u32) {
-    let told = std::process::Command::new("kill").args(["-INT", &pid.to_string()]).status();
+    let told = std::process::Command::new("kill")
+        .args(["-INT", &pid.to_string()])
+        .status();
     assert!(told.expect("kill is there").success());
 }
 
@@ -164,9 +232,16 @@ async fn a_reader_that_has_seen_enough_is_no_error() {
     place.feed().await;
     fill(&place, &["A"], 300).await;
     for form in ["json", "table"] {
-        let mut child = place.command(&["events", "-o", form]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = place
+            .command(&["events", "-o", form])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first = tokio::time::timeout(Duration::from_secs(30), lines.next_line()).await.unwrap().unwrap();
+        let first = tokio::time::timeout(Duration::from_secs(30), lines.next_line())
+            .await
+            .unwrap()
+            .unwrap();
         assert!(first.is_some());
         drop(lines);
         let done = finish(child).await.exits(0);

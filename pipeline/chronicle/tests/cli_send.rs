@@ -26,8 +26,27 @@ async fn a_command_without_an_answer_waits_in_the_stream_and_can_be_asked_for() 
     let place = Place::new().await;
     let stream = place.commands(&Limits::default()).await;
     let command_id = id(1);
-    let arguments = ["send", "transfer", "A", "B", "25.00", "--command-id", &command_id, "--wait-seconds", "1"];
-    let more = ["--description", "rent", "--actor", "teller", "--metadata", "invoice=7=7", "--expected-version", "3"];
+    let arguments = [
+        "send",
+        "transfer",
+        "A",
+        "B",
+        "25.00",
+        "--command-id",
+        &command_id,
+        "--wait-seconds",
+        "1",
+    ];
+    let more = [
+        "--description",
+        "rent",
+        "--actor",
+        "teller",
+        "--metadata",
+        "invoice=7=7",
+        "--expected-version",
+        "3",
+    ];
     place
         .chronicle(&[&arguments[..], &more].concat())
         .await
@@ -38,7 +57,10 @@ async fn a_command_without_an_answer_waits_in_the_stream_and_can_be_asked_for() 
     let messages = held(&stream).await;
     assert_eq!(messages.len(), 1);
     assert_eq!(messages[0].subject, "ledger.commands.0.A");
-    assert_eq!(messages[0].header(headers::CONTENT_TYPE), Some("application/json"));
+    assert_eq!(
+        messages[0].header(headers::CONTENT_TYPE),
+        Some("application/json")
+    );
     assert!(messages[0].header(headers::REPLY_TO).is_some());
     assert_eq!(
         serde_json::from_slice::<Value>(&messages[0].payload).unwrap(),
@@ -61,20 +83,45 @@ async fn the_answer_is_printed_as_it_was_received_and_decides_the_exit_code() {
     })
     .await;
     let command_id = id(1);
-    let send = |amount: &'static str, form: &'static str| {
-        place_send(&place, &["-o", form, "send", "deposit", "A", amount, "--command-id", &command_id])
+    let send = async |amount: &str, form: &str| {
+        let arguments = [
+            "-o",
+            form,
+            "send",
+            "deposit",
+            "A",
+            amount,
+            "--command-id",
+            &command_id,
+        ];
+        place.chronicle(&arguments).await
     };
     let document = send("1", "json").await.exits(0).document();
-    assert_eq!(document, accepted(&json!({"command_id": command_id, "account_id": "A"})));
-    send("1", "table").await.exits(0).prints(&format!("command {command_id} accepted")).prints("VERSION");
-    assert_eq!(send("2", "json").await.exits(1).document()["rejection"]["code"], "insufficient_funds");
-    send("2", "table").await.exits(1).prints("rejected: insufficient_funds: because of insufficient_funds");
-    assert_eq!(send("3", "json").await.exits(1).document()["dead_letter_id"], "LEDGER_COMMANDS-3");
-    send("3", "table").await.exits(1).prints("chronicle dead-letter show LEDGER_COMMANDS-3");
-}
-
-async fn place_send(place: &Place, arguments: &[&str]) -> cli_support::Done {
-    place.chronicle(arguments).await
+    assert_eq!(
+        document,
+        accepted(&json!({"command_id": command_id, "account_id": "A"}))
+    );
+    send("1", "table")
+        .await
+        .exits(0)
+        .prints(&format!("command {command_id} accepted"))
+        .prints("VERSION");
+    assert_eq!(
+        send("2", "json").await.exits(1).document()["rejection"]["code"],
+        "insufficient_funds"
+    );
+    send("2", "table")
+        .await
+        .exits(1)
+        .prints("rejected: insufficient_funds: because of insufficient_funds");
+    assert_eq!(
+        send("3", "json").await.exits(1).document()["dead_letter_id"],
+        "LEDGER_COMMANDS-3"
+    );
+    send("3", "table")
+        .await
+        .exits(1)
+        .prints("chronicle dead-letter show LEDGER_COMMANDS-3");
 }
 
 #[tokio::test]
@@ -95,24 +142,48 @@ async fn a_file_goes_in_its_own_order_and_every_line_gets_its_answer() {
     })
     .await;
     // The same id comes several times: every line is answered for itself.
-    let numbers: Vec<u64> = (1..=500).map(|line| if line % 50 == 0 { 1 } else { line }).collect();
+    let numbers: Vec<u64> = (1..=500)
+        .map(|line| if line % 50 == 0 { 1 } else { line })
+        .collect();
     let lines: Vec<String> = numbers.iter().map(|number| deposit(*number)).collect();
     let file = place.file("commands.ndjson", &lines);
-    let done = place.chronicle(&["send", "--file", &file, "--in-flight", "32", "-o", "json"]).await.exits(1);
+    let done = place
+        .chronicle(&["send", "--file", &file, "--in-flight", "32", "-o", "json"])
+        .await
+        .exits(1);
     let summary = done.document();
     assert_eq!(summary["commands"], 500);
     assert_eq!(summary["accepted"], 350);
-    assert_eq!(summary["rejected"], json!({"account_on_the_moon": 50, "insufficient_funds": 50}));
+    assert_eq!(
+        summary["rejected"],
+        json!({"account_on_the_moon": 50, "insufficient_funds": 50})
+    );
     assert_eq!(summary["dead_letters"], json!({"idempotency_conflict": 50}));
-    assert_eq!((&summary["malformed"], &summary["unanswered"]), (&json!(0), &json!(0)));
-    assert!(summary["seconds"].as_f64().unwrap() > 0.0 && summary["commands_per_second"].as_f64().unwrap() > 0.0);
-    assert!(done.err.contains("commands.ndjson:5: rejected: account_on_the_moon"), "{done:#?}");
-    assert!(done.err.contains("further rejections are only counted"), "{done:#?}");
+    assert_eq!(
+        (&summary["malformed"], &summary["unanswered"]),
+        (&json!(0), &json!(0))
+    );
+    assert!(
+        summary["seconds"].as_f64().unwrap() > 0.0
+            && summary["commands_per_second"].as_f64().unwrap() > 0.0
+    );
+    assert!(
+        done.err
+            .contains("commands.ndjson:5: rejected: account_on_the_moon"),
+        "{done:#?}"
+    );
+    assert!(
+        done.err.contains("further rejections are only counted"),
+        "{done:#?}"
+    );
     let mut order = Vec::new();
     while let Ok(command_id) = seen.try_recv() {
         order.push(command_id);
     }
-    assert_eq!(order, numbers.iter().map(|number| id(*number)).collect::<Vec<_>>());
+    assert_eq!(
+        order,
+        numbers.iter().map(|number| id(*number)).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test]
@@ -120,8 +191,19 @@ async fn a_line_that_is_no_command_is_told_with_its_place_and_the_others_go_on()
     let place = Place::new().await;
     let stream = place.commands(&Limits::default()).await;
     let _ledger = play(&place, &stream, |_, command| Some(accepted(command))).await;
-    let long = format!(r#"{{"command_id":"{}","description":"{}"}}"#, id(9), "x".repeat(300_000));
-    let lines = [deposit(1), String::new(), "{".to_owned(), long, "  \t".to_owned(), format!("  {}\r", deposit(2))];
+    let long = format!(
+        r#"{{"command_id":"{}","description":"{}"}}"#,
+        id(9),
+        "x".repeat(300_000)
+    );
+    let lines = [
+        deposit(1),
+        String::new(),
+        "{".to_owned(),
+        long,
+        "  \t".to_owned(),
+        format!("  {}\r", deposit(2)),
+    ];
     let input = lines.join("\n");
     let done = place
         .chronicle_reading(&["send", "--file", "-", "-o", "json"], &input)
@@ -130,25 +212,53 @@ async fn a_line_that_is_no_command_is_told_with_its_place_and_the_others_go_on()
         .says("stdin:3: the body is no JSON object")
         .says("stdin:4: a command has at most 65536 bytes");
     let summary = done.document();
-    assert_eq!((&summary["commands"], &summary["accepted"], &summary["malformed"]), (&json!(4), &json!(2), &json!(2)));
-    let table = place.chronicle_reading(&["send", "--file", "-"], &input).await.exits(1).prints("malformed");
+    assert_eq!(
+        (
+            &summary["commands"],
+            &summary["accepted"],
+            &summary["malformed"]
+        ),
+        (&json!(4), &json!(2), &json!(2))
+    );
+    let table = place
+        .chronicle_reading(&["send", "--file", "-"], &input)
+        .await
+        .exits(1)
+        .prints("malformed");
     assert!(table.out.contains("commands a second"), "{table:#?}");
-    place.chronicle_reading(&["send", "--file", "-"], &deposit(3)).await.exits(0);
-    place.chronicle_reading(&["send", "--file", "-"], "").await.exits(0);
+    place
+        .chronicle_reading(&["send", "--file", "-"], &deposit(3))
+        .await
+        .exits(0);
+    place
+        .chronicle_reading(&["send", "--file", "-"], "")
+        .await
+        .exits(0);
 }
 
 #[tokio::test]
 async fn a_full_stream_is_waited_for_and_nothing_is_lost() {
     const COMMANDS: u64 = 300;
     let place = Place::new().await;
-    let stream = place.commands(&Limits { commands_max: 10, ..Limits::default() }).await;
+    let stream = place
+        .commands(&Limits {
+            commands_max: 10,
+            ..Limits::default()
+        })
+        .await;
     let lines: Vec<String> = (1..=COMMANDS).map(deposit).collect();
     let file = place.file("commands.ndjson", &lines);
-    let child = place.command(&["send", "--file", &file, "-o", "json"]).spawn().unwrap();
+    let child = place
+        .command(&["send", "--file", &file, "-o", "json"])
+        .spawn()
+        .unwrap();
     // The ledger comes late: by then the stream is full and has refused some.
     let started = Instant::now();
     while stream.get_info().await.unwrap().state.messages < 10 {
-        assert!(started.elapsed() < cli_support::DEADLINE, "nothing was sent");
+        assert!(
+            started.elapsed() < cli_support::DEADLINE,
+            "nothing was sent"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let _ledger = play(&place, &stream, |_, command| Some(accepted(command))).await;
@@ -163,12 +273,29 @@ async fn where_nobody_answers_it_gives_up_and_says_where_to_go_on() {
     let stream = place.commands(&Limits::default()).await;
     let lines: Vec<String> = (1..=COMMANDS).map(deposit).collect();
     let file = place.file("commands.ndjson", &lines);
-    let arguments = ["send", "--file", &file, "--wait-seconds", "1", "--in-flight", "20", "-o", "json"];
-    let done = place.chronicle(&arguments).await.exits(3).says("from line ");
+    let arguments = [
+        "send",
+        "--file",
+        &file,
+        "--wait-seconds",
+        "1",
+        "--in-flight",
+        "20",
+        "-o",
+        "json",
+    ];
+    let done = place
+        .chronicle(&arguments)
+        .await
+        .exits(3)
+        .says("from line ");
     let summary = done.document();
     let unanswered = summary["unanswered"].as_u64().unwrap();
     let sent = stream.get_info().await.unwrap().state.messages;
-    assert_eq!((summary["commands"].as_u64().unwrap(), sent), (unanswered, unanswered));
+    assert_eq!(
+        (summary["commands"].as_u64().unwrap(), sent),
+        (unanswered, unanswered)
+    );
     match summary["resume_from_line"].as_u64() {
         Some(line) => assert_eq!(line, unanswered + 1),
         None => assert_eq!(unanswered, COMMANDS),
@@ -182,7 +309,17 @@ async fn with_no_time_to_wait_everything_is_published_all_the_same() {
     let stream = place.commands(&Limits::default()).await;
     let lines: Vec<String> = (1..=COMMANDS).map(deposit).collect();
     let file = place.file("commands.ndjson", &lines);
-    let arguments = ["send", "--file", &file, "--wait-seconds", "0", "--in-flight", "5", "-o", "json"];
+    let arguments = [
+        "send",
+        "--file",
+        &file,
+        "--wait-seconds",
+        "0",
+        "--in-flight",
+        "5",
+        "-o",
+        "json",
+    ];
     let summary = place.chronicle(&arguments).await.exits(3).document();
     assert_eq!(summary["unanswered"], COMMANDS);
     assert_eq!(stream.get_info().await.unwrap().state.messages, COMMANDS);
@@ -197,16 +334,38 @@ async fn nats_may_go_away_and_come_back_in_the_middle() {
     let file = place.file("commands.ndjson", &lines);
     // Answers may get lost with the connection, and no event store is known here: what is lost stays unanswered.
     let child = place
-        .command(&["send", "--file", &file, "--wait-seconds", "20", "--in-flight", "100000", "-o", "json"])
+        .command(&[
+            "send",
+            "--file",
+            &file,
+            "--wait-seconds",
+            "20",
+            "--in-flight",
+            "100000",
+            "-o",
+            "json",
+        ])
         .spawn()
         .unwrap();
     let started = Instant::now();
-    while stream.get_info().await.is_ok_and(|info| info.state.messages < 200) {
-        assert!(started.elapsed() < cli_support::DEADLINE, "nothing was sent");
+    while stream
+        .get_info()
+        .await
+        .is_ok_and(|info| info.state.messages < 200)
+    {
+        assert!(
+            started.elapsed() < cli_support::DEADLINE,
+            "nothing was sent"
+        );
     }
     place.server.restart().await.expect("NATS starts again");
     // Only now does anybody answer, so that every answer can arrive.
-    let stream = place.nats.jetstream.get_stream(stream.cached_info().config.name.clone()).await.unwrap();
+    let stream = place
+        .nats
+        .jetstream
+        .get_stream(stream.cached_info().config.name.clone())
+        .await
+        .unwrap();
     let _ledger = play(&place, &stream, |_, command| Some(accepted(command))).await;
     let done = finish(child).await.exits(0);
     assert_eq!(done.document()["accepted"], COMMANDS, "{done:#?}");

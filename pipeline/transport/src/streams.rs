@@ -47,7 +47,7 @@ impl Default for Limits {
 }
 
 /// Within this window JetStream itself drops a message with a known `Nats-Msg-Id`. An optimisation: nothing rests on it.
-const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
 
 /// The commands stream, made if it is missing. Its subject transform puts the partition in: `ledger.commands.<account>`
 /// becomes `ledger.commands.<partition>.<account>`.

@@ -47,7 +47,10 @@ impl Done {
     /// stdout must contain these words.
     #[track_caller]
     pub fn prints(self, words: &str) -> Self {
-        assert!(self.out.contains(words), "{words:?} is not printed: {self:#?}");
+        assert!(
+            self.out.contains(words),
+            "{words:?} is not printed: {self:#?}"
+        );
         self
     }
 
@@ -61,7 +64,10 @@ impl Done {
     /// stdout as JSON, one document a line and nothing else.
     #[track_caller]
     pub fn lines(&self) -> Vec<Value> {
-        let document = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?} in {self:#?}"));
+        let document = |line: &str| {
+            serde_json::from_str(line)
+                .unwrap_or_else(|error| panic!("{error}: {line:?} in {self:#?}"))
+        };
         self.out.lines().map(document).collect()
     }
 
@@ -107,7 +113,13 @@ pub async fn finish(child: Child) -> Done {
 /// Runs `chronicle` where no server is known.
 pub async fn chronicle(arguments: &[&str]) -> Done {
     let folder = tempfile::tempdir().expect("a folder can be made");
-    finish(command(folder.path()).args(arguments).spawn().expect("chronicle starts")).await
+    finish(
+        command(folder.path())
+            .args(arguments)
+            .spawn()
+            .expect("chronicle starts"),
+    )
+    .await
 }
 
 /// A NATS of the test's own, and a folder.
@@ -122,13 +134,19 @@ impl Place {
         let server = testing::Nats::start().await;
         let nats = Nats::connect(&server.url()).await.expect("NATS runs");
         let folder = tempfile::tempdir().expect("a folder can be made");
-        Self { server, nats, folder }
+        Self {
+            server,
+            nats,
+            folder,
+        }
     }
 
     /// A `chronicle` that knows this NATS.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = command(self.folder.path());
-        command.env("CHRONICLE_NATS_URL", self.server.url()).args(arguments);
+        command
+            .env("CHRONICLE_NATS_URL", self.server.url())
+            .args(arguments);
         command
     }
 
@@ -139,7 +157,11 @@ impl Place {
 
     /// Runs it to its end with this on its standard input.
     pub async fn chronicle_reading(&self, arguments: &[&str], input: &str) -> Done {
-        let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().expect("chronicle starts");
+        let mut child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("chronicle starts");
         let mut stdin = child.stdin.take().expect("stdin is a pipe");
         stdin.write_all(input.as_bytes()).await.expect("it reads");
         drop(stdin);
@@ -148,23 +170,30 @@ impl Place {
 
     /// A file in the folder, with these lines.
     pub fn file(&self, name: &str, lines: &[String]) -> String {
-        std::fs::write(self.folder.path().join(name), lines.join("\n")).expect("the file can be written");
+        std::fs::write(self.folder.path().join(name), lines.join("\n"))
+            .expect("the file can be written");
         name.to_owned()
     }
 
     /// The stream of commands, as the pipelines make it.
     pub async fn commands(&self, limits: &Limits) -> Stream {
-        streams::commands(&self.nats.jetstream, 1, limits).await.expect("the stream can be made")
+        streams::commands(&self.nats.jetstream, 1, limits)
+            .await
+            .expect("the stream can be made")
     }
 
     /// The feed, as the pipelines make it.
     pub async fn feed(&self) -> Stream {
-        streams::events(&self.nats.jetstream, &Limits::default()).await.expect("the stream can be made")
+        streams::events(&self.nats.jetstream, &Limits::default())
+            .await
+            .expect("the stream can be made")
     }
 
     /// The dead letters, as the pipelines make them.
     pub async fn dead_letters(&self) -> Stream {
-        streams::dead_letters(&self.nats.jetstream, &Limits::default()).await.expect("the stream can be made")
+        streams::dead_letters(&self.nats.jetstream, &Limits::default())
+            .await
+            .expect("the stream can be made")
     }
 }
 
@@ -197,17 +226,30 @@ pub async fn play(
     stream: &Stream,
     mut answer: impl FnMut(u64, &Value) -> Option<Value> + Send + 'static,
 ) -> Player {
-    let consumer = stream.create_consumer(pull::Config::default()).await.expect("a consumer can be made");
+    let consumer = stream
+        .create_consumer(pull::Config::default())
+        .await
+        .expect("a consumer can be made");
     let mut messages = consumer.messages().await.expect("it can be read");
     let (client, stream) = (place.nats.client.clone(), stream.clone());
     let task = tokio::spawn(async move {
         while let Some(Ok(delivered)) = messages.next().await {
-            let received = message::from_jetstream(&delivered).expect("it is a message of the stream");
+            let received =
+                message::from_jetstream(&delivered).expect("it is a message of the stream");
             let body = serde_json::from_slice(&received.payload).unwrap_or(Value::Null);
-            if let (Some(answer), Some(reply_to)) = (answer(received.position, &body), received.header(headers::REPLY_TO)) {
-                client.publish(reply_to.to_owned(), answer.to_string().into()).await.expect("it can be answered");
+            if let (Some(answer), Some(reply_to)) = (
+                answer(received.position, &body),
+                received.header(headers::REPLY_TO),
+            ) {
+                client
+                    .publish(reply_to.to_owned(), answer.to_string().into())
+                    .await
+                    .expect("it can be answered");
             }
-            stream.delete_message(received.position).await.expect("it can leave the stream");
+            stream
+                .delete_message(received.position)
+                .await
+                .expect("it can leave the stream");
             delivered.ack().await.expect("it can be settled");
         }
     });
@@ -233,5 +275,8 @@ pub fn id(number: u64) -> String {
 
 /// A deposit into account `A`, as JSON.
 pub fn deposit(number: u64) -> String {
-    format!(r#"{{"command_id":"{}","type":"deposit","account_id":"A","amount":"1.00"}}"#, id(number))
+    format!(
+        r#"{{"command_id":"{}","type":"deposit","account_id":"A","amount":"1.00"}}"#,
+        id(number)
+    )
 }

@@ -24,6 +24,13 @@ impl Database {
         Self { owner_url }
     }
 
+    /// One of the test's own, on PostgreSQL in any case.
+    pub(crate) async fn fresh_on_postgres(prefix: &str) -> Self {
+        let owner_url = testing::postgres().await.fresh_database(prefix).await;
+        migrate::migrate(&owner_url).await.unwrap();
+        Self { owner_url }
+    }
+
     /// The one that all tests share which touch only their own accounts.
     pub(crate) async fn shared() -> &'static Self {
         static SHARED: OnceCell<Database> = OnceCell::const_new();

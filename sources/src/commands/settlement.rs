@@ -13,9 +13,12 @@ use async_nats::{Client, Subject};
 use engine::{Failure, Settler};
 use futures::future::BoxFuture;
 use tokio::sync::watch;
+use transport::Nats;
 
 /// How long purges are held back, so that one purge serves many batches.
 const PURGE_EVERY: Duration = Duration::from_millis(50);
+/// How many purges in a row may fail before it is said.
+const FAILURES_NOTED: u32 = 10;
 
 /// The acknowledgement subjects of what has been handed out and not settled, by position.
 #[derive(Clone, Default)]
@@ -55,18 +58,27 @@ impl CommandSettler {
     /// A settler for the messages of `stream` that match `filter` (all of them, if `None`); `settled` says up to where
     /// they are settled already.
     pub(crate) fn new(
-        client: Client,
+        nats: &Nats,
         stream: Stream,
         filter: Option<String>,
         receipts: Receipts,
         settled: watch::Sender<u64>,
     ) -> Self {
-        let mut purged_up_to = settled.subscribe();
-        // What was settled before this start may not have been purged.
-        purged_up_to.mark_changed();
-        tokio::spawn(purge_behind(stream, filter, purged_up_to));
+        let (purges, lost) = (
+            purge_behind(stream, filter, settled.subscribe()),
+            nats.lost(),
+        );
+        tokio::spawn(async move {
+            // A purge names a sequence. It must not reach a server that has come back without its newest messages and
+            // given their sequences to others: with the connection, the purges of this run end.
+            tokio::select! {
+                biased;
+                () = lost => {}
+                () = purges => {}
+            }
+        });
         Self {
-            client,
+            client: nats.client.clone(),
             receipts,
             settled,
         }
@@ -80,7 +92,9 @@ impl Settler for CommandSettler {
                 self.client
                     .publish(reply, "+ACK".into())
                     .await
-                    .map_err(|error| Failure::retry("a command could not be acknowledged").because(error))?;
+                    .map_err(|error| {
+                        Failure::retry("a command could not be acknowledged").because(error)
+                    })?;
             }
             self.settled.send_replace(position);
             Ok(())
@@ -88,20 +102,31 @@ impl Settler for CommandSettler {
     }
 }
 
-/// Purges up to the settled position, now and then. Ends when the settler is gone, after a last purge.
+/// Purges up to the settled position, now and then. Ends when the settler is gone, after a last purge if the process
+/// lives that long; what is left over is handed out again and found to have an outcome.
 async fn purge_behind(stream: Stream, filter: Option<String>, mut settled: watch::Receiver<u64>) {
+    let mut failures: u32 = 0;
     loop {
         let ended = settled.changed().await.is_err();
         let position = *settled.borrow_and_update();
-        if position > 0 {
-            let behind = position.saturating_add(1);
-            let purged = match &filter {
-                None => stream.purge().sequence(behind).await,
-                Some(filter) => stream.purge().filter(filter).sequence(behind).await,
-            };
-            if let Err(error) = purged {
-                // The next one covers it.
-                tracing::debug!(%error, position, "settled commands could not be purged yet");
+        let behind = position.saturating_add(1);
+        let purged = match &filter {
+            None => stream.purge().sequence(behind).await,
+            Some(filter) => stream.purge().filter(filter).sequence(behind).await,
+        };
+        match purged {
+            Ok(_) => failures = 0,
+            Err(error) => {
+                // The next one covers it; but a stream that is never purged fills up.
+                failures += 1;
+                if failures.is_multiple_of(FAILURES_NOTED) {
+                    tracing::warn!(
+                        %error,
+                        position,
+                        "settled commands cannot be purged from {}; it will be full some time",
+                        transport::streams::COMMANDS
+                    );
+                }
             }
         }
         if ended {
