@@ -27,6 +27,9 @@ CREATE TABLE projection_skips (
     projection    TEXT        NOT NULL,
     stream_id     TEXT        NOT NULL,
     last_sequence BIGINT      NOT NULL,
+    -- The event that the message holds; missing when the message cannot be read. After a rewind of the stream another
+    -- event may stand at the same sequence: that one is not skipped.
+    event_id      UUID,
     reason        TEXT        NOT NULL,
     skipped_by    TEXT        NOT NULL,
     skipped_at    TIMESTAMPTZ NOT NULL,

@@ -21,7 +21,7 @@ pub struct Decided {
 }
 
 /// How far the clocks of the writer and of NATS may be apart.
-const CLOCKS_APART_MAX: Duration = Duration::from_secs(60);
+const CLOCKS_APART_MAX: Duration = Duration::from_mins(1);
 
 /// The operator.
 pub struct Validate {

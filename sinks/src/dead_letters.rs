@@ -65,12 +65,16 @@ impl DeadLetters for JetStreamDeadLetters {
         for letter in &letters {
             let mut acknowledgements = Vec::new();
             for part in dead_letter::encode(letter, now, payload_bytes_max) {
-                let publish = self.nats.jetstream.publish_with_headers(part.subject, part.headers, part.payload);
+                let publish = self.nats.jetstream.publish_with_headers(
+                    part.subject,
+                    part.headers,
+                    part.payload,
+                );
                 let acknowledgement = publish.await.map_err(failure)?;
                 acknowledgements.push(acknowledgement.into_future());
             }
             try_join_all(acknowledgements).await.map_err(failure)?;
-            tracing::warn!(
+            tracing::debug!(
                 id = dead_letter::id_of(&letter.origin),
                 code = letter.cause.code,
                 subject = letter.origin.subject,
@@ -80,15 +84,30 @@ impl DeadLetters for JetStreamDeadLetters {
             // Only once it is kept: the publisher may go and look for it.
             self.answer(letter).await?;
         }
+        if let Some(first) = letters.first() {
+            tracing::warn!(
+                count = letters.len(),
+                first = dead_letter::id_of(&first.origin),
+                code = first.cause.code,
+                "dead letters; see `chronicle dead-letter list`"
+            );
+        }
         outcomes::flush(&self.nats).await
     }
 
     fn describe(&self) -> String {
-        format!("JetStream {} ({}.<code>), with the original's bytes", streams::DEAD_LETTERS, subjects::DEAD_LETTERS)
+        format!(
+            "JetStream {} ({}.<code>), with the original's bytes",
+            streams::DEAD_LETTERS,
+            subjects::DEAD_LETTERS
+        )
     }
 }
 
 fn failure(error: async_nats::jetstream::context::PublishError) -> Failure {
-    Failure::retry(format!("a dead letter could not be kept in {}; is the stream full?", streams::DEAD_LETTERS))
-        .because(error)
+    Failure::retry(format!(
+        "a dead letter could not be kept in {}; is the stream full?",
+        streams::DEAD_LETTERS
+    ))
+    .because(error)
 }

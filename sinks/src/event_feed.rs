@@ -4,30 +4,37 @@
 //! fails and the events are published again: within its window JetStream drops the duplicates, beyond it the order
 //! guards of the projections do.
 
-use async_nats::HeaderMap;
+use async_nats::jetstream::context::PublishError;
 use async_nats::jetstream::message::PublishMessage;
+use async_nats::{HeaderMap, jetstream};
 use engine::{Batch, Failure, Resume, Sink, fault};
 use futures::stream::{FuturesUnordered, TryStreamExt};
 use ledger::Event;
 use ledger::codec::{CONTENT_TYPE_JSON, json};
 use operators::Decided;
 use transport::streams::{self, Limits};
-use transport::{Nats, headers, subjects};
+use transport::{Nats, PUBLISHES_IN_FLIGHT_MAX, headers, subjects};
 
-/// How many publishes wait for their acknowledgement at a time: below async-nats' own limit of 4,096, at which a
-/// publish would wait for a permit that nobody frees.
-const IN_FLIGHT_MAX: usize = 2_000;
+/// How many publishes wait for their acknowledgement at a time: fewer than the context has permits, so that none waits
+/// for a permit that nobody frees.
+const IN_FLIGHT_MAX: usize = PUBLISHES_IN_FLIGHT_MAX / 2;
 
 /// The sink.
 pub struct EventFeed {
     nats: Nats,
+    /// With permits of its own: several feeds (one per partition) must not wait for each other's.
+    jetstream: jetstream::Context,
     limits: Limits,
 }
 
 impl EventFeed {
     /// A sink over this connection. `limits` count when the stream has to be made.
     pub fn new(nats: Nats, limits: Limits) -> Self {
-        Self { nats, limits }
+        Self {
+            jetstream: nats.own_jetstream(),
+            nats,
+            limits,
+        }
     }
 }
 
@@ -43,20 +50,31 @@ impl Sink for EventFeed {
     async fn write(&mut self, batch: &Batch<Decided>) -> Result<(), Failure> {
         let mut acknowledgements = FuturesUnordered::new();
         for event in batch.items().flat_map(|decided| &decided.events) {
-            let publish = self.nats.jetstream.send_publish(subjects::event(&event.account_id), message(event));
+            let publish = self
+                .jetstream
+                .send_publish(subjects::event(&event.account_id), message(event));
             let acknowledgement = publish.await.map_err(|error| failure(event, error))?;
             acknowledgements.push(acknowledgement.into_future());
             while acknowledgements.len() >= IN_FLIGHT_MAX {
                 acknowledgements.try_next().await.map_err(unacknowledged)?;
             }
         }
-        while acknowledgements.try_next().await.map_err(unacknowledged)?.is_some() {}
+        while acknowledgements
+            .try_next()
+            .await
+            .map_err(unacknowledged)?
+            .is_some()
+        {}
         fault::point("after_publish");
         Ok(())
     }
 
     fn describe(&self) -> String {
-        format!("JetStream {} ({}.<account_id>), acknowledged", streams::EVENTS, subjects::EVENTS)
+        format!(
+            "JetStream {} ({}.<account_id>), acknowledged",
+            streams::EVENTS,
+            subjects::EVENTS
+        )
     }
 }
 
@@ -70,10 +88,10 @@ fn message(event: &Event) -> PublishMessage {
         .message_id(event.event_id.to_string())
 }
 
-fn failure(event: &Event, error: async_nats::jetstream::context::PublishError) -> Failure {
+fn failure(event: &Event, error: PublishError) -> Failure {
     Failure::retry(format!("event {} could not be published", event.event_id)).because(error)
 }
 
-fn unacknowledged(error: async_nats::jetstream::context::PublishError) -> Failure {
+fn unacknowledged(error: PublishError) -> Failure {
     Failure::retry("the feed did not acknowledge an event").because(error)
 }

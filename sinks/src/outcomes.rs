@@ -31,8 +31,9 @@ impl Sink for Outcomes {
 
     async fn write(&mut self, batch: &Batch<Decided>) -> Result<(), Failure> {
         for decided in batch.items() {
-            let answer = serde_json::to_vec(&decided.outcome)
-                .map_err(|error| Failure::fatal("an outcome could not be written as JSON").because(error))?;
+            let answer = serde_json::to_vec(&decided.outcome).map_err(|error| {
+                Failure::fatal("an outcome could not be written as JSON").because(error)
+            })?;
             let answer = Bytes::from(answer);
             let public = subjects::outcome(decided.outcome.command_id);
             send(&self.nats, public, answer.clone()).await?;
@@ -44,7 +45,11 @@ impl Sink for Outcomes {
     }
 
     fn describe(&self) -> String {
-        format!("NATS {}.<command_id>, and the command's {}", subjects::OUTCOMES, headers::REPLY_TO)
+        format!(
+            "NATS {}.<command_id>, and the command's {}",
+            subjects::OUTCOMES,
+            headers::REPLY_TO
+        )
     }
 }
 
@@ -53,7 +58,11 @@ pub(crate) async fn reply(nats: &Nats, reply_to: &str, answer: Bytes) -> Result<
     if is_subject(reply_to) {
         send(nats, reply_to.to_owned(), answer).await
     } else {
-        tracing::debug!(reply_to, "this is no subject to answer on: {} was ignored", headers::REPLY_TO);
+        tracing::debug!(
+            reply_to,
+            "this is no subject to answer on: {} was ignored",
+            headers::REPLY_TO
+        );
         Ok(())
     }
 }
@@ -87,7 +96,10 @@ fn is_subject(text: &str) -> bool {
             && token.bytes().all(|byte| byte.is_ascii_graphic())
     };
     let first = text.split('.').next().unwrap_or_default();
-    text.len() <= LENGTH_MAX && text.split('.').all(token) && first != "ledger" && !first.starts_with('$')
+    text.len() <= LENGTH_MAX
+        && text.split('.').all(token)
+        && first != "ledger"
+        && !first.starts_with('$')
 }
 
 #[cfg(test)]
@@ -99,7 +111,19 @@ mod tests {
         for good in ["_INBOX.abc.1", "replies", "a.b-c_d"] {
             assert!(is_subject(good), "{good}");
         }
-        for bad in ["", "a..b", "a b", "a.*", ">", ".a", "a.", "ledger.commands.ACC-1", "$JS.API.STREAM.DELETE.X", "ä", &"a".repeat(300)] {
+        for bad in [
+            "",
+            "a..b",
+            "a b",
+            "a.*",
+            ">",
+            ".a",
+            "a.",
+            "ledger.commands.ACC-1",
+            "$JS.API.STREAM.DELETE.X",
+            "ä",
+            &"a".repeat(300),
+        ] {
             assert!(!is_subject(bad), "{bad}");
         }
     }

@@ -4,17 +4,25 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use engine::Failure;
+use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use store::sqlstate::{self, Class};
+
+/// A connection that was idle for so long is tried before it is used.
+const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
 
 /// Why the read model cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The URL is no PostgreSQL URL.
-    #[error("this is no URL of a read model: {0}; it looks like postgres://user@host:5432/database")]
+    #[error(
+        "this is no URL of a read model: {0}; it looks like postgres://user@host:5432/database"
+    )]
     Url(#[source] sqlx::Error),
     /// The database refuses or cannot be reached.
-    #[error("the read model cannot be reached: {0}; check that PostgreSQL runs and that the URL is right")]
+    #[error(
+        "the read model cannot be reached: {0}; check that PostgreSQL runs and that the URL is right"
+    )]
     Database(#[from] sqlx::Error),
     /// A migration failed.
     #[error("the read model's tables could not be made: {0}")]
@@ -25,18 +33,37 @@ pub enum Error {
 pub fn connect_lazy(url: &str, connections_max: u32) -> Result<PgPool, Error> {
     let options = PgConnectOptions::from_str(url)
         .map_err(Error::Url)?
-        .application_name("chronicle");
+        .application_name("chronicle")
+        // A peer that has vanished, or a copy of a projection that was paused within its transaction, must not hold us
+        // up for ever.
+        .options([
+            ("statement_timeout", "30s"),
+            ("lock_timeout", "10s"),
+            ("idle_in_transaction_session_timeout", "30s"),
+        ]);
     Ok(PgPoolOptions::new()
         .max_connections(connections_max)
         .acquire_timeout(Duration::from_secs(10))
         .test_before_acquire(false)
+        .before_acquire(|connection, metadata| {
+            Box::pin(async move {
+                // After a restart of the database the idle connections are dead; those in use show it by themselves.
+                if metadata.idle_for < PING_AFTER_IDLE {
+                    return Ok(true);
+                }
+                let ping = tokio::time::timeout(Duration::from_secs(2), connection.ping()).await;
+                Ok(matches!(ping, Ok(Ok(()))))
+            })
+        })
         .connect_lazy_with(options))
 }
 
 /// Brings the read model's tables up to date. Harmless to repeat, also by several processes at once.
 pub async fn migrate(url: &str) -> Result<(), Error> {
     let pool = connect_lazy(url, 1)?;
-    sqlx::migrate!("../migrations/read_model").run(&pool).await?;
+    sqlx::migrate!("../migrations/read_model")
+        .run(&pool)
+        .await?;
     pool.close().await;
     Ok(())
 }

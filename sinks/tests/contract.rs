@@ -32,17 +32,24 @@ struct ReadModel<P> {
 impl<P> ReadModel<P> {
     async fn new() -> Self {
         let server = testing::Nats::start().await;
-        let nats = Nats::connect(&server.url()).await.expect("the server has just been started");
+        let nats = Nats::connect(&server.url())
+            .await
+            .expect("the server has just been started");
         let postgres = testing::postgres().await;
         let read_model = postgres.fresh_database("read_model").await;
-        sinks::read_model::migrate(&read_model).await.expect("the tables can be made");
+        sinks::read_model::migrate(&read_model)
+            .await
+            .expect("the tables can be made");
         let event_store = postgres.fresh_database("event_store").await;
-        store::migrate::migrate(&event_store).await.expect("the tables can be made");
+        store::migrate::migrate(&event_store)
+            .await
+            .expect("the tables can be made");
         Self {
             _server: server,
             nats,
             pool: sinks::read_model::connect_lazy(&read_model, 4).expect("the URL is right"),
-            store: EventStore::connect_lazy(&event_store, &store::Options::default()).expect("the URL is right"),
+            store: EventStore::connect_lazy(&event_store, &store::Options::default())
+                .expect("the URL is right"),
             projection: PhantomData,
         }
     }
@@ -52,23 +59,39 @@ impl<P: Projection + Default> SinkUnderTest for ReadModel<P> {
     type Sink = ProjectionSink<P>;
 
     async fn build(&self) -> ProjectionSink<P> {
-        ProjectionSink::new(P::default(), self.nats.clone(), Limits::default(), self.pool.clone(), self.store.clone())
+        ProjectionSink::new(
+            P::default(),
+            self.nats.clone(),
+            Limits::default(),
+            &self.pool,
+            self.store.clone(),
+        )
     }
 
     fn items(&self, count: usize) -> Vec<FeedEvent> {
-        history(count).into_iter().map(|event| FeedEvent::Event(Box::new(event))).collect()
+        history(count)
+            .into_iter()
+            .map(|event| FeedEvent::Event(Box::new(event)))
+            .collect()
     }
 
     /// Every row of the projection, with its versions and its offset, but for the epoch and the clock.
     async fn effect(&self) -> String {
         let statements = [
-            format!("SELECT row_to_json(t)::text AS row FROM {} AS t ORDER BY 1", P::NAME),
-            "SELECT row_to_json(t)::text AS row FROM projection_versions AS t ORDER BY 1".to_owned(),
-            "SELECT coalesce(max(last_sequence), 0)::text AS row FROM projection_offsets".to_owned(),
+            format!(
+                "SELECT row_to_json(t)::text AS row FROM {} AS t ORDER BY 1",
+                P::NAME
+            ),
+            "SELECT row_to_json(t)::text AS row FROM projection_versions AS t ORDER BY 1"
+                .to_owned(),
+            "SELECT coalesce(max(last_sequence), 0)::text AS row FROM projection_offsets"
+                .to_owned(),
         ];
         let mut effect = String::new();
         for statement in statements {
-            let rows = sqlx::query(AssertSqlSafe(statement)).fetch_all(&self.pool).await;
+            let rows = sqlx::query(AssertSqlSafe(statement))
+                .fetch_all(&self.pool)
+                .await;
             for row in rows.expect("the read model can be read") {
                 effect.push_str(row.get("row"));
                 effect.push('\n');
@@ -88,15 +111,31 @@ struct Ears {
 impl Ears {
     async fn new() -> Self {
         let server = testing::Nats::start().await;
-        let nats = Nats::connect(&server.url()).await.expect("the server has just been started");
+        let nats = Nats::connect(&server.url())
+            .await
+            .expect("the server has just been started");
         let heard = Arc::new(Mutex::new(BTreeSet::new()));
-        let mut messages = nats.client.subscribe("ledger.outcomes.*").await.expect("it can be subscribed to");
-        nats.client.flush().await.expect("the server knows the subscription");
+        let mut messages = nats
+            .client
+            .subscribe("ledger.outcomes.*")
+            .await
+            .expect("it can be subscribed to");
+        nats.client
+            .flush()
+            .await
+            .expect("the server knows the subscription");
         let collected = Arc::clone(&heard);
         tokio::spawn(async move {
             while let Some(message) = messages.next().await {
-                let text = format!("{} {}", message.subject, String::from_utf8_lossy(&message.payload));
-                collected.lock().expect("nobody panics with it").insert(text);
+                let text = format!(
+                    "{} {}",
+                    message.subject,
+                    String::from_utf8_lossy(&message.payload)
+                );
+                collected
+                    .lock()
+                    .expect("nobody panics with it")
+                    .insert(text);
             }
         });
         Self {
@@ -134,12 +173,21 @@ impl SinkUnderTest for Feed {
 
     /// The messages of the stream, in order. (All rules pass within JetStream's duplicate window.)
     async fn effect(&self) -> String {
-        let stream = streams::events(&self.0.nats.jetstream, &Limits::default()).await.expect("there is a stream");
+        let stream = streams::events(&self.0.nats.jetstream, &Limits::default())
+            .await
+            .expect("there is a stream");
         let last = stream.cached_info().state.last_sequence;
         let mut effect = String::new();
         for sequence in 1..=last {
-            let message = stream.get_raw_message(sequence).await.expect("nothing is missing");
-            effect.push_str(&format!("{} {}\n", message.subject, String::from_utf8_lossy(&message.payload)));
+            let message = stream
+                .get_raw_message(sequence)
+                .await
+                .expect("nothing is missing");
+            effect.push_str(&format!(
+                "{} {}\n",
+                message.subject,
+                String::from_utf8_lossy(&message.payload)
+            ));
         }
         effect
     }

@@ -64,7 +64,7 @@ impl Source for JetStreamEvents {
                     start_sequence: position + 1,
                 },
                 ack_policy: AckPolicy::None,
-                inactive_threshold: Duration::from_secs(60),
+                inactive_threshold: Duration::from_mins(1),
                 memory_storage: true,
                 num_replicas: 1,
                 ..pull::Config::default()

@@ -48,8 +48,8 @@ pub struct CommandRow {
     pub body: Result<Command, String>,
     /// What became of it, or what keeps it from being read.
     pub outcome: Result<Outcome, String>,
-    /// When it was decided.
-    pub recorded_at: Timestamp,
+    /// When it was decided, or what keeps that from being read.
+    pub recorded_at: Result<Timestamp, String>,
 }
 
 /// A place in the event store: an account and a version, as a row names them.
@@ -275,7 +275,7 @@ fn command_row(row: &PgRow) -> Result<CommandRow, Error> {
         fingerprint: row.try_get("fingerprint")?,
         body: json::decode_command(body.as_bytes()).map_err(|error| error.to_string()),
         outcome: outcome(row)?,
-        recorded_at: Timestamp::from_date_time(row.try_get("recorded_at")?),
+        recorded_at: rows::instant(row, "recorded_at"),
     })
 }
 

@@ -44,9 +44,7 @@ pub(crate) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 impl EventStore {
     /// The event store at `url`. Connects when it is first used, so it need not be there yet.
     pub fn connect_lazy(url: &str, options: &Options) -> Result<Self, Error> {
-        let connect = PgConnectOptions::from_str(url)
-            .map_err(Error::Url)?
-            .application_name("chronicle");
+        let connect = parse(url)?.application_name("chronicle");
         let pool = PgPoolOptions::new()
             .max_connections(options.connections_max)
             .acquire_timeout(options.connect_timeout)
@@ -184,6 +182,16 @@ impl Drop for Lease {
             drop(connection.detach());
         }
     }
+}
+
+/// Reads a URL; a scheme that is not PostgreSQL's is an error here already.
+pub(crate) fn parse(url: &str) -> Result<PgConnectOptions, Error> {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    if !matches!(scheme, Some("postgres" | "postgresql")) {
+        let message = "it does not begin with postgres:// or postgresql://";
+        return Err(Error::Url(sqlx::Error::Configuration(message.into())));
+    }
+    PgConnectOptions::from_str(url).map_err(Error::Url)
 }
 
 /// PostgreSQL keeps the plan of a prepared statement until the table's statistics change. One that was made while a

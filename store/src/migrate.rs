@@ -1,10 +1,9 @@
 //! The event store's tables, and the role that the application works as.
 
-use std::str::FromStr;
-
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
+use crate::connect::parse;
 use crate::{Error, sqlstate};
 
 /// The role that the application connects as: it may INSERT and SELECT, and nothing else.
@@ -12,7 +11,7 @@ pub const APPLICATION_ROLE: &str = "chronicle_app";
 
 /// Creates the database that `url` names, if it is missing. `url` is the owner's.
 pub async fn create_database(url: &str) -> Result<(), Error> {
-    let options = PgConnectOptions::from_str(url).map_err(Error::Url)?;
+    let options = parse(url)?;
     let Some(name) = options.get_database().map(str::to_owned) else {
         return Ok(());
     };
@@ -38,7 +37,10 @@ pub async fn create_database(url: &str) -> Result<(), Error> {
 ///
 /// Run by one process at a time: CockroachDB has no advisory locks, so there is nothing that two could wait at.
 pub async fn migrate(url: &str) -> Result<(), Error> {
-    let pool = PgPoolOptions::new().max_connections(1).connect(url).await?;
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .connect_with(parse(url)?)
+        .await?;
     let mut migrator = sqlx::migrate!("../migrations/event_store");
     migrator.set_locking(false);
     migrator.run(&pool).await?;

@@ -8,7 +8,6 @@ use ledger::{
 use rust_decimal::Decimal;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::Error;
@@ -94,10 +93,20 @@ fn balance(row: &PgRow, currency: Currency) -> Result<Money, Error> {
 }
 
 fn recorded_at(row: &PgRow) -> Result<Timestamp, Error> {
-    Ok(Timestamp::from_date_time(column::<OffsetDateTime>(
-        row,
-        "recorded_at",
-    )?))
+    instant(row, "recorded_at").map_err(|error| unreadable(row, error))
+}
+
+/// A TIMESTAMPTZ, taken as the number that the servers send: microseconds since the year 2000. An infinite one, or one
+/// beyond the year 9999, is an error; sqlx panics at it.
+pub(crate) fn instant(row: &PgRow, name: &str) -> Result<Timestamp, String> {
+    const YEAR_2000_MICROSECONDS: i64 = 946_684_800_000_000;
+    let since_2000: i64 = row
+        .try_get_unchecked(name)
+        .map_err(|error| format!("{name}: {error}"))?;
+    since_2000
+        .checked_add(YEAR_2000_MICROSECONDS)
+        .and_then(Timestamp::try_from_unix_microseconds)
+        .ok_or_else(|| format!("{name} lies outside the years 1 to 9999"))
 }
 
 fn hash(row: &PgRow, name: &str) -> Result<Hash, Error> {
@@ -129,6 +138,6 @@ pub(crate) fn stored_command(row: &PgRow) -> Result<StoredCommand, Error> {
             verdict,
         },
         fingerprint,
-        recorded_at: Timestamp::from_date_time(row.try_get("recorded_at")?),
+        recorded_at: instant(row, "recorded_at").map_err(unreadable)?,
     })
 }

@@ -37,7 +37,8 @@ impl EventStore {
                 ('events', 'UPDATE'), ('events', 'DELETE'), ('events', 'TRUNCATE')) AS wanted(table_name, privilege)
              WHERE has_table_privilege(wanted.table_name, wanted.privilege)
              UNION ALL
-             SELECT 'CREATE in schema ' || current_schema() WHERE has_schema_privilege(current_schema(), 'CREATE')
+             SELECT 'CREATE in schema ' || nspname FROM pg_namespace
+             WHERE nspname = current_schema() AND has_schema_privilege(nspname, 'CREATE')
              ORDER BY 1",
         );
         let rows = self.fetch_all(statement).await?;

@@ -38,10 +38,14 @@ fn class_of(code: &str) -> Class {
         // statement_completion_unknown ("result is ambiguous"), transaction_resolution_unknown; and what can take the
         // place of the answer to a commit that has happened: query_canceled, admin_shutdown, crash_shutdown
         "40003" | "08007" | "57014" | "57P01" | "57P02" => Class::Ambiguous,
-        // read_only_sql_transaction (a standby, in the midst of a failover); lock_not_available
-        "25006" | "55P03" => Class::Unavailable,
-        // invalid_authorization, invalid_password, invalid_catalog_name (no such database)
-        "28000" | "28P01" | "3D000" => Class::Fatal,
+        // read_only_sql_transaction (a standby, in the midst of a failover); lock_not_available, object_in_use;
+        // idle_in_transaction_session_timeout, transaction_timeout; "cached plan must not change result type" and a
+        // statement that a pooler has lost: a new connection prepares it anew; invalid_authorization, which CockroachDB
+        // also says while it cannot look the user up
+        "25006" | "55P03" | "55006" | "25P03" | "25P04" | "0A000" | "26000" | "28000" => Class::Unavailable,
+        // invalid_password, invalid_catalog_name (no such database); not_null and foreign_key violations, which only a
+        // schema of another version can have
+        "28P01" | "3D000" | "23502" | "23503" => Class::Fatal,
         _ => match code.get(..2) {
             // connection exceptions; insufficient resources (disk full, too many connections);
             // operator intervention (shutdown, starting up); system error; a transaction that was rolled back;
@@ -58,6 +62,11 @@ fn class_of(code: &str) -> Class {
 pub fn is_duplicate_object(error: &sqlx::Error) -> bool {
     // duplicate_object, duplicate_database, unique_violation (two sessions at once)
     code(error).is_some_and(|code| matches!(code.as_str(), "42710" | "42P04" | "23505"))
+}
+
+/// Whether an error says that a row with this key is there already.
+pub fn is_duplicate_key(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| code == "23505")
 }
 
 /// Whether an error says that the user may not do this.

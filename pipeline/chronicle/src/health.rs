@@ -63,23 +63,20 @@ impl Health {
 
     /// How everything is now.
     pub(crate) async fn readiness(&self) -> Readiness {
-        let nats = match self.parts.nats.is_connected() {
-            true => Ok(()),
-            false => Err("not connected".to_owned()),
-        };
+        let is_connected = self.parts.nats.is_connected();
+        let nats = is_connected.then_some(()).ok_or_else(|| "not connected".to_owned());
         let (event_store, read_model) = tokio::join!(
-            bounded(async { self.parts.store.ping().await.map_err(|error| error.to_string()) }),
+            bounded(async { self.parts.probes.store.ping().await.map_err(|error| error.to_string()) }),
             bounded(async {
                 let ping = sqlx::query("SELECT 1 FROM projection_offsets LIMIT 1");
-                let answer = ping.fetch_optional(&self.parts.read_model).await;
+                let answer = ping.fetch_optional(&self.parts.probes.read_model).await;
                 answer.map(|_| ()).map_err(|error| error.to_string())
             }),
         );
-        let servers = vec![
-            Server::of("nats", nats),
-            Server::of("event_store", event_store),
-            Server::of("read_model", read_model),
-        ];
+        let mut servers = vec![Server::of("nats", nats), Server::of("event_store", event_store)];
+        if self.statuses.iter().any(|(name, _)| name.starts_with("projection.")) {
+            servers.push(Server::of("read_model", read_model));
+        }
         let pipelines: Vec<PipelineSnapshot> = self.statuses.iter().map(|(_, status)| status.snapshot()).collect();
         let ready = servers.iter().all(|server| server.ready)
             && self.statuses.iter().all(|(_, status)| is_well(&status.state()));

@@ -1,10 +1,10 @@
 //! Running pipelines: all or some of them, each with its own supervision, until they are told to stop.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{Batching, Failure, PipelineStatus, State};
-use sqlx::postgres::PgPool;
 use store::{EventStore, WriterOptions};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +13,7 @@ use transport::streams::Limits;
 
 use crate::arguments::Tuning;
 use crate::exit;
-use crate::topology::{self, Build, Parts};
+use crate::topology::{self, Build, Parts, Probes};
 
 /// Where the pipelines' servers are.
 pub(crate) struct Urls<'a> {
@@ -24,26 +24,29 @@ pub(crate) struct Urls<'a> {
 
 /// What all pipelines share. Nothing here waits for a server: each pipeline tries until its servers are there.
 pub(crate) async fn parts(urls: &Urls<'_>, tuning: &Tuning) -> anyhow::Result<Parts> {
-    const READ_MODEL_CONNECTIONS_MAX: u32 = 8;
-    let connections_max = tuning.partitions + 6;
-    let store_options = store::Options {
-        connections_max,
-        ..store::Options::default()
-    };
-    let accounts_cached_max = usize::try_from(tuning.accounts_cached_max)?;
-    let nats = Nats::connect_lazy(urls.nats).await?;
-    let store = EventStore::connect_lazy(urls.event_store, &store_options)?;
-    let read_model = sinks::read_model::connect_lazy(urls.read_model, READ_MODEL_CONNECTIONS_MAX)?;
-    Ok(assemble(nats, store, read_model, tuning, accounts_cached_max))
-}
-
-fn assemble(nats: Nats, store: EventStore, read_model: PgPool, tuning: &Tuning, accounts_cached_max: usize) -> Parts {
     const MEBIBYTE: i64 = 1024 * 1024;
+    const READ_MODEL_CONNECTIONS_MAX: u32 = 8;
+    const PROBE_CONNECTIONS_MAX: u32 = 2;
     let as_usize = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-    Parts {
-        nats,
-        store,
-        read_model,
+    let event_store = |connections_max| {
+        let options = store::Options {
+            connections_max,
+            ..store::Options::default()
+        };
+        EventStore::connect_lazy(urls.event_store, &options)
+    };
+    let read_model = |connections_max| sinks::read_model::connect_lazy(urls.read_model, connections_max);
+    Ok(Parts {
+        nats: Nats::connect_lazy(urls.nats).await?,
+        // Connections of their own: projections that catch up must not keep intake waiting for one, and neither must
+        // questions about readiness.
+        store: event_store(tuning.partitions + 2)?,
+        store_for_projections: event_store(8)?,
+        read_model: read_model(READ_MODEL_CONNECTIONS_MAX)?,
+        probes: Probes {
+            store: event_store(PROBE_CONNECTIONS_MAX)?,
+            read_model: read_model(PROBE_CONNECTIONS_MAX)?,
+        },
         partitions: tuning.partitions,
         credit: as_usize(tuning.credit),
         limits: Limits {
@@ -53,7 +56,7 @@ fn assemble(nats: Nats, store: EventStore, read_model: PgPool, tuning: &Tuning, 
             ..Limits::default()
         },
         writer: WriterOptions {
-            accounts_cached_max: accounts_cached_max.try_into().unwrap_or(std::num::NonZeroUsize::MIN),
+            accounts_cached_max: as_usize(tuning.accounts_cached_max).try_into().unwrap_or(NonZeroUsize::MIN),
             ..WriterOptions::default()
         },
         batching: Batching {
@@ -62,7 +65,7 @@ fn assemble(nats: Nats, store: EventStore, read_model: PgPool, tuning: &Tuning, 
             ..Batching::default()
         },
         drain_within: Duration::from_secs(tuning.drain_seconds_max),
-    }
+    })
 }
 
 /// Pipelines that are running.
@@ -136,14 +139,18 @@ pub(crate) fn is_well(state: &State) -> bool {
     matches!(state, State::Running)
 }
 
-/// Completes at the first Ctrl-C or SIGTERM. At a second one the process ends at once.
-pub(crate) async fn told_to_stop() {
-    signal().await;
-    tracing::info!("stopping: finishing what is in flight (once more to stop at once)");
-    tokio::spawn(async {
+/// A token that is cancelled at the first Ctrl-C or SIGTERM. At a second one the process ends at once.
+pub(crate) fn stop_signal() -> CancellationToken {
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        signal().await;
+        tracing::info!("stopping: finishing what is in flight (once more to stop at once)");
+        told.cancel();
         signal().await;
         std::process::exit(130);
     });
+    stop
 }
 
 async fn signal() {

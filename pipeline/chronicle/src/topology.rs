@@ -23,13 +23,22 @@ use transport::streams::Limits;
 pub(crate) struct Parts {
     pub(crate) nats: Nats,
     pub(crate) store: EventStore,
+    pub(crate) store_for_projections: EventStore,
     pub(crate) read_model: PgPool,
+    pub(crate) probes: Probes,
     pub(crate) partitions: u32,
     pub(crate) credit: usize,
     pub(crate) limits: Limits,
     pub(crate) writer: WriterOptions,
     pub(crate) batching: Batching,
     pub(crate) drain_within: Duration,
+}
+
+/// Connections that only ask whether a server is there.
+#[derive(Clone)]
+pub(crate) struct Probes {
+    pub(crate) store: EventStore,
+    pub(crate) read_model: PgPool,
 }
 
 /// From commands to events: one partition.
@@ -58,8 +67,8 @@ fn projection<P: Projection + Default>(parts: &Parts, name: &str) -> Topology {
         P::default(),
         parts.nats.clone(),
         parts.limits.clone(),
-        parts.read_model.clone(),
-        parts.store.clone(),
+        &parts.read_model,
+        parts.store_for_projections.clone(),
     );
     Topology::named(name)
         .source("events", JetStreamEvents::new(parts.nats.clone(), parts.limits.clone()))

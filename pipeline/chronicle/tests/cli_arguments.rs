@@ -41,7 +41,7 @@ async fn without_a_known_server_the_call_is_wrong_and_says_what_to_give() {
     for (arguments, words) in [
         (&DEPOSIT[..], "--nats-url"),
         (
-            &["send", "deposit", "ACC-1", "25.00", "--file", "x"],
+            &["send", "--file", "x", "deposit", "ACC-1", "25.00"],
             "not both",
         ),
         (&["events"], "CHRONICLE_NATS_URL"),

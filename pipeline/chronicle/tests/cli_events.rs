@@ -22,16 +22,27 @@ async fn fill(place: &Place, names: &[&str], count: i64) {
     for name in names {
         let mut accounts: BTreeMap<AccountId, Account> = BTreeMap::new();
         for number in 0..count {
-            let event = next(&accounts, name.parse().unwrap(), number);
+            let event = next(
+                &accounts,
+                name.parse().expect("it is an account id"),
+                number,
+            );
             let published = place.nats.jetstream.publish(
                 subjects::event(&event.account_id),
                 json::encode_event(&event).into(),
             );
-            published.await.unwrap().await.unwrap();
+            published
+                .await
+                .expect("NATS runs")
+                .await
+                .expect("the feed takes it");
             match accounts.get_mut(&event.account_id) {
-                Some(account) => account.apply(&event).unwrap(),
+                Some(account) => account.apply(&event).expect("it follows"),
                 None => {
-                    accounts.insert(event.account_id.clone(), Account::open(&event).unwrap());
+                    accounts.insert(
+                        event.account_id.clone(),
+                        Account::open(&event).expect("it opens"),
+                    );
                 }
             }
         }
@@ -44,7 +55,7 @@ fn next(accounts: &BTreeMap<AccountId, Account>, account_id: AccountId, number: 
         Action::CreateAccount(CreateAccount {
             account_id,
             owner_name: "Owner".to_owned(),
-            currency: "USD".parse().unwrap(),
+            currency: "USD".parse().expect("it is a currency code"),
             initial_balance: 100.into(),
             overdraft_limit: 0.into(),
         })
@@ -64,13 +75,15 @@ fn next(accounts: &BTreeMap<AccountId, Account>, account_id: AccountId, number: 
         expected_version: None,
     };
     let at = Timestamp::from_unix_microseconds(1_700_000_000_000_000 + number);
-    decide(accounts, &command, at).unwrap().remove(0)
+    decide(accounts, &command, at)
+        .expect("it is accepted")
+        .remove(0)
 }
 
 fn sequences(lines: &[Value]) -> Vec<u64> {
     lines
         .iter()
-        .map(|line| line["sequence"].as_u64().unwrap())
+        .map(|line| line["sequence"].as_u64().expect("it is a number"))
         .collect()
 }
 

@@ -56,6 +56,12 @@ pub struct Opened<T> {
 pub trait Settler: Send {
     /// Everything up to and including `position` is done and need not be delivered again. Positions never fall.
     fn settle(&mut self, position: u64) -> BoxFuture<'_, Result<(), Failure>>;
+
+    /// Called once after the last settlement of a run that ends in order: time to write down what was only noted. What
+    /// this does not achieve costs a repetition, nothing more.
+    fn finish(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// For sources whose sink keeps the offset.

@@ -121,5 +121,6 @@ pub(crate) async fn settle<T: Send>(
         let batch_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         status.settled(parcel.records, position, batch_us);
     }
+    settler.finish().await;
     Ok(())
 }

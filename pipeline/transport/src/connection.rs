@@ -13,7 +13,9 @@ use tokio::sync::watch;
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The URL cannot be understood.
-    #[error("this is no URL of a NATS server: {url}; it looks like nats://127.0.0.1:4222 ({source})")]
+    #[error(
+        "this is no URL of a NATS server: {url}; it looks like nats://127.0.0.1:4222 ({source})"
+    )]
     Url {
         /// The URL.
         url: String,
@@ -21,7 +23,9 @@ pub enum ConnectError {
         source: std::io::Error,
     },
     /// Nobody answers, or not as a NATS server does.
-    #[error("NATS at {url} cannot be reached: {source}; check that it runs and that the URL is right")]
+    #[error(
+        "NATS at {url} cannot be reached: {source}; check that it runs and that the URL is right"
+    )]
     Unreachable {
         /// The URL.
         url: String,
@@ -38,6 +42,8 @@ pub struct Nats {
     /// JetStream over the same connection.
     pub jetstream: jetstream::Context,
     losses: watch::Receiver<u64>,
+    /// What the server or the client said last, while there is no connection.
+    complaint: watch::Receiver<Option<String>>,
     /// Keeps the sender alive for clients whose callback is gone.
     _losses: Arc<watch::Sender<u64>>,
 }
@@ -45,8 +51,8 @@ pub struct Nats {
 /// How long a JetStream request or a publish acknowledgement may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// How many publishes may wait for their acknowledgement.
-const PUBLISHES_IN_FLIGHT_MAX: usize = 4096;
+/// How many publishes of one context may wait for their acknowledgement; one more waits for a permit.
+pub const PUBLISHES_IN_FLIGHT_MAX: usize = 4096;
 
 impl Nats {
     /// A connection to the server at `url` that is made in the background: the server need not be there yet.
@@ -69,6 +75,7 @@ impl Nats {
                 source,
             })?;
         let (sender, losses) = watch::channel(0);
+        let (complain, complaint) = watch::channel(None);
         let sender = Arc::new(sender);
         let notify = Arc::clone(&sender);
         let client = options
@@ -76,17 +83,30 @@ impl Nats {
             .connection_timeout(Duration::from_secs(5))
             .ping_interval(Duration::from_secs(10))
             .reconnect_delay_callback(|attempt| {
-                Duration::from_millis(u64::try_from(attempt).unwrap_or(u64::MAX).saturating_mul(100).min(2_000))
+                Duration::from_millis(
+                    u64::try_from(attempt)
+                        .unwrap_or(u64::MAX)
+                        .saturating_mul(100)
+                        .min(2_000),
+                )
             })
             .event_callback(move |event| {
                 let notify = Arc::clone(&notify);
+                let complain = complain.clone();
                 async move {
                     match event {
                         async_nats::Event::Disconnected | async_nats::Event::Closed => {
                             notify.send_modify(|losses| *losses += 1);
                             tracing::warn!("the connection to NATS was lost");
                         }
-                        async_nats::Event::Connected => tracing::info!("connected to NATS"),
+                        async_nats::Event::Connected => {
+                            complain.send_replace(None);
+                            tracing::info!("connected to NATS");
+                        }
+                        async_nats::Event::ClientError(_) | async_nats::Event::ServerError(_) => {
+                            tracing::debug!(%event, "NATS");
+                            complain.send_replace(Some(event.to_string()));
+                        }
                         other => tracing::debug!(%other, "NATS"),
                     }
                 }
@@ -97,17 +117,20 @@ impl Nats {
                 url: url.to_owned(),
                 source,
             })?;
-        let jetstream = jetstream::context::ContextBuilder::new()
-            .timeout(ANSWER_WITHIN)
-            .ack_timeout(ANSWER_WITHIN)
-            .max_ack_inflight(PUBLISHES_IN_FLIGHT_MAX)
-            .build(client.clone());
+        let jetstream = context(&client);
         Ok(Self {
             client,
             jetstream,
             losses,
+            complaint,
             _losses: sender,
         })
+    }
+
+    /// A JetStream context with publish permits of its own, for a publisher that has many acknowledgements outstanding:
+    /// publishers that share their permits can wait for each other for ever.
+    pub fn own_jetstream(&self) -> jetstream::Context {
+        context(&self.client)
     }
 
     /// Whether the connection is up now.
@@ -136,6 +159,20 @@ impl Nats {
         };
         tokio::time::timeout(Duration::from_secs(2), up)
             .await
-            .map_err(|_| Failure::retry("NATS cannot be reached; check that it runs and that its URL is right"))
+            .map_err(|_| {
+                let complaint = self.complaint.borrow().clone();
+                let complaint = complaint.map_or_else(String::new, |text| format!(" ({text})"));
+                Failure::retry(format!(
+                    "NATS cannot be reached{complaint}; check that it runs, and that its URL and credentials are right"
+                ))
+            })
     }
+}
+
+fn context(client: &async_nats::Client) -> jetstream::Context {
+    jetstream::context::ContextBuilder::new()
+        .timeout(ANSWER_WITHIN)
+        .ack_timeout(ANSWER_WITHIN)
+        .max_ack_inflight(PUBLISHES_IN_FLIGHT_MAX)
+        .build(client.clone())
 }

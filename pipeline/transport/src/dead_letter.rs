@@ -33,7 +33,7 @@ pub struct Encoded {
 /// A dead letter as it is read again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Letter {
-    /// Its id: `<stream>-<sequence>` of the message that it was.
+    /// Its id, see [`id_of`].
     pub id: String,
     /// Where it lies in the dead-letter stream: one sequence per part.
     pub sequences: Vec<u64>,
@@ -67,13 +67,21 @@ struct Sealed {
 pub fn encode(letter: &DeadLetter, now: SystemTime, payload_bytes_max: usize) -> Vec<Encoded> {
     let origin = &letter.origin;
     let room = payload_bytes_max.saturating_sub(HEADROOM_BYTES).max(1);
-    let own_bytes: usize = origin.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+    let own_bytes: usize = origin
+        .headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 4)
+        .sum();
     if own_bytes + origin.payload.len() <= room {
         let mut whole = reason_headers(letter, now);
         for (name, value) in &origin.headers {
             // The message id is ours now; the original's is kept beside it.
             let own_id = name.eq_ignore_ascii_case(headers::MESSAGE_ID);
-            let name = if own_id { headers::DEAD_LETTER_ORIGINAL_MESSAGE_ID } else { name };
+            let name = if own_id {
+                headers::DEAD_LETTER_ORIGINAL_MESSAGE_ID
+            } else {
+                name
+            };
             append(&mut whole, name, value);
         }
         return vec![encoded(letter, whole, origin.payload.clone(), 0)];
@@ -90,7 +98,11 @@ pub fn encode(letter: &DeadLetter, now: SystemTime, payload_bytes_max: usize) ->
         .enumerate()
         .map(|(index, part)| {
             let mut part_headers = reason_headers(letter, now);
-            append(&mut part_headers, headers::DEAD_LETTER_PART, &format!("{}/{count}", index + 1));
+            append(
+                &mut part_headers,
+                headers::DEAD_LETTER_PART,
+                &format!("{}/{count}", index + 1),
+            );
             encoded(letter, part_headers, part, index)
         })
         .collect()
@@ -107,21 +119,37 @@ fn encoded(letter: &DeadLetter, mut headers: HeaderMap, payload: Bytes, part: us
     }
 }
 
-/// The id of the dead letter that this message becomes.
+/// The id of the dead letter that this message becomes: `<stream>-<sequence>-<microseconds since 1970 when it was stored>`.
+/// The sequence alone would come again when the stream is made anew.
 pub fn id_of(origin: &Message) -> String {
-    format!("{}-{}", streams::COMMANDS, origin.position)
+    let stored_at = origin.stored_at.duration_since(SystemTime::UNIX_EPOCH);
+    let stored_at_us = stored_at.map_or(0, |since| since.as_micros());
+    format!("{}-{}-{stored_at_us}", streams::COMMANDS, origin.position)
 }
 
 fn reason_headers(letter: &DeadLetter, now: SystemTime) -> HeaderMap {
     const REASON_BYTES_MAX: usize = 2048;
     let mut map = HeaderMap::new();
     append(&mut map, headers::DEAD_LETTER_ID, &id_of(&letter.origin));
-    append(&mut map, headers::DEAD_LETTER_SUBJECT, &letter.origin.subject);
+    append(
+        &mut map,
+        headers::DEAD_LETTER_SUBJECT,
+        &letter.origin.subject,
+    );
     append(&mut map, headers::DEAD_LETTER_NODE, &letter.node);
     append(&mut map, headers::DEAD_LETTER_CODE, letter.cause.code);
-    let reason: String = letter.cause.message.chars().take(REASON_BYTES_MAX / 4).collect();
+    let reason: String = letter
+        .cause
+        .message
+        .chars()
+        .take(REASON_BYTES_MAX / 4)
+        .collect();
     append(&mut map, headers::DEAD_LETTER_REASON, &reason);
-    append(&mut map, headers::DEAD_LETTER_STORED_AT, &rfc3339(letter.origin.stored_at));
+    append(
+        &mut map,
+        headers::DEAD_LETTER_STORED_AT,
+        &rfc3339(letter.origin.stored_at),
+    );
     append(&mut map, headers::DEAD_LETTER_BURIED_AT, &rfc3339(now));
     map
 }
@@ -140,7 +168,9 @@ fn append(map: &mut HeaderMap, name: &str, value: &str) {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// A header is missing.
-    #[error("sequence {sequence} of the dead letters has no header {header}: it was put there by something else")]
+    #[error(
+        "sequence {sequence} of the dead letters has no header {header}: it was put there by something else"
+    )]
     Header {
         /// Where it lies.
         sequence: u64,
@@ -171,7 +201,9 @@ pub fn part_of(message: &Message) -> Result<(String, usize, usize), Unreadable> 
     let Some(part) = message.header(headers::DEAD_LETTER_PART) else {
         return Ok((id, 1, 1));
     };
-    let numbers = part.split_once('/').and_then(|(number, count)| Some((number.parse().ok()?, count.parse().ok()?)));
+    let numbers = part
+        .split_once('/')
+        .and_then(|(number, count)| Some((number.parse().ok()?, count.parse().ok()?)));
     let (number, count) = numbers.ok_or(Unreadable::Header {
         sequence: message.position,
         header: headers::DEAD_LETTER_PART,
@@ -182,19 +214,27 @@ pub fn part_of(message: &Message) -> Result<(String, usize, usize), Unreadable> 
 /// Reads a dead letter from its parts, in their order.
 pub fn decode(parts: &[Message]) -> Result<Letter, Unreadable> {
     let Some(first) = parts.first() else {
-        return Err(Unreadable::Parts { id: String::new(), present: 0 });
+        return Err(Unreadable::Parts {
+            id: String::new(),
+            present: 0,
+        });
     };
     let (id, _, count) = part_of(first)?;
     if parts.len() != count {
-        return Err(Unreadable::Parts { id, present: parts.len() });
+        return Err(Unreadable::Parts {
+            id,
+            present: parts.len(),
+        });
     }
     let (original_headers, payload) = if first.header(headers::DEAD_LETTER_PART).is_none() {
         let own = |(name, _): &&(String, String)| {
-            !name.starts_with(headers::DEAD_LETTER_PREFIX) && !name.eq_ignore_ascii_case(headers::MESSAGE_ID)
+            !name.starts_with(headers::DEAD_LETTER_PREFIX)
+                && !name.eq_ignore_ascii_case(headers::MESSAGE_ID)
         };
         let message_id = first.header(headers::DEAD_LETTER_ORIGINAL_MESSAGE_ID);
         let original = first.headers.iter().filter(own).cloned();
-        let original = original.chain(message_id.map(|id| (headers::MESSAGE_ID.to_owned(), id.to_owned())));
+        let original =
+            original.chain(message_id.map(|id| (headers::MESSAGE_ID.to_owned(), id.to_owned())));
         (original.collect(), first.payload.clone())
     } else {
         unseal(&id, parts)?
@@ -217,10 +257,19 @@ pub fn decode(parts: &[Message]) -> Result<Letter, Unreadable> {
 type Original = (Vec<(String, String)>, Bytes);
 
 fn unseal(id: &str, parts: &[Message]) -> Result<Original, Unreadable> {
-    let refuse = |message: String| Unreadable::Sealed { id: id.to_owned(), message };
-    let document: Vec<u8> = parts.iter().flat_map(|part| part.payload.iter().copied()).collect();
-    let sealed: Sealed = serde_json::from_slice(&document).map_err(|error| refuse(error.to_string()))?;
-    let payload = BASE64.decode(&sealed.payload_base64).map_err(|error| refuse(error.to_string()))?;
+    let refuse = |message: String| Unreadable::Sealed {
+        id: id.to_owned(),
+        message,
+    };
+    let document: Vec<u8> = parts
+        .iter()
+        .flat_map(|part| part.payload.iter().copied())
+        .collect();
+    let sealed: Sealed =
+        serde_json::from_slice(&document).map_err(|error| refuse(error.to_string()))?;
+    let payload = BASE64
+        .decode(&sealed.payload_base64)
+        .map_err(|error| refuse(error.to_string()))?;
     Ok((sealed.headers, Bytes::from(payload)))
 }
 
@@ -279,11 +328,15 @@ mod tests {
             ("Content-Type".to_owned(), "text/plain".to_owned()),
             ("Nats-Msg-Id".to_owned(), "mine".to_owned()),
         ];
-        let encoded = encode(&letter(headers.clone(), vec![0, 159, 255]), SystemTime::UNIX_EPOCH, 1 << 20);
+        let encoded = encode(
+            &letter(headers.clone(), vec![0, 159, 255]),
+            SystemTime::UNIX_EPOCH,
+            1 << 20,
+        );
         assert_eq!(encoded.len(), 1);
         assert_eq!(encoded[0].subject, "ledger.dead_letters.invalid_json");
         let read = decode(&stored(&encoded)).unwrap();
-        assert_eq!(read.id, "LEDGER_COMMANDS-7");
+        assert_eq!(read.id, "LEDGER_COMMANDS-7-0");
         assert_eq!(read.payload, vec![0, 159, 255]);
         assert_eq!(read.reason, "not JSON");
         assert_eq!(read.headers, headers);
@@ -293,9 +346,15 @@ mod tests {
     #[test]
     fn an_original_as_large_as_nats_allows_comes_back_whole() {
         const PAYLOAD_MAX: usize = 1 << 20;
-        let payload: Vec<u8> = (0..PAYLOAD_MAX).map(|index| (index % 251).try_into().unwrap()).collect();
+        let payload: Vec<u8> = (0..PAYLOAD_MAX)
+            .map(|index| (index % 251).try_into().unwrap())
+            .collect();
         let headers = vec![("A".to_owned(), "b".repeat(1000))];
-        let encoded = encode(&letter(headers.clone(), payload.clone()), SystemTime::UNIX_EPOCH, PAYLOAD_MAX);
+        let encoded = encode(
+            &letter(headers.clone(), payload.clone()),
+            SystemTime::UNIX_EPOCH,
+            PAYLOAD_MAX,
+        );
         assert!(encoded.len() > 1);
         for part in &encoded {
             assert!(part.payload.len() + HEADROOM_BYTES <= PAYLOAD_MAX);
@@ -306,7 +365,10 @@ mod tests {
         assert_eq!(read.headers, headers);
         assert_eq!(
             decode(&messages[..1]),
-            Err(Unreadable::Parts { id: read.id, present: 1 })
+            Err(Unreadable::Parts {
+                id: read.id,
+                present: 1
+            })
         );
     }
 }

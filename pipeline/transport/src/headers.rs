@@ -12,7 +12,7 @@ pub const MESSAGE_ID: &str = "Nats-Msg-Id";
 
 /// Every header of a dead letter that is not the original's own begins so.
 pub const DEAD_LETTER_PREFIX: &str = "Chronicle-Dead-Letter-";
-/// The dead letter's id: `<stream>-<sequence>` of the message that it was.
+/// The dead letter's id: `<stream>-<sequence>-<time>` of the message that it was.
 pub const DEAD_LETTER_ID: &str = "Chronicle-Dead-Letter-Id";
 /// The subject that the original was published under.
 pub const DEAD_LETTER_SUBJECT: &str = "Chronicle-Dead-Letter-Subject";

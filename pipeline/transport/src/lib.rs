@@ -10,4 +10,4 @@ pub mod message;
 pub mod streams;
 pub mod subjects;
 
-pub use connection::{ConnectError, Nats};
+pub use connection::{ConnectError, Nats, PUBLISHES_IN_FLIGHT_MAX};

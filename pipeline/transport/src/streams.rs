@@ -51,14 +51,23 @@ const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
 
 /// The commands stream, made if it is missing. Its subject transform puts the partition in: `ledger.commands.<account>`
 /// becomes `ledger.commands.<partition>.<account>`.
-pub async fn commands(jetstream: &jetstream::Context, partitions: u32, limits: &Limits) -> Result<Stream, Failure> {
+pub async fn commands(
+    jetstream: &jetstream::Context,
+    partitions: u32,
+    limits: &Limits,
+) -> Result<Stream, Failure> {
     let transform = SubjectTransform {
         source: format!("{}.*", subjects::COMMANDS),
-        destination: format!("{}.{{{{partition({partitions},1)}}}}.{{{{wildcard(1)}}}}", subjects::COMMANDS),
+        destination: format!(
+            "{}.{{{{partition({partitions},1)}}}}.{{{{wildcard(1)}}}}",
+            subjects::COMMANDS
+        ),
     };
     let config = Config {
         name: COMMANDS.to_owned(),
-        description: Some("Commands that have no outcome yet; a settled command leaves the stream".to_owned()),
+        description: Some(
+            "Commands that have no outcome yet; a settled command leaves the stream".to_owned(),
+        ),
         subjects: vec![format!("{}.*", subjects::COMMANDS)],
         subject_transform: Some(transform.clone()),
         retention: RetentionPolicy::Limits,
@@ -72,7 +81,17 @@ pub async fn commands(jetstream: &jetstream::Context, partitions: u32, limits: &
         ..Config::default()
     };
     let stream = get_or_create(jetstream, config).await?;
-    let present = stream.cached_info().config.subject_transform.as_ref();
+    let settings = &stream.cached_info().config;
+    if settings.discard != DiscardPolicy::New
+        || settings.retention != RetentionPolicy::Limits
+        || !settings.max_age.is_zero()
+    {
+        return Err(Failure::fatal(format!(
+            "the stream {COMMANDS} is set up so that it could drop commands that wait (it needs retention limits, discard \
+             new and no maximum age); mend it with `nats stream edit {COMMANDS} --discard new --max-age 0`"
+        )));
+    }
+    let present = settings.subject_transform.as_ref();
     let same = present.is_some_and(|present| {
         present.source == transform.source && present.destination == transform.destination
     });
@@ -93,7 +112,9 @@ pub async fn events(jetstream: &jetstream::Context, limits: &Limits) -> Result<S
         jetstream,
         Config {
             name: EVENTS.to_owned(),
-            description: Some("Every event of the ledger; rebuildable from the event store".to_owned()),
+            description: Some(
+                "Every event of the ledger; rebuildable from the event store".to_owned(),
+            ),
             subjects: vec![format!("{}.*", subjects::EVENTS)],
             retention: RetentionPolicy::Limits,
             discard: DiscardPolicy::Old,
@@ -109,7 +130,10 @@ pub async fn events(jetstream: &jetstream::Context, limits: &Limits) -> Result<S
 }
 
 /// The dead letters, made if the stream is missing.
-pub async fn dead_letters(jetstream: &jetstream::Context, limits: &Limits) -> Result<Stream, Failure> {
+pub async fn dead_letters(
+    jetstream: &jetstream::Context,
+    limits: &Limits,
+) -> Result<Stream, Failure> {
     get_or_create(
         jetstream,
         Config {
@@ -136,12 +160,21 @@ pub fn identity(stream: &Stream) -> String {
 }
 
 /// The stream `name` as it is, or `None` if there is none.
-pub async fn existing(jetstream: &jetstream::Context, name: &str) -> Result<Option<Stream>, Failure> {
+pub async fn existing(
+    jetstream: &jetstream::Context,
+    name: &str,
+) -> Result<Option<Stream>, Failure> {
     match jetstream.get_stream(name).await {
         Ok(stream) => Ok(Some(stream)),
         Err(error) => match error.kind() {
-            GetStreamErrorKind::JetStream(server) if server.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
-            _ => Err(Failure::retry(format!("the stream {name} cannot be looked up")).because(error)),
+            GetStreamErrorKind::JetStream(server)
+                if server.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+            {
+                Ok(None)
+            }
+            _ => {
+                Err(Failure::retry(format!("the stream {name} cannot be looked up")).because(error))
+            }
         },
     }
 }

@@ -15,7 +15,11 @@ pub struct AccountBalance;
 impl Projection for AccountBalance {
     const NAME: &'static str = "account_balance";
 
-    async fn apply(&self, transaction: &mut PgConnection, events: &[Event]) -> Result<(), sqlx::Error> {
+    async fn apply(
+        &self,
+        transaction: &mut PgConnection,
+        events: &[Event],
+    ) -> Result<(), sqlx::Error> {
         open(transaction, events).await?;
         move_balances(transaction, events).await
     }
@@ -65,7 +69,10 @@ async fn open(transaction: &mut PgConnection, events: &[Event]) -> Result<(), sq
 }
 
 /// The newest event of each account says what is in it.
-async fn move_balances(transaction: &mut PgConnection, events: &[Event]) -> Result<(), sqlx::Error> {
+async fn move_balances(
+    transaction: &mut PgConnection,
+    events: &[Event],
+) -> Result<(), sqlx::Error> {
     let mut newest: HashMap<&str, &Event> = HashMap::new();
     for event in events {
         newest.insert(event.account_id.as_str(), event);
@@ -75,9 +82,18 @@ async fn move_balances(transaction: &mut PgConnection, events: &[Event]) -> Resu
         return Ok(());
     }
     let account_id: Vec<&str> = newest.keys().copied().collect();
-    let balance: Vec<String> = newest.values().map(|event| event.balance_after.to_string()).collect();
-    let version: Vec<i64> = newest.values().map(|event| super::offset::signed(event.version)).collect();
-    let updated_at: Vec<OffsetDateTime> = newest.values().map(|event| event.recorded_at.to_date_time()).collect();
+    let balance: Vec<String> = newest
+        .values()
+        .map(|event| event.balance_after.to_string())
+        .collect();
+    let version: Vec<i64> = newest
+        .values()
+        .map(|event| super::offset::signed(event.version))
+        .collect();
+    let updated_at: Vec<OffsetDateTime> = newest
+        .values()
+        .map(|event| event.recorded_at.to_date_time())
+        .collect();
     sqlx::query(
         "UPDATE account_balance
          SET balance = u.balance::numeric, version = u.version, updated_at = u.updated_at

@@ -24,7 +24,10 @@ pub(super) fn guard(applied: &mut Applied, events: Vec<Event>) -> (Guarded, Vec<
     let mut guarded = Guarded::default();
     let mut remaining = events.into_iter();
     while let Some(event) = remaining.next() {
-        let last = applied.get(&event.account_id).copied().unwrap_or(Version::NONE);
+        let last = applied
+            .get(&event.account_id)
+            .copied()
+            .unwrap_or(Version::NONE);
         if event.version <= last {
             guarded.skipped += 1;
         } else if event.version == last.next() {
@@ -75,7 +78,9 @@ mod tests {
                     metadata: BTreeMap::new(),
                     expected_version: None,
                 };
-                let event = decide(&accounts, &command, Timestamp::from_unix_microseconds(0)).unwrap().remove(0);
+                let event = decide(&accounts, &command, Timestamp::from_unix_microseconds(0))
+                    .unwrap()
+                    .remove(0);
                 let state = ledger::Account::fold(accounts.remove(&account_id), &event).unwrap();
                 accounts.insert(account_id.clone(), state);
                 event
@@ -87,7 +92,12 @@ mod tests {
     fn duplicates_are_skipped_and_the_next_version_is_taken() {
         let events = history("A", 3);
         let mut applied = Applied::from([("A".parse().unwrap(), Version::new(1))]);
-        let run = vec![events[0].clone(), events[1].clone(), events[1].clone(), events[2].clone()];
+        let run = vec![
+            events[0].clone(),
+            events[1].clone(),
+            events[1].clone(),
+            events[2].clone(),
+        ];
         let (guarded, rest) = guard(&mut applied, run);
         assert_eq!(guarded.events, events[1..]);
         assert_eq!(guarded.skipped, 2);

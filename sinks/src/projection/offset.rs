@@ -1,5 +1,7 @@
 //! A projection's offset and its fence: the row of `projection_offsets` that each of its transactions moves.
 
+use std::collections::HashSet;
+
 use engine::{Failure, Resume};
 use ledger::{EventId, Version};
 use sqlx::postgres::PgRow;
@@ -50,7 +52,12 @@ impl Fence {
         stream_id: &str,
     ) -> Result<(Self, Resume), Failure> {
         const ATTEMPTS_MAX: u32 = 10;
-        let failed = |error| read_model::failure(format!("projection {projection} cannot take its offset"), error);
+        let failed = |error| {
+            read_model::failure(
+                format!("projection {projection} cannot take its offset"),
+                error,
+            )
+        };
         sqlx::query(
             "INSERT INTO projection_offsets (projection, stream_id, epoch, last_sequence, updated_at)
              VALUES ($1, $2, 0, 0, now()) ON CONFLICT (projection) DO NOTHING",
@@ -85,7 +92,11 @@ impl Fence {
         )))
     }
 
-    fn taken(projection: &'static str, stream_id: &str, row: &PgRow) -> Result<(Self, Resume), Failure> {
+    fn taken(
+        projection: &'static str,
+        stream_id: &str,
+        row: &PgRow,
+    ) -> Result<(Self, Resume), Failure> {
         let known_stream: String = row.get("stream_id");
         if known_stream != stream_id {
             return Err(Failure::fatal(format!(
@@ -97,7 +108,9 @@ impl Fence {
         let last_sequence = unsigned(row.get("last_sequence"));
         let resume = Resume {
             position: last_sequence,
-            mark: row.get::<Option<Uuid>, _>("last_event_id").map(|id| id.to_string()),
+            mark: row
+                .get::<Option<Uuid>, _>("last_event_id")
+                .map(|id| id.to_string()),
         };
         let fence = Self {
             projection,
@@ -115,9 +128,20 @@ impl Fence {
 
     /// Moves the offset by compare-and-set, as the first statement of `transaction`; it also locks the row until the
     /// commit. Nobody else moves an offset whose epoch is ours, so if it is not where we left it, we are fenced.
-    pub(super) async fn advance(&self, transaction: &mut PgConnection, target: Target) -> Result<(), Failure> {
+    pub(super) async fn advance(
+        &self,
+        transaction: &mut PgConnection,
+        target: Target,
+    ) -> Result<(), Failure> {
+        let failed = |error| {
+            read_model::failure(
+                format!("projection {} cannot move its offset", self.projection),
+                error,
+            )
+        };
         let moved = sqlx::query(
-            "UPDATE projection_offsets SET last_sequence = $1, last_event_id = $2, updated_at = now()
+            "UPDATE projection_offsets SET last_sequence = $1, updated_at = now(),
+                last_event_id = CASE WHEN last_sequence = $1 THEN COALESCE($2, last_event_id) ELSE $2 END
              WHERE projection = $3 AND stream_id = $4 AND epoch = $5 AND last_sequence = $6",
         )
         .bind(signed_sequence(target.sequence))
@@ -126,16 +150,34 @@ impl Fence {
         .bind(&self.stream_id)
         .bind(self.epoch)
         .bind(signed_sequence(self.last_sequence))
-        .execute(transaction)
+        .execute(&mut *transaction)
         .await
-        .map_err(|error| read_model::failure(format!("projection {} cannot move its offset", self.projection), error))?;
+        .map_err(failed)?;
         if moved.rows_affected() == 1 {
             return Ok(());
         }
+        let present = sqlx::query(
+            "SELECT epoch, last_sequence FROM projection_offsets WHERE projection = $1",
+        )
+        .bind(self.projection)
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(failed)?;
+        let present = present.map_or_else(
+            || "gone".to_owned(),
+            |row| {
+                let (epoch, sequence) = (
+                    row.get::<i64, _>("epoch"),
+                    row.get::<i64, _>("last_sequence"),
+                );
+                format!("at epoch {epoch}, sequence {sequence}")
+            },
+        );
         Err(Failure::fatal(format!(
-            "projection {} is fenced: another copy of it has taken over (our epoch is {}). This one has stopped and has \
-             changed nothing; run one copy at a time, or restart this one to take over again",
-            self.projection, self.epoch
+            "projection {} is fenced: another copy of it has started, or an operator has moved its offset (it is {present}; \
+             ours is epoch {}, sequence {}). This one has stopped and has changed nothing; run one copy at a time, or restart \
+             this one to take over",
+            self.projection, self.epoch, self.last_sequence
         )))
     }
 
@@ -145,35 +187,75 @@ impl Fence {
     }
 }
 
-/// The sequences that an operator told this projection to skip.
-pub(super) async fn skips(pool: &PgPool, projection: &str, stream_id: &str) -> Result<Vec<u64>, Failure> {
-    let rows = sqlx::query("SELECT last_sequence FROM projection_skips WHERE projection = $1 AND stream_id = $2")
-        .bind(projection)
-        .bind(stream_id)
-        .fetch_all(pool)
-        .await
-        .map_err(|error| read_model::failure(format!("projection {projection} cannot read its skips"), error))?;
-    Ok(rows.iter().map(|row| unsigned(row.get("last_sequence"))).collect())
+/// What an operator told a projection to skip.
+#[derive(Debug, Default)]
+pub(super) struct Skips {
+    /// Messages that cannot be read, by their sequence.
+    pub(super) sequences: HashSet<u64>,
+    /// Events, by their id.
+    pub(super) events: HashSet<EventId>,
 }
 
-/// Tells a projection to skip one message of the feed, and records who said so and why. It takes effect at the
-/// projection's next start.
-pub async fn skip(
+/// What an operator told this projection to skip.
+pub(super) async fn skips(
     pool: &PgPool,
     projection: &str,
-    sequence: u64,
-    reason: &str,
-    skipped_by: &str,
-) -> Result<bool, sqlx::Error> {
-    let skipped = sqlx::query(
-        "INSERT INTO projection_skips (projection, stream_id, last_sequence, reason, skipped_by, skipped_at)
-         SELECT projection, stream_id, $2, $3, $4, now() FROM projection_offsets WHERE projection = $1
-         ON CONFLICT (projection, stream_id, last_sequence) DO UPDATE SET reason = excluded.reason",
+    stream_id: &str,
+) -> Result<Skips, Failure> {
+    let rows = sqlx::query(
+        "SELECT last_sequence, event_id FROM projection_skips
+         WHERE projection = $1 AND (stream_id = $2 OR event_id IS NOT NULL)",
     )
     .bind(projection)
-    .bind(signed_sequence(sequence))
-    .bind(reason)
-    .bind(skipped_by)
+    .bind(stream_id)
+    .fetch_all(pool)
+    .await
+    .map_err(|error| {
+        read_model::failure(
+            format!("projection {projection} cannot read its skips"),
+            error,
+        )
+    })?;
+    let mut skips = Skips::default();
+    for row in rows {
+        match row.get::<Option<Uuid>, _>("event_id") {
+            Some(event_id) => skips.events.insert(event_id.into()),
+            None => skips.sequences.insert(unsigned(row.get("last_sequence"))),
+        };
+    }
+    Ok(skips)
+}
+
+/// One message of the feed that a projection is to skip.
+#[derive(Debug, Clone)]
+pub struct Skip<'a> {
+    /// The projection.
+    pub projection: &'a str,
+    /// The message's sequence.
+    pub sequence: u64,
+    /// The event that it holds; `None` when it cannot be read.
+    pub event_id: Option<EventId>,
+    /// Why.
+    pub reason: &'a str,
+    /// Who says so.
+    pub skipped_by: &'a str,
+}
+
+/// Records that a projection is to skip a message, and why. It takes effect at the projection's next start. Answers
+/// with false when there is no such projection yet.
+pub async fn skip(pool: &PgPool, skip: &Skip<'_>) -> Result<bool, sqlx::Error> {
+    let skipped = sqlx::query(
+        "INSERT INTO projection_skips
+            (projection, stream_id, last_sequence, event_id, reason, skipped_by, skipped_at)
+         SELECT projection, stream_id, $2, $3, $4, $5, now() FROM projection_offsets WHERE projection = $1
+         ON CONFLICT (projection, stream_id, last_sequence)
+            DO UPDATE SET event_id = excluded.event_id, reason = excluded.reason",
+    )
+    .bind(skip.projection)
+    .bind(signed_sequence(skip.sequence))
+    .bind(skip.event_id.map(EventId::as_uuid))
+    .bind(skip.reason)
+    .bind(skip.skipped_by)
     .execute(pool)
     .await?;
     Ok(skipped.rows_affected() == 1)
@@ -195,12 +277,17 @@ pub enum Adopted {
 
 /// Moves a projection to a feed that was made anew. It begins at the new feed's first message; what it has applied is
 /// known by account and version, so nothing is applied twice, and what is missing comes from the event store.
-pub async fn adopt_stream(pool: &PgPool, projection: &str, stream_id: &str) -> Result<Adopted, sqlx::Error> {
+pub async fn adopt_stream(
+    pool: &PgPool,
+    projection: &str,
+    stream_id: &str,
+) -> Result<Adopted, sqlx::Error> {
     let mut transaction = pool.begin().await?;
-    let row = sqlx::query("SELECT stream_id FROM projection_offsets WHERE projection = $1 FOR UPDATE")
-        .bind(projection)
-        .fetch_optional(&mut *transaction)
-        .await?;
+    let row =
+        sqlx::query("SELECT stream_id FROM projection_offsets WHERE projection = $1 FOR UPDATE")
+            .bind(projection)
+            .fetch_optional(&mut *transaction)
+            .await?;
     let Some(row) = row else {
         return Ok(Adopted::Unknown);
     };

@@ -34,24 +34,55 @@ fn signed_amount(event: &Event) -> String {
 impl Projection for Transactions {
     const NAME: &'static str = "transactions";
 
-    async fn apply(&self, transaction: &mut PgConnection, events: &[Event]) -> Result<(), sqlx::Error> {
-        let column = |of: fn(&Event) -> Option<&str>| events.iter().map(of).collect::<Vec<Option<&str>>>();
-        let transaction_id: Vec<Uuid> = events.iter().map(|event| event.event_id.as_uuid()).collect();
-        let account_id: Vec<&str> = events.iter().map(|event| event.account_id.as_str()).collect();
-        let version: Vec<i64> = events.iter().map(|event| super::offset::signed(event.version)).collect();
+    async fn apply(
+        &self,
+        transaction: &mut PgConnection,
+        events: &[Event],
+    ) -> Result<(), sqlx::Error> {
+        let column =
+            |of: fn(&Event) -> Option<&str>| events.iter().map(of).collect::<Vec<Option<&str>>>();
+        let transaction_id: Vec<Uuid> = events
+            .iter()
+            .map(|event| event.event_id.as_uuid())
+            .collect();
+        let account_id: Vec<&str> = events
+            .iter()
+            .map(|event| event.account_id.as_str())
+            .collect();
+        let version: Vec<i64> = events
+            .iter()
+            .map(|event| super::offset::signed(event.version))
+            .collect();
         let kinds: Vec<&str> = events.iter().map(kind).collect();
         let amount: Vec<String> = events.iter().map(signed_amount).collect();
-        let currency: Vec<String> = events.iter().map(|event| event.currency().code().to_string()).collect();
-        let balance_after: Vec<String> = events.iter().map(|event| event.balance_after.to_string()).collect();
+        let currency: Vec<String> = events
+            .iter()
+            .map(|event| event.currency().code().to_string())
+            .collect();
+        let balance_after: Vec<String> = events
+            .iter()
+            .map(|event| event.balance_after.to_string())
+            .collect();
         let description = column(|event| event.data.description());
         let transfer_id: Vec<Option<Uuid>> = events
             .iter()
             .map(|event| event.data.transfer().map(|leg| leg.transfer_id.as_uuid()))
             .collect();
-        let counterparty = column(|event| event.data.transfer().map(|leg| leg.counterparty_account_id.as_str()));
-        let command_id: Vec<Uuid> = events.iter().map(|event| event.command_id.as_uuid()).collect();
+        let counterparty = column(|event| {
+            event
+                .data
+                .transfer()
+                .map(|leg| leg.counterparty_account_id.as_str())
+        });
+        let command_id: Vec<Uuid> = events
+            .iter()
+            .map(|event| event.command_id.as_uuid())
+            .collect();
         let actor = column(|event| event.actor.as_deref());
-        let timestamp: Vec<OffsetDateTime> = events.iter().map(|event| event.recorded_at.to_date_time()).collect();
+        let timestamp: Vec<OffsetDateTime> = events
+            .iter()
+            .map(|event| event.recorded_at.to_date_time())
+            .collect();
         sqlx::query(
             "INSERT INTO transactions
                 (transaction_id, account_id, version, type, amount, currency, balance_after, description, transfer_id,

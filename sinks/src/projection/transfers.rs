@@ -35,18 +35,23 @@ fn rows(events: &[Event]) -> BTreeMap<Uuid, Row<'_>> {
             continue;
         };
         let debit = matches!(event.data, EventData::MoneyWithdrawn(_));
-        let (own, other) = (event.account_id.as_str(), leg.counterparty_account_id.as_str());
-        let row = rows.entry(leg.transfer_id.as_uuid()).or_insert_with(|| Row {
-            from_account_id: if debit { own } else { other },
-            to_account_id: if debit { other } else { own },
-            amount: event.data.amount().to_string(),
-            currency: event.currency().code().to_string(),
-            debit_applied: false,
-            credit_applied: false,
-            description: event.data.description(),
-            command_id: event.command_id.as_uuid(),
-            timestamp: event.recorded_at.to_date_time(),
-        });
+        let (own, other) = (
+            event.account_id.as_str(),
+            leg.counterparty_account_id.as_str(),
+        );
+        let row = rows
+            .entry(leg.transfer_id.as_uuid())
+            .or_insert_with(|| Row {
+                from_account_id: if debit { own } else { other },
+                to_account_id: if debit { other } else { own },
+                amount: event.data.amount().to_string(),
+                currency: event.currency().code().to_string(),
+                debit_applied: false,
+                credit_applied: false,
+                description: event.data.description(),
+                command_id: event.command_id.as_uuid(),
+                timestamp: event.recorded_at.to_date_time(),
+            });
         row.debit_applied |= debit;
         row.credit_applied |= !debit;
     }
@@ -56,7 +61,11 @@ fn rows(events: &[Event]) -> BTreeMap<Uuid, Row<'_>> {
 impl Projection for Transfers {
     const NAME: &'static str = "transfers";
 
-    async fn apply(&self, transaction: &mut PgConnection, events: &[Event]) -> Result<(), sqlx::Error> {
+    async fn apply(
+        &self,
+        transaction: &mut PgConnection,
+        events: &[Event],
+    ) -> Result<(), sqlx::Error> {
         let rows = rows(events);
         if rows.is_empty() {
             return Ok(());

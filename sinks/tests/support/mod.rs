@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use ledger::{
-    Account, AccountId, Action, Command, CreateAccount, Deposit, Event, Timestamp, Transfer, Withdraw, decide,
+    Account, AccountId, Action, Command, CreateAccount, Deposit, Event, Timestamp, Transfer,
+    Withdraw, decide,
 };
 
 const NAMES: [&str; 3] = ["ACC-1", "ACC-2", "ACC-3"];
@@ -24,7 +25,9 @@ pub(crate) fn history(count: usize) -> Vec<Event> {
             metadata: BTreeMap::new(),
             expected_version: None,
         };
-        let now = Timestamp::from_unix_microseconds(1_800_000_000_000_000 + i64::try_from(number).expect("it is small"));
+        let now = Timestamp::from_unix_microseconds(
+            1_800_000_000_000_000 + i64::try_from(number).expect("it is small"),
+        );
         for event in decide(&accounts, &command, now).expect("the history is without refusals") {
             let state = accounts.remove(&event.account_id);
             let account = Account::fold(state, &event).expect("decide makes events that follow");

@@ -26,7 +26,7 @@ use transport::streams::{self, Limits};
 use transport::{Nats, subjects};
 
 use self::reader::Reader;
-use self::settlement::{CommandSettler, Receipts};
+use self::settlement::{CommandSettler, Queue, Receipts};
 
 /// The name of the priority group; there is only one per consumer.
 const GROUP: &str = "intake";
@@ -142,8 +142,12 @@ impl Source for JetStreamCommands {
         let settled = watch::Sender::new(settled_before);
         let settler = CommandSettler::new(
             &self.nats,
-            stream.clone(),
-            (self.config.partitions > 1).then(|| partition_filter.clone()),
+            Queue {
+                stream: stream.clone(),
+                filter: (self.config.partitions > 1).then(|| partition_filter.clone()),
+                consumer: consumer.clone(),
+                group: GROUP,
+            },
             receipts.clone(),
             settled.clone(),
         );

@@ -121,6 +121,7 @@ impl Reader {
             .map_err(|error| Failure::retry(format!("a message without a position: {error}")))?;
         let position = info.stream_sequence;
         let redelivered = info.delivered > 1;
+        self.receipts.heard(message);
         let arrival = self.order.judge(
             info.consumer_sequence,
             redelivered,

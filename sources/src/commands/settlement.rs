@@ -8,8 +8,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::{Consumer, pull};
 use async_nats::jetstream::stream::Stream;
-use async_nats::{Client, Subject};
+use async_nats::{Subject, header};
 use engine::{Failure, Settler};
 use futures::future::BoxFuture;
 use tokio::sync::watch;
@@ -19,55 +20,101 @@ use transport::Nats;
 const PURGE_EVERY: Duration = Duration::from_millis(50);
 /// How many purges in a row may fail before it is said.
 const FAILURES_NOTED: u32 = 10;
+/// How long the farewell to the server may take at the end of a run.
+const FINISH_WITHIN: Duration = Duration::from_secs(3);
 
-/// The acknowledgement subjects of what has been handed out and not settled, by position.
+/// What there is to acknowledge, and by which name the consumer knows us.
 #[derive(Clone, Default)]
 pub(crate) struct Receipts {
-    open: Arc<Mutex<VecDeque<(u64, Subject)>>>,
+    open: Arc<Mutex<Open>>,
+}
+
+#[derive(Default)]
+struct Open {
+    /// The acknowledgement subjects of what has been handed out and not settled, by position.
+    replies: VecDeque<(u64, Subject)>,
+    /// What the consumer called us when it was last pinned to us.
+    pin: Option<String>,
 }
 
 impl Receipts {
     /// Remembers how to acknowledge the message at `position`. Positions rise.
     pub(crate) fn add(&self, position: u64, reply: Subject) {
-        self.lock().push_back((position, reply));
+        self.lock().replies.push_back((position, reply));
+    }
+
+    /// The consumer has sent a message: it is pinned to us.
+    pub(crate) fn heard(&self, message: &async_nats::jetstream::Message) {
+        let headers = message.headers.as_ref();
+        if let Some(pin) = headers.and_then(|headers| headers.get_last(header::NATS_PIN_ID)) {
+            self.lock().pin = Some(pin.as_str().to_owned());
+        }
+    }
+
+    fn pin(&self) -> Option<String> {
+        self.lock().pin.clone()
     }
 
     /// Forgets all receipts up to `position` and answers with the newest: it acknowledges the others too.
     fn take_up_to(&self, position: u64) -> Option<Subject> {
         let mut open = self.lock();
         let mut newest = None;
-        while open.front().is_some_and(|(at, _)| *at <= position) {
-            newest = open.pop_front().map(|(_, reply)| reply);
+        while open.replies.front().is_some_and(|(at, _)| *at <= position) {
+            newest = open.replies.pop_front().map(|(_, reply)| reply);
         }
         newest
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<(u64, Subject)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The partition whose messages are settled.
+#[derive(Clone)]
+pub(crate) struct Queue {
+    pub(crate) stream: Stream,
+    /// The subjects of the partition; all of them, if `None`.
+    pub(crate) filter: Option<String>,
+    pub(crate) consumer: Consumer<pull::Config>,
+    /// The consumer's priority group.
+    pub(crate) group: &'static str,
+}
+
+impl Queue {
+    /// Removes everything up to `position`.
+    async fn purge(&self, position: u64) -> Result<(), async_nats::Error> {
+        let behind = position.saturating_add(1);
+        match &self.filter {
+            None => self.stream.purge().sequence(behind).await?,
+            Some(filter) => self.stream.purge().filter(filter).sequence(behind).await?,
+        };
+        Ok(())
+    }
+
+    /// Lets whoever stands by have the partition at once, if it is ours.
+    async fn hand_over(&self, pin: &str) -> Result<(), async_nats::Error> {
+        let info = self.consumer.get_info().await?;
+        let is_ours = |pinned: &Option<String>| pinned.as_deref() == Some(pin);
+        if info.priority_groups.iter().any(|group| is_ours(&group.pinned_client_id)) {
+            self.stream.unpin_consumer(&info.name, self.group).await?;
+        }
+        Ok(())
     }
 }
 
 /// Acknowledges and purges what the engine has settled.
 pub(crate) struct CommandSettler {
-    client: Client,
+    nats: Nats,
+    queue: Queue,
     receipts: Receipts,
     settled: watch::Sender<u64>,
 }
 
 impl CommandSettler {
-    /// A settler for the messages of `stream` that match `filter` (all of them, if `None`); `settled` says up to where
-    /// they are settled already.
-    pub(crate) fn new(
-        nats: &Nats,
-        stream: Stream,
-        filter: Option<String>,
-        receipts: Receipts,
-        settled: watch::Sender<u64>,
-    ) -> Self {
-        let (purges, lost) = (
-            purge_behind(stream, filter, settled.subscribe()),
-            nats.lost(),
-        );
+    /// A settler for the messages of `queue`; `settled` says up to where they are settled already.
+    pub(crate) fn new(nats: &Nats, queue: Queue, receipts: Receipts, settled: watch::Sender<u64>) -> Self {
+        let (purges, lost) = (purge_behind(queue.clone(), settled.subscribe()), nats.lost());
         tokio::spawn(async move {
             // A purge names a sequence. It must not reach a server that has come back without its newest messages and
             // given their sequences to others: with the connection, the purges of this run end.
@@ -78,10 +125,21 @@ impl CommandSettler {
             }
         });
         Self {
-            client: nats.client.clone(),
+            nats: nats.clone(),
+            queue,
             receipts,
             settled,
         }
+    }
+
+    /// Nothing that is settled stays behind to be delivered again, and nobody who stands by has to wait.
+    async fn say_farewell(&self) -> Result<(), async_nats::Error> {
+        let position = *self.settled.borrow();
+        self.queue.purge(position).await?;
+        if let Some(pin) = self.receipts.pin() {
+            self.queue.hand_over(&pin).await?;
+        }
+        Ok(self.nats.client.flush().await?)
     }
 }
 
@@ -89,7 +147,8 @@ impl Settler for CommandSettler {
     fn settle(&mut self, position: u64) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async move {
             if let Some(reply) = self.receipts.take_up_to(position) {
-                self.client
+                self.nats
+                    .client
                     .publish(reply, "+ACK".into())
                     .await
                     .map_err(|error| {
@@ -100,22 +159,31 @@ impl Settler for CommandSettler {
             Ok(())
         })
     }
+
+    fn finish(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            // A purge must not wait in the client for a server that comes back: see `new`.
+            if !self.nats.is_connected() {
+                return;
+            }
+            match tokio::time::timeout(FINISH_WITHIN, self.say_farewell()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "some settled commands stay behind"),
+                Err(_) => tracing::debug!("NATS does not answer; some settled commands may stay behind"),
+            }
+        })
+    }
 }
 
 /// Purges up to the settled position, now and then. Ends when the settler is gone, after a last purge if the process
 /// lives that long; what is left over is handed out again and found to have an outcome.
-async fn purge_behind(stream: Stream, filter: Option<String>, mut settled: watch::Receiver<u64>) {
+async fn purge_behind(queue: Queue, mut settled: watch::Receiver<u64>) {
     let mut failures: u32 = 0;
     loop {
         let ended = settled.changed().await.is_err();
         let position = *settled.borrow_and_update();
-        let behind = position.saturating_add(1);
-        let purged = match &filter {
-            None => stream.purge().sequence(behind).await,
-            Some(filter) => stream.purge().filter(filter).sequence(behind).await,
-        };
-        match purged {
-            Ok(_) => failures = 0,
+        match queue.purge(position).await {
+            Ok(()) => failures = 0,
             Err(error) => {
                 // The next one covers it; but a stream that is never purged fills up.
                 failures += 1;

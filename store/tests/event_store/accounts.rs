@@ -34,7 +34,7 @@ async fn loading_equals_folding_the_history() {
         create_with(overdrawn, "0", "USD", "250.50"),
         create_with(yen, "12345", "JPY", "0"),
         create_with(dinar, "1.005", "BHD", "0.001"),
-        create_with(large, "99999999999999999999999999.99", "USD", "0"),
+        create_with(large, "9999999999999999999999999.99", "USD", "0"),
         create(second, "0"),
         withdraw(overdrawn, "250.50"),
         deposit(yen, "1"),
@@ -50,7 +50,7 @@ async fn loading_equals_folding_the_history() {
     let balances: Vec<String> = ids.iter().map(|id| book.balance(id).to_string()).collect();
     assert_eq!(
         balances,
-        ["67.00", "-250.50", "12346", "-0.001", "99999999999999999999999999.98", "33.00"]
+        ["67.00", "-250.50", "12346", "-0.001", "9999999999999999999999999.98", "33.00"]
     );
     let account = store.account(overdrawn).await.unwrap().unwrap();
     assert_eq!(account.owner_name, "Ada Lovelace");

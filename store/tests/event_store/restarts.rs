@@ -14,7 +14,8 @@ use crate::support::outcomes::{outcome, process, process_until_done, writer};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_writer_survives_restarts_and_crashes_of_the_database() {
-    let server = testing::Postgres::start().await;
+    // Else a crash takes the last commits with it.
+    let server = testing::Postgres::start_with(|options| options.durable = true).await;
     let owner_url = server.fresh_database("restarted").await;
     store::migrate::migrate(&owner_url).await.unwrap();
     let database = Database { owner_url };

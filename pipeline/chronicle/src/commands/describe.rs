@@ -9,7 +9,7 @@ use crate::output::{self, Format};
 use crate::run::{self, Urls};
 use crate::topology;
 
-/// Nobody is there, and nobody is asked: describing connects to nothing.
+/// Nobody need be there: describing waits for no server.
 const NOWHERE: Urls<'static> = Urls {
     nats: "nats://127.0.0.1:4222",
     event_store: "postgres://127.0.0.1/event_store",

@@ -4,8 +4,12 @@ mod list;
 
 use std::process::ExitCode;
 
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::stream::RawMessageErrorKind;
+use ledger::EventId;
+use ledger::codec::json;
 use serde::Serialize;
-use sinks::projection::{self, Adopted};
+use sinks::projection::{self, Adopted, Skip};
 use transport::streams;
 
 use super::reach;
@@ -126,11 +130,13 @@ async fn adopt_stream(
 
 /// A skip as it was recorded.
 #[derive(Serialize)]
-struct Skip<'a> {
+struct Recorded<'a> {
     projection: &'a str,
     sequence: u64,
+    /// The event that the message holds; null when it cannot be read.
+    event_id: Option<EventId>,
     reason: &'a str,
-    skipped_by: String,
+    skipped_by: &'a str,
 }
 
 async fn skip(
@@ -152,26 +158,75 @@ async fn skip(
         )));
     }
     let read_model = servers.read_model()?;
-    let skipped_by = reach::operator();
-    let done = projection::skip(&read_model, projection, sequence, reason, &skipped_by)
+    let event_id = event_at(servers, sequence).await?;
+    let skipped_by = &reach::operator();
+    let order = Skip {
+        projection,
+        sequence,
+        event_id,
+        reason,
+        skipped_by,
+    };
+    let done = projection::skip(&read_model, &order)
         .await
         .map_err(|error| reach::read_model_failed(servers, &error))?;
     if !done {
         return Err(never_ran(name));
     }
     match output {
-        Format::Json => output::json(&Skip {
+        Format::Json => output::json(&Recorded {
             projection,
             sequence,
+            event_id,
             reason,
             skipped_by,
         })?,
-        Format::Table => output::line(format!(
-            "{projection} skips sequence {sequence} at its next start (recorded in projection_skips, by {skipped_by}): start \
-             it again now if it has stopped"
-        ))?,
+        Format::Table => {
+            let what = event_id.map_or_else(
+                || "which holds no event".to_owned(),
+                |id| format!("event {id}"),
+            );
+            output::line(format!(
+                "{projection} skips sequence {sequence} ({what}) at its next start: start it again now if it has stopped. \
+                 Recorded in projection_skips, by {skipped_by}"
+            ))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The event at that sequence of the feed; `None` when what lies there is none. The skip is of this event: after a rewind
+/// of the stream another one may stand there.
+async fn event_at(servers: &ServerArguments, sequence: u64) -> anyhow::Result<Option<EventId>> {
+    let nats = reach::nats(servers).await?;
+    let nowhere = || {
+        exit::no(format!(
+            "the feed {} at {} has no message at sequence {sequence}, so there is nothing to skip; see `chronicle events`",
+            streams::EVENTS,
+            reach::place(servers.nats_url())
+        ))
+    };
+    let stream = streams::existing(&nats.jetstream, streams::EVENTS)
+        .await
+        .map_err(|failure| reach::nats_failed(servers, &failure))?
+        .ok_or_else(nowhere)?;
+    match stream.get_raw_message(sequence).await {
+        Ok(message) => Ok(json::decode_event(&message.payload)
+            .ok()
+            .map(|event| event.event_id)),
+        Err(error) => match error.kind() {
+            RawMessageErrorKind::NoMessageFound => Err(nowhere()),
+            RawMessageErrorKind::JetStream(server)
+                if server.error_code() == ErrorCode::NO_MESSAGE_FOUND =>
+            {
+                Err(nowhere())
+            }
+            _ => Err(reach::nats_says(
+                servers,
+                format!("sequence {sequence} of the feed cannot be read: {error}"),
+            )),
+        },
+    }
 }
 
 /// The projection of that name; `projection.NAME`, as the pipelines are called, is understood too.

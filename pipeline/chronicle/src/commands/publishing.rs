@@ -38,9 +38,9 @@ pub(super) enum Unacknowledged {
 }
 
 impl Unacknowledged {
-    /// Whether time alone may heal it.
+    /// Whether time alone may heal it. A server that has just started knows its streams only after a while.
     pub(super) fn may_pass(&self) -> bool {
-        matches!(self, Self::Full(_) | Self::Unknown(_))
+        !matches!(self, Self::Refused(_))
     }
 }
 

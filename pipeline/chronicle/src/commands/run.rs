@@ -18,19 +18,24 @@ pub(crate) async fn execute(servers: &ServerArguments, arguments: &RunArguments)
         read_model: &read_model,
     };
     let parts = run::parts(&urls, &arguments.tuning).await?;
+    let stop = run::stop_signal();
     let shutdown = CancellationToken::new();
+    // Before the pipelines: a second process that fails here must not have fenced the first one's projections.
+    let listener = match arguments.http {
+        Some(address) => Some(health::listen(address).await?),
+        None => None,
+    };
     let mut running = Running::start(&parts, &arguments.only, &shutdown)?;
     // Liveness outlives the pipelines: it goes when the process goes.
     let serving = CancellationToken::new();
-    if let Some(address) = arguments.http {
-        let listener = health::listen(address).await?;
+    if let Some(listener) = listener {
         tracing::info!(address = %listener.local_addr()?, "serving /livez and /readyz");
         let health = Health::new(parts.clone(), running.statuses());
         tokio::spawn(health::serve(listener, health, serving.clone()));
     }
     let ended = tokio::select! {
         ended = running.ended() => ended,
-        () = run::told_to_stop() => {
+        () = stop.cancelled() => {
             shutdown.cancel();
             running.ended().await
         }

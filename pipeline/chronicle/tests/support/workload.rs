@@ -36,6 +36,15 @@ enum Fate {
     DeadLetter(String),
 }
 
+/// A command that is not settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// It has an outcome.
+    pub is_decided: bool,
+    /// Its publisher has been told.
+    pub is_answered: bool,
+}
+
 /// A stream of commands, and what was heard of them.
 pub struct Workload {
     random: Random,
@@ -138,6 +147,31 @@ impl Workload {
     /// The messages so far.
     pub fn messages(&self) -> &[Message] {
         &self.messages
+    }
+
+    /// What is known of the commands that still lie in `LEDGER_COMMANDS`, repetitions aside.
+    pub async fn waiting(&self, ledger: &Ledger) -> Vec<Waiting> {
+        let mut first: HashMap<CommandId, u64> = HashMap::new();
+        let mut commands: BTreeMap<u64, CommandId> = BTreeMap::new();
+        for (sequence, index) in &self.stored {
+            if let Ok(command) = decode_command(None, &self.messages[*index].payload) {
+                first.entry(command.command_id).or_insert(*sequence);
+                commands.insert(*sequence, command.command_id);
+            }
+        }
+        commands.retain(|sequence, id| first[id] == *sequence);
+        let present: BTreeSet<u64> = ledger.messages(streams::COMMANDS).await.iter().map(|message| message.position).collect();
+        commands.retain(|sequence, _| present.contains(sequence));
+        let ids: Vec<CommandId> = commands.values().copied().collect();
+        let stored = ledger.store().outcomes(&ids).await.expect("the event store can be read");
+        let decided: BTreeSet<CommandId> = stored.iter().map(|stored| stored.outcome.command_id).collect();
+        commands
+            .iter()
+            .map(|(sequence, id)| Waiting {
+                is_decided: decided.contains(id),
+                is_answered: !self.answers.of(self.stored[sequence]).is_empty(),
+            })
+            .collect()
     }
 
     /// Makes up the next message: the accounts first, then anything.
@@ -350,21 +384,25 @@ pub async fn waiting(nats: &Nats) -> u64 {
 
 /// Each message that is no command is a dead letter, once, and nothing else is.
 async fn check_dead_letters(ledger: &Ledger, fates: &BTreeMap<u64, Fate>) {
-    let expected: BTreeSet<(String, &str)> = fates
+    let expected: BTreeSet<(u64, String)> = fates
         .iter()
         .filter_map(|(sequence, fate)| match fate {
-            Fate::DeadLetter(code) => Some((format!("{}-{sequence}", streams::COMMANDS), code.as_str())),
+            Fate::DeadLetter(code) => Some((*sequence, code.clone())),
             Fate::Outcome(_) => None,
         })
         .collect();
     let letters = ledger.messages(streams::DEAD_LETTERS).await;
-    let present: BTreeSet<(String, &str)> = letters
+    let present: BTreeSet<(u64, String)> = letters
         .iter()
         .map(|letter| {
             let id = letter.header(headers::DEAD_LETTER_ID).expect("a dead letter has an id");
-            (id.to_owned(), letter.header(headers::DEAD_LETTER_CODE).expect("a dead letter has a reason"))
+            let sequence = id.strip_prefix("LEDGER_COMMANDS-").and_then(|rest| rest.split('-').next()?.parse().ok());
+            let code = letter.header(headers::DEAD_LETTER_CODE).expect("a dead letter has a reason");
+            (sequence.unwrap_or_else(|| panic!("the dead letter {id} names no sequence")), code.to_owned())
         })
         .collect();
-    assert_eq!(present, expected, "dead letters");
+    let missing: Vec<_> = expected.difference(&present).collect();
+    let extra: Vec<_> = present.difference(&expected).collect();
+    assert!(missing.is_empty() && extra.is_empty(), "dead letters: missing {missing:?}, too many {extra:?}");
     assert_eq!(letters.len(), expected.len(), "a dead letter is there twice");
 }

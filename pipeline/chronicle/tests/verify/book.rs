@@ -8,12 +8,11 @@
 //!
 //! A withdrawal of 100.00 from C is rejected. The commands' ids end in 1 … 9, in the order of [`commands`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use engine::{Batch, Delivery, Sink};
 use ledger::{Command, CommandId, Event, Hash, Outcome, Timestamp, codec};
 use operators::{Decided, FeedEvent};
-use serde_json::Value;
 use sinks::EventFeed;
 use sinks::projection::{AccountBalance, Projection, ProjectionSink, Transactions, Transfers};
 use sqlx::postgres::PgPool;
@@ -23,23 +22,8 @@ use transport::Nats;
 use transport::streams::{self, Limits};
 use uuid::Uuid;
 
+use crate::report::Report;
 use crate::support::Ledger;
-
-/// All invariants, in the order of the report.
-pub(crate) const INVARIANTS: [&str; 12] = [
-    "append_only",
-    "gapless_versions",
-    "one_outcome",
-    "atomic_command",
-    "no_overdraft",
-    "conservation",
-    "monotonic_time",
-    "exactly_once",
-    "single_applier",
-    "convergence",
-    "bounded",
-    "no_silent_loss",
-];
 
 /// The id of the `number`th command.
 pub(crate) fn command_id(number: u128) -> CommandId {
@@ -87,7 +71,8 @@ impl Book {
     pub(crate) async fn empty() -> Self {
         let ledger = Ledger::new().await;
         Self {
-            store: EventStore::connect_lazy(&ledger.event_store, &store::Options::default()).unwrap(),
+            store: EventStore::connect_lazy(&ledger.event_store, &store::Options::default())
+                .unwrap(),
             nats: ledger.connect().await,
             owner: ledger.event_store().await,
             read_model: ledger.read_model().await,
@@ -122,23 +107,41 @@ impl Book {
         let mut feed = EventFeed::new(self.nats.clone(), Limits::default());
         feed.open().await.unwrap();
         self.published += events.len() as u64;
-        let item = Decided { outcome: Outcome::of(command_id(0), Ok(&[])), events, reply_to: None };
+        let item = Decided {
+            outcome: Outcome::of(command_id(0), Ok(&[])),
+            events,
+            reply_to: None,
+        };
         feed.write(&batch(vec![(1, item)])).await.unwrap();
     }
 
     /// Applies events, the last of which is the last of the feed, to all read models.
     pub(crate) async fn project(&self, events: Vec<Event>) {
         let first = self.published + 1 - events.len() as u64;
-        let items = (first..).zip(events.into_iter().map(|event| FeedEvent::Event(Box::new(event))));
+        let items = (first..).zip(
+            events
+                .into_iter()
+                .map(|event| FeedEvent::Event(Box::new(event))),
+        );
         let batch = batch(items.collect());
         self.project_with(AccountBalance, &batch).await;
         self.project_with(Transactions, &batch).await;
         self.project_with(Transfers, &batch).await;
     }
 
-    pub(crate) async fn project_with<P: Projection>(&self, projection: P, batch: &Batch<FeedEvent>) {
+    pub(crate) async fn project_with<P: Projection>(
+        &self,
+        projection: P,
+        batch: &Batch<FeedEvent>,
+    ) {
         let (nats, pool) = (self.nats.clone(), self.read_model.clone());
-        let mut sink = ProjectionSink::new(projection, nats, Limits::default(), pool, self.store.clone());
+        let mut sink = ProjectionSink::new(
+            projection,
+            nats,
+            Limits::default(),
+            pool,
+            self.store.clone(),
+        );
         sink.open().await.unwrap();
         sink.write(batch).await.unwrap();
     }
@@ -169,14 +172,20 @@ impl Book {
     /// Changes one event and seals it anew; the link behind it breaks.
     pub(crate) async fn reseal(&self, account_id: &str, version: u64, alter: impl Fn(&mut Event)) {
         let events = self.history(account_id).await;
-        let mut event = events.into_iter().find(|event| event.version.get() == version).unwrap();
+        let mut event = events
+            .into_iter()
+            .find(|event| event.version.get() == version)
+            .unwrap();
         alter(&mut event);
         event.hash = event.compute_hash();
         self.overwrite(&event).await;
     }
 
     pub(crate) async fn history(&self, account_id: &str) -> Vec<Event> {
-        self.store.history(&account_id.parse().unwrap(), ledger::Version::NONE, 100).await.unwrap()
+        self.store
+            .history(&account_id.parse().unwrap(), ledger::Version::NONE, 100)
+            .await
+            .unwrap()
     }
 
     async fn overwrite(&self, event: &Event) {
@@ -197,20 +206,31 @@ impl Book {
 
     /// What `chronicle verify` says, without waiting for anything.
     pub(crate) async fn verify(&self, code: i32) -> Report {
-        Report(self.ledger.json(&["verify", "--wait-seconds", "0"], code).await)
+        Report(
+            self.ledger
+                .json(&["verify", "--wait-seconds", "0"], code)
+                .await,
+        )
     }
 
     /// What `chronicle verify` says of a ledger in which exactly these invariants are violated.
     pub(crate) async fn violates(&self, invariants: &[&str]) -> Report {
         let report = self.verify(1).await;
         let found: BTreeSet<&str> = report.violated();
-        assert_eq!(found, invariants.iter().copied().collect(), "{:#}", report.0);
+        assert_eq!(
+            found,
+            invariants.iter().copied().collect(),
+            "{:#}",
+            report.0
+        );
         report
     }
 
     /// The commands stream as the intake would make it.
     pub(crate) async fn commands_stream(&self) -> async_nats::jetstream::stream::Stream {
-        streams::commands(&self.nats.jetstream, 1, &Limits::default()).await.unwrap()
+        streams::commands(&self.nats.jetstream, 1, &Limits::default())
+            .await
+            .unwrap()
     }
 }
 
@@ -222,42 +242,13 @@ async fn change(pool: &PgPool, sql: &str) {
 /// A batch of these items at these positions.
 pub(crate) fn batch<T>(items: Vec<(u64, T)>) -> Batch<T> {
     let last_position = items.last().map_or(0, |(position, _)| *position);
-    let delivery = |(position, item)| Delivery { position, origin: None, item };
-    Batch { deliveries: items.into_iter().map(delivery).collect(), last_position }
-}
-
-/// What `chronicle verify -o json` says.
-pub(crate) struct Report(pub(crate) Value);
-
-impl Report {
-    fn invariants(&self) -> BTreeMap<&str, &Value> {
-        let invariants = self.0["invariants"].as_array().unwrap();
-        invariants.iter().map(|invariant| (invariant["name"].as_str().unwrap(), invariant)).collect()
-    }
-
-    fn violated(&self) -> BTreeSet<&str> {
-        let all = self.invariants().into_iter();
-        all.filter(|(_, invariant)| invariant["status"] == "violated").map(|(name, _)| name).collect()
-    }
-
-    pub(crate) fn invariant(&self, name: &str) -> &Value {
-        self.invariants()[name]
-    }
-
-    /// The number of this invariant's violations.
-    pub(crate) fn count(&self, invariant: &str) -> u64 {
-        self.invariant(invariant)["violations_total"].as_u64().unwrap()
-    }
-
-    /// One of the invariant's violations has these fields; texts need only be contained.
-    pub(crate) fn names(&self, invariant: &str, fields: &Value) {
-        let violations = self.invariant(invariant)["violations"].as_array().unwrap();
-        let holds = |violation: &Value| {
-            fields.as_object().unwrap().iter().all(|(name, wanted)| match (&violation[name], wanted) {
-                (Value::String(found), Value::String(wanted)) => found.contains(wanted.as_str()),
-                (found, wanted) => found == wanted,
-            })
-        };
-        assert!(violations.iter().any(holds), "{invariant} does not name {fields}: {:#}", self.0);
+    let delivery = |(position, item)| Delivery {
+        position,
+        origin: None,
+        item,
+    };
+    Batch {
+        deliveries: items.into_iter().map(delivery).collect(),
+        last_position,
     }
 }

@@ -5,8 +5,12 @@
 mod book;
 mod chain;
 mod clean;
+mod intake;
+mod lagging;
 mod outcomes;
 mod read_models;
+mod report;
+mod rewritten;
 mod rights;
 mod streams;
 #[path = "../support/mod.rs"]

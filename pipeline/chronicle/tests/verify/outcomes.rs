@@ -19,20 +19,33 @@ async fn an_outcome_without_its_event() {
     ))
     .await;
     let report = book.violates(&["one_outcome", "atomic_command"]).await;
-    report.names("atomic_command", &json!({"account_id":"A","version":6,"command_id":command_id(50),"found":"nothing"}));
+    report.names(
+        "atomic_command",
+        &json!({"account_id":"A","version":6,"command_id":command_id(50),"found":"nothing"}),
+    );
     // The body is another command's.
-    report.names("one_outcome", &json!({"command_id":command_id(50),"message":"does not say what its body says"}));
+    report.names(
+        "one_outcome",
+        &json!({"command_id":command_id(50),"message":"does not say what its body says"}),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_without_an_outcome() {
     let book = Book::written().await;
-    book.tamper(&format!("DELETE FROM commands WHERE command_id = '{}'", command_id(5))).await;
+    book.tamper(&format!(
+        "DELETE FROM commands WHERE command_id = '{}'",
+        command_id(5)
+    ))
+    .await;
     let report = book.violates(&["atomic_command"]).await;
     assert_eq!(report.count("atomic_command"), 1);
-    report.names("atomic_command", &json!({
-        "account_id":"A","version":3,"command_id":command_id(5),"message":"has no outcome"
-    }));
+    report.names(
+        "atomic_command",
+        &json!({
+            "account_id":"A","version":3,"command_id":command_id(5),"message":"has no outcome"
+        }),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,9 +108,16 @@ async fn a_rejected_command_with_events() {
 async fn an_accepted_command_without_events() {
     let book = Book::written().await;
     let outcome = r#"{"status":"accepted","events":[]}"#;
-    book.tamper(&format!("UPDATE commands SET outcome = '{outcome}' WHERE command_id = '{}'", command_id(7))).await;
+    book.tamper(&format!(
+        "UPDATE commands SET outcome = '{outcome}' WHERE command_id = '{}'",
+        command_id(7)
+    ))
+    .await;
     let report = book.violates(&["atomic_command"]).await;
-    report.names("atomic_command", &json!({"account_id":"C","command_id":command_id(7),"message":"has no events"}));
+    report.names(
+        "atomic_command",
+        &json!({"account_id":"C","command_id":command_id(7),"message":"has no events"}),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,7 +129,10 @@ async fn a_changed_body_does_not_have_its_fingerprint() {
     ))
     .await;
     let report = book.violates(&["one_outcome"]).await;
-    report.names("one_outcome", &json!({"account_id":"C","command_id":command_id(7),"message":"fingerprint"}));
+    report.names(
+        "one_outcome",
+        &json!({"account_id":"C","command_id":command_id(7),"message":"fingerprint"}),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,25 +140,43 @@ async fn a_changed_fingerprint() {
     let book = Book::written().await;
     book.tamper(&format!("UPDATE commands SET fingerprint = prev_hash FROM events WHERE version = 1 AND events.account_id = 'A' AND commands.command_id = '{}'", command_id(7))).await;
     let report = book.violates(&["one_outcome"]).await;
-    report.names("one_outcome", &json!({"command_id":command_id(7),"found":"0".repeat(64)}));
+    report.names(
+        "one_outcome",
+        &json!({"command_id":command_id(7),"found":"0".repeat(64)}),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transfer_with_only_one_half() {
     let book = Book::written().await;
-    book.tamper("DELETE FROM events WHERE account_id = 'A' AND version = 5").await;
-    let report = book.violates(&["atomic_command", "conservation", "exactly_once"]).await;
+    book.tamper("DELETE FROM events WHERE account_id = 'A' AND version = 5")
+        .await;
+    let report = book
+        .violates(&["atomic_command", "conservation", "exactly_once"])
+        .await;
     report.names("conservation", &json!({
         "account_id":"B","version":3,"command_id":command_id(9),"expected":"1 debit and 1 credit","found":"1 and 0"
     }));
-    report.names("conservation", &json!({"message":"USD: transfers do not add up","found":"30.00 credited"}));
-    report.names("atomic_command", &json!({"account_id":"A","version":5,"command_id":command_id(9)}));
+    report.names(
+        "conservation",
+        &json!({"message":"USD: transfers do not add up","found":"30.00 credited"}),
+    );
+    report.names(
+        "atomic_command",
+        &json!({"account_id":"A","version":5,"command_id":command_id(9)}),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transfer_whose_halves_differ() {
     let book = Book::written().await;
-    let amount = |text: &str| ledger::Money::new(ledger::parse_decimal(text).unwrap(), ledger::Currency::lookup("USD".parse().unwrap()).unwrap()).unwrap();
+    let amount = |text: &str| {
+        ledger::Money::new(
+            ledger::parse_decimal(text).unwrap(),
+            ledger::Currency::lookup("USD".parse().unwrap()).unwrap(),
+        )
+        .unwrap()
+    };
     book.rewrite("B", |event| {
         let ledger::EventData::MoneyDeposited(moved) = &mut event.data else {
             event.balance_after = amount(if event.version.get() == 1 { "0" } else { "26" });
@@ -145,7 +186,9 @@ async fn a_transfer_whose_halves_differ() {
         event.balance_after = amount("31");
     })
     .await;
-    let report = book.violates(&["atomic_command", "conservation", "convergence"]).await;
+    let report = book
+        .violates(&["atomic_command", "conservation", "convergence"])
+        .await;
     report.names("conservation", &json!({
         "account_id":"A","version":4,"command_id":command_id(6),"message":"different amounts","expected":"30.00 USD","found":"31.00 USD"
     }));

@@ -270,13 +270,8 @@ impl Messages {
                 self.flight.executes = true;
                 false
             }
-            // Query
-            b'Q' => {
-                self.flight.executes = true;
-                true
-            }
-            // Sync, Terminate, a password
-            b'S' | b'X' | b'p' => true,
+            // Sync, Query (begins, sets, ends: not counted, and never fails), Terminate, a password
+            b'S' | b'Q' | b'X' | b'p' => true,
             _ => false,
         }
     }

@@ -4,7 +4,9 @@ mod demo;
 mod servers;
 
 use std::fs::File;
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -26,11 +28,16 @@ pub(crate) async fn execute(given: &ServerArguments, arguments: &DevArguments) -
     let data_dir = given.data_dir.canonicalize()?;
     let _lock = lock(&data_dir)?;
 
-    let servers = tokio::select! {
-        servers = Servers::start(&data_dir, arguments, given.event_store_url.as_deref()) => servers?,
-        () = run::told_to_stop() => return Ok(ExitCode::SUCCESS),
+    let stop = run::stop_signal();
+    let started = async {
+        let servers = Servers::start(&data_dir, arguments, given.event_store_url.as_deref()).await?;
+        super::migrate::databases(&servers.event_store_owner, &servers.read_model, false).await?;
+        anyhow::Ok(servers)
     };
-    super::migrate::databases(&servers.event_store_owner, &servers.read_model, false).await?;
+    let servers = tokio::select! {
+        servers = started => servers?,
+        () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
+    };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.http_port));
     let listener = health::listen(address).await?;
     let stack = Stack {
@@ -60,7 +67,7 @@ pub(crate) async fn execute(given: &ServerArguments, arguments: &DevArguments) -
     let ended = tokio::select! {
         ended = running.ended() => ended,
         () = servers.keep_running() => Ok(()),
-        () = run::told_to_stop() => Ok(()),
+        () = stop.cancelled() => Ok(()),
     };
     greeting.abort();
     shutdown.cancel();
@@ -92,7 +99,10 @@ fn lock(data_dir: &Path) -> anyhow::Result<File> {
 fn publish(stack: &Stack) -> anyhow::Result<()> {
     let path = Stack::file(&stack.data_dir);
     let fresh = path.with_extension("json.new");
-    std::fs::write(&fresh, serde_json::to_vec_pretty(stack)?)?;
+    let _ = std::fs::remove_file(&fresh);
+    // The URLs may hold a password.
+    let mut file = File::options().create_new(true).write(true).mode(0o600).open(&fresh)?;
+    file.write_all(&serde_json::to_vec_pretty(stack)?)?;
     std::fs::rename(&fresh, &path)?;
     Ok(())
 }

@@ -79,8 +79,6 @@ struct Trouble {
     since: Option<Instant>,
     /// In the words of the server.
     what: Option<Unacknowledged>,
-    /// How often the server has refused outright.
-    refusals: u32,
     /// When it was last told.
     told_at: Option<Instant>,
     /// How long to wait before the next try.
@@ -111,8 +109,8 @@ struct Sending<'a> {
     looked_up_at: Instant,
     store_told: bool,
     rejections_told: u64,
-    /// When the last outcome came.
-    answered_at: Instant,
+    /// Since when outcomes are waited for and none has come.
+    waiting_since: Option<Instant>,
     /// How many had an answer at the last ticks: for the rate.
     answered: VecDeque<(Instant, u64)>,
     /// Why no more is sent.
@@ -144,7 +142,7 @@ impl<'a> Sending<'a> {
             looked_up_at: Instant::now(),
             store_told: false,
             rejections_told: 0,
-            answered_at: Instant::now(),
+            waiting_since: None,
             answered: VecDeque::new(),
             stop: None,
             summary: Summary::default(),
@@ -224,15 +222,14 @@ impl<'a> Sending<'a> {
         let now = Instant::now();
         self.show_progress(now);
         let silent_since = |at: Instant| now.duration_since(at) > self.silence_max();
-        let no_answers = silent_since(self.answered_at);
-        if no_answers && self.flight.stored_since().is_some_and(silent_since) {
+        if self.waiting_since.is_some_and(silent_since) {
             return self.stop(format!(
                 "no outcome came for {} s: does an intake run? See `chronicle status`",
                 self.silence_max().as_secs()
             ));
         }
         let stuck = self.trouble.since.is_some_and(silent_since);
-        self.look_after_trouble(now, no_answers && stuck);
+        self.look_after_trouble(now, stuck && self.waiting_since.is_none_or(silent_since));
         self.look_up(now);
     }
 

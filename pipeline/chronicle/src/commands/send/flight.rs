@@ -60,12 +60,14 @@ impl Flight {
             .insert(line, (identity, State::Leaving(message)));
     }
 
-    /// The stream has it. Answers with what it is, unless it is done already.
-    pub(super) fn stored(&mut self, line: u64, now: Instant) -> Option<Identity> {
+    /// The stream has it. False when it is done already.
+    pub(super) fn stored(&mut self, line: u64, now: Instant) -> bool {
         self.again.remove(&line);
-        let (identity, state) = self.commands.get_mut(&line)?;
+        let Some((_, state)) = self.commands.get_mut(&line) else {
+            return false;
+        };
         *state = State::Stored(now);
-        Some(*identity)
+        true
     }
 
     /// The stream may not have it: it has to be published again, unless it is done already.
@@ -121,15 +123,6 @@ impl Flight {
             .collect()
     }
 
-    /// Since when the oldest that is in the stream waits for its outcome.
-    pub(super) fn stored_since(&self) -> Option<Instant> {
-        let since = |(_, state): &(Identity, State)| match state {
-            State::Stored(since) => Some(*since),
-            State::Leaving(_) => None,
-        };
-        self.commands.values().filter_map(since).min()
-    }
-
     /// The first line that the stream may not have.
     pub(super) fn first_leaving(&self) -> Option<u64> {
         self.commands
@@ -173,7 +166,7 @@ mod tests {
         let mut flight = leaving([1, 2, 3]);
         flight.not_stored(3);
         flight.not_stored(1);
-        assert!(flight.stored(2, Instant::now()).is_some());
+        assert!(flight.stored(2, Instant::now()));
         assert!(flight.has_unsent());
         let lines: Vec<u64> = flight
             .take_unsent()
@@ -189,7 +182,7 @@ mod tests {
         let mut flight = leaving([1]);
         assert!(flight.done(1));
         assert!(!flight.done(1), "a second answer counts for nothing");
-        assert_eq!(flight.stored(1, Instant::now()), None);
+        assert!(!flight.stored(1, Instant::now()));
         flight.not_stored(1);
         assert!(!flight.has_unsent() && flight.is_empty());
     }
@@ -208,7 +201,6 @@ mod tests {
         };
         assert_eq!(lines(10), [1, 3]);
         assert_eq!(lines(1), [1]);
-        assert_eq!(flight.stored_since(), Some(begin));
         assert_eq!(flight.first_leaving(), Some(2));
     }
 }

@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(read(b"\n \n"), []);
         assert_eq!(
             read(b"{}\r\n\n  {1}\t\n{2}"),
-            [line(1, 4, "{}"), line(3, 11, "{1}"), line(4, 14, "{2}")]
+            [line(1, 4, "{}"), line(3, 12, "{1}"), line(4, 15, "{2}")]
         );
     }
 

@@ -28,17 +28,29 @@ pub(super) async fn check(pool: &PgPool, nats: &Nats, report: &mut Report) -> an
     let offsets = offsets(pool).await?;
     let feed = FeedState::look(nats).await?;
     for name in sinks::projection::NAMES {
-        match offsets.iter().filter(|offset| offset.projection == name).count() {
+        match offsets
+            .iter()
+            .filter(|offset| offset.projection == name)
+            .count()
+        {
             0 => report.note(invariant, format!("{name} has never run")),
             1 => {}
-            count => report.violated(invariant, Violation::new("it has several offsets").of(name).values(1, count)),
+            count => report.violated(
+                invariant,
+                Violation::new("it has several offsets")
+                    .of(name)
+                    .values(1, count),
+            ),
         }
     }
     for offset in &offsets {
         let violation = |message: String| Violation::new(message).of(&offset.projection);
         if offset.epoch < 1 {
             let message = "its epoch was never raised, so a second copy is not fenced".to_owned();
-            report.violated(invariant, violation(message).values("1 or more", offset.epoch));
+            report.violated(
+                invariant,
+                violation(message).values("1 or more", offset.epoch),
+            );
         }
         let Some(feed) = &feed else {
             let message = format!(
@@ -55,7 +67,10 @@ pub(super) async fn check(pool: &PgPool, nats: &Nats, report: &mut Report) -> an
                 "it has read another feed, which was lost and made anew; run: chronicle projection adopt-stream {}",
                 offset.projection
             );
-            report.violated(invariant, violation(message).values(&feed.stream_id, &offset.stream_id));
+            report.violated(
+                invariant,
+                violation(message).values(&feed.stream_id, &offset.stream_id),
+            );
         } else if offset.last_sequence.unsigned_abs() > feed.last_sequence {
             let message = format!(
                 "its offset lies beyond the end of the feed, whose end was lost; restart it (chronicle run --only \
@@ -63,7 +78,10 @@ pub(super) async fn check(pool: &PgPool, nats: &Nats, report: &mut Report) -> an
                 offset.projection
             );
             let expected = format!("at most {}", feed.last_sequence);
-            report.violated(invariant, violation(message).values(expected, offset.last_sequence));
+            report.violated(
+                invariant,
+                violation(message).values(expected, offset.last_sequence),
+            );
         } else if let Some(found) = other_event(nats, feed, offset).await? {
             let message = format!(
                 "sequence {} of the feed is not the event that it applied last: the feed was rewound and written anew; \
@@ -75,7 +93,10 @@ pub(super) async fn check(pool: &PgPool, nats: &Nats, report: &mut Report) -> an
         }
     }
     report.checked(invariant, "projections", offsets.len() as u64);
-    report.note(invariant, "that only the newest epoch can commit is proved by the sink contract's tests");
+    report.note(
+        invariant,
+        "that only the newest epoch can commit is proved by the sink contract's tests",
+    );
     Ok(())
 }
 
@@ -99,9 +120,16 @@ async fn offsets(pool: &PgPool) -> anyhow::Result<Vec<Offset>> {
 }
 
 /// The event that stands in the feed where the projection applied another one last, if that can still be seen.
-async fn other_event(nats: &Nats, feed: &FeedState, offset: &Offset) -> anyhow::Result<Option<String>> {
+async fn other_event(
+    nats: &Nats,
+    feed: &FeedState,
+    offset: &Offset,
+) -> anyhow::Result<Option<String>> {
     let sequence = offset.last_sequence.unsigned_abs();
-    let Some(applied) = offset.last_event_id.filter(|_| sequence >= feed.first_sequence) else {
+    let Some(applied) = offset
+        .last_event_id
+        .filter(|_| sequence >= feed.first_sequence)
+    else {
         return Ok(None);
     };
     let Some(stream) = streams::existing(&nats.jetstream, streams::EVENTS).await? else {
@@ -110,14 +138,24 @@ async fn other_event(nats: &Nats, feed: &FeedState, offset: &Offset) -> anyhow::
     match stream.get_raw_message(sequence).await {
         Ok(found) => {
             let found = message::from_stream(found);
-            let id = found.header(headers::MESSAGE_ID).unwrap_or("no event").to_owned();
+            let id = found
+                .header(headers::MESSAGE_ID)
+                .unwrap_or("no event")
+                .to_owned();
             Ok((id != applied.to_string()).then_some(id))
         }
         Err(error) => match error.kind() {
             RawMessageErrorKind::NoMessageFound => Ok(None),
             // Purged in the meantime.
-            RawMessageErrorKind::JetStream(server) if server.error_code() == ErrorCode::NO_MESSAGE_FOUND => Ok(None),
-            _ => Err(error).context(format!("sequence {sequence} of {} cannot be read", streams::EVENTS)),
+            RawMessageErrorKind::JetStream(server)
+                if server.error_code() == ErrorCode::NO_MESSAGE_FOUND =>
+            {
+                Ok(None)
+            }
+            _ => Err(error).context(format!(
+                "sequence {sequence} of {} cannot be read",
+                streams::EVENTS
+            )),
         },
     }
 }

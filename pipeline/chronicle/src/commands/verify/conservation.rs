@@ -53,12 +53,16 @@ impl Flow {
 
     /// Initial + deposits − withdrawals: what all balances of a currency must add up to.
     fn outside(&self) -> Option<i128> {
-        self.initial.checked_add(self.deposits)?.checked_sub(self.withdrawals)
+        self.initial
+            .checked_add(self.deposits)?
+            .checked_sub(self.withdrawals)
     }
 
     /// What the flow makes of nothing: the balance of one account.
     fn balance(&self) -> Option<i128> {
-        self.outside()?.checked_add(self.transfers_in)?.checked_sub(self.transfers_out)
+        self.outside()?
+            .checked_add(self.transfers_in)?
+            .checked_sub(self.transfers_out)
     }
 }
 
@@ -95,7 +99,10 @@ impl Conservation {
     /// Adds an account's newest balance and what moved it.
     pub(super) fn add(&mut self, newest: Money, flow: Flow) {
         let sums = self.currencies.entry(newest.currency()).or_default();
-        match (sums.flow.and(flow), sums.balances.checked_add(units(newest))) {
+        match (
+            sums.flow.and(flow),
+            sums.balances.checked_add(units(newest)),
+        ) {
             (Some(flow), Some(balances)) => (sums.flow, sums.balances) = (flow, balances),
             _ => sums.overflowed = true,
         }
@@ -117,24 +124,37 @@ impl Conservation {
             let (flow, exponent) = (sums.flow, currency.exponent());
             let left_out = sums.left_out + self.left_out;
             if left_out > 0 {
-                let reason = format!("the sums of {currency} lack {left_out} accounts with damaged rows");
+                let reason = format!(
+                    "accounts with damaged rows, not in the sums of {currency}: {left_out}"
+                );
                 report.not_checked(invariant, reason);
                 continue;
             }
             let Some(outside) = flow.outside().filter(|_| !sums.overflowed) else {
-                report.not_checked(invariant, format!("the sums of {currency} do not fit into 128 bits"));
+                report.not_checked(
+                    invariant,
+                    format!("the sums of {currency} do not fit into 128 bits"),
+                );
                 continue;
             };
             if outside != sums.balances {
-                let message = format!("{currency}: the newest balances do not add up to initial + deposits − withdrawals");
-                let violation = Violation::new(message).values(decimal(outside, exponent), decimal(sums.balances, exponent));
+                let message = format!(
+                    "{currency}: the newest balances do not add up to initial + deposits − withdrawals"
+                );
+                let violation = Violation::new(message)
+                    .values(decimal(outside, exponent), decimal(sums.balances, exponent));
                 report.violated(invariant, violation);
             }
             if flow.transfers_in != flow.transfers_out {
                 let message = format!("{currency}: transfers do not add up to nothing");
-                let (debited, credited) = (decimal(flow.transfers_out, exponent), decimal(flow.transfers_in, exponent));
-                let violation = Violation::new(message)
-                    .values(format!("{debited} credited, as was debited"), format!("{credited} credited"));
+                let (debited, credited) = (
+                    decimal(flow.transfers_out, exponent),
+                    decimal(flow.transfers_in, exponent),
+                );
+                let violation = Violation::new(message).values(
+                    format!("{debited} credited, as was debited"),
+                    format!("{credited} credited"),
+                );
                 report.violated(invariant, violation);
             }
         }
@@ -174,7 +194,11 @@ fn decimal(units: i128, exponent: u32) -> String {
     let digits = format!("{:0>width$}", units.unsigned_abs(), width = places + 1);
     let (whole, fraction) = digits.split_at(digits.len() - places);
     let sign = if units < 0 { "-" } else { "" };
-    if places == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+    if places == 0 {
+        format!("{sign}{whole}")
+    } else {
+        format!("{sign}{whole}.{fraction}")
+    }
 }
 
 /// Checks that each transfer among the events of one command has two halves that agree.
@@ -186,7 +210,9 @@ pub(super) fn check_transfers(events: &[&Event], report: &mut Report) -> u64 {
         }
     }
     for (transfer_id, halves) in &transfers {
-        let Some(first) = halves.first() else { continue };
+        let Some(first) = halves.first() else {
+            continue;
+        };
         let violation = |message: String| {
             let version = i64::try_from(first.version.get()).unwrap_or(i64::MAX);
             Violation::new(format!("transfer {transfer_id} {message}"))
@@ -206,14 +232,21 @@ pub(super) fn check_transfers(events: &[&Event], report: &mut Report) -> u64 {
         let (amount, other) = (first.data.amount(), second.data.amount());
         if amount != other {
             let shown = |money: Money| format!("{money} {}", money.currency());
-            let violation = violation("moves different amounts".to_owned()).values(shown(amount), shown(other));
+            let violation =
+                violation("moves different amounts".to_owned()).values(shown(amount), shown(other));
             report.violated(Invariant::Conservation, violation);
         }
         let names = |event: &Event, other: &Event| {
-            event.data.transfer().is_some_and(|leg| leg.counterparty_account_id == other.account_id)
+            event
+                .data
+                .transfer()
+                .is_some_and(|leg| leg.counterparty_account_id == other.account_id)
         };
         if !names(first, second) || !names(second, first) {
-            report.violated(Invariant::Conservation, violation("has halves that do not name each other".to_owned()));
+            report.violated(
+                Invariant::Conservation,
+                violation("has halves that do not name each other".to_owned()),
+            );
         }
         // That both are recorded at the same time is monotonic_time's, for all events of a command.
     }
@@ -230,6 +263,9 @@ mod tests {
         assert_eq!(decimal(-5, 2), "-0.05");
         assert_eq!(decimal(123_456, 2), "1234.56");
         assert_eq!(decimal(-7, 0), "-7");
-        assert_eq!(decimal(i128::MAX, 4), "17014118346046923173168730371588410.5727");
+        assert_eq!(
+            decimal(i128::MAX, 4),
+            "17014118346046923173168730371588410.5727"
+        );
     }
 }

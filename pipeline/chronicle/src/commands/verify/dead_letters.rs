@@ -16,20 +16,34 @@ const PAGE: usize = 500;
 const IN_PARTS_MAX: usize = 10_000;
 
 /// Reads all dead letters' headers. What is left of `without_outcome` after that is lost.
-pub(super) async fn check(nats: &Nats, mut without_outcome: WithoutOutcome, report: &mut Report) -> anyhow::Result<()> {
+pub(super) async fn check(
+    nats: &Nats,
+    mut without_outcome: WithoutOutcome,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let invariant = Invariant::NoSilentLoss;
     let mut letters = 0;
     if let Some(stream) = streams::existing(&nats.jetstream, streams::DEAD_LETTERS).await? {
-        let config = pull::Config { headers_only: true, ..intake::reading() };
+        let config = pull::Config {
+            headers_only: true,
+            ..intake::reading()
+        };
         let consumer = stream.create_consumer(config).await.context(UNREADABLE)?;
         let mut missing_parts: HashMap<String, usize> = HashMap::new();
         let last = stream.cached_info().state.last_sequence;
         let mut left = stream.cached_info().state.messages;
         while left > 0 {
-            let mut batch = consumer.fetch().max_messages(PAGE).messages().await.context(UNREADABLE)?;
+            let mut batch = consumer
+                .fetch()
+                .max_messages(PAGE)
+                .messages()
+                .await
+                .context(UNREADABLE)?;
             let mut position = 0;
             while let Some(next) = batch.next().await {
-                let next = next.map_err(anyhow::Error::from_boxed).context(UNREADABLE)?;
+                let next = next
+                    .map_err(anyhow::Error::from_boxed)
+                    .context(UNREADABLE)?;
                 let Some(letter) = message::from_jetstream(&next) else {
                     continue;
                 };
@@ -44,7 +58,10 @@ pub(super) async fn check(nats: &Nats, mut without_outcome: WithoutOutcome, repo
             }
         }
         for (id, missing) in missing_parts {
-            report.violated(invariant, Violation::new(format!("dead letter {id} lacks {missing} of its parts")));
+            report.violated(
+                invariant,
+                Violation::new(format!("dead letter {id} lacks {missing} of its parts")),
+            );
         }
     }
     report.checked(invariant, "dead_letters", letters);
@@ -62,11 +79,23 @@ fn check_one(
     missing_parts: &mut HashMap<String, usize>,
     report: &mut Report,
 ) {
-    let required = [headers::DEAD_LETTER_ID, headers::DEAD_LETTER_CODE, headers::DEAD_LETTER_REASON];
-    let missing: Vec<&str> = required.into_iter().filter(|name| letter.header(name).is_none_or(str::is_empty)).collect();
+    let required = [
+        headers::DEAD_LETTER_ID,
+        headers::DEAD_LETTER_CODE,
+        headers::DEAD_LETTER_REASON,
+    ];
+    let missing: Vec<&str> = required
+        .into_iter()
+        .filter(|name| letter.header(name).is_none_or(str::is_empty))
+        .collect();
     if !missing.is_empty() {
-        let message = format!("sequence {} of {} does not say what it was and why", letter.position, streams::DEAD_LETTERS);
-        let violation = Violation::new(message).values(required.join(", "), format!("no {}", missing.join(", ")));
+        let message = format!(
+            "sequence {} of {} does not say what it was and why",
+            letter.position,
+            streams::DEAD_LETTERS
+        );
+        let violation = Violation::new(message)
+            .values(required.join(", "), format!("no {}", missing.join(", ")));
         report.violated(Invariant::NoSilentLoss, violation);
     }
     let Ok((id, _, count)) = dead_letter::part_of(letter) else {

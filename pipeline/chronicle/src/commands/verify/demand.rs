@@ -15,14 +15,22 @@ struct Deed {
 
 impl Deed {
     fn shown(&self) -> String {
-        let Self { type_name, account_id, amount, details } = self;
+        let Self {
+            type_name,
+            account_id,
+            amount,
+            details,
+        } = self;
         format!("{type_name} {account_id} {amount}{details}")
     }
 }
 
 /// What the command asks for and what its events do, if that is not the same.
 pub(super) fn difference(command: &Command, events: &[&Event]) -> Option<(String, String)> {
-    let (asked, done) = (asked(command), events.iter().map(|event| done(event)).collect::<Vec<_>>());
+    let (asked, done) = (
+        asked(command),
+        events.iter().map(|event| done(event)).collect::<Vec<_>>(),
+    );
     let annotated = events.iter().all(|event| {
         event.actor == command.actor
             && event.data.description() == command.description.as_deref()
@@ -32,8 +40,18 @@ pub(super) fn difference(command: &Command, events: &[&Event]) -> Option<(String
         return None;
     }
     if asked == done {
-        let of_command = (&command.actor, command.description.as_deref(), &command.metadata);
-        let mut of_events = events.iter().map(|event| (&event.actor, event.data.description(), event.data.metadata()));
+        let of_command = (
+            &command.actor,
+            command.description.as_deref(),
+            &command.metadata,
+        );
+        let mut of_events = events.iter().map(|event| {
+            (
+                &event.actor,
+                event.data.description(),
+                event.data.metadata(),
+            )
+        });
         let other = of_events.find(|of_event| *of_event != of_command);
         return Some((format!("{of_command:?}"), format!("{other:?}")));
     }
@@ -53,12 +71,27 @@ fn asked(command: &Command) -> Vec<Deed> {
             "AccountCreated",
             &action.account_id,
             action.initial_balance,
-            opening(&action.owner_name, action.currency.as_str(), action.overdraft_limit),
+            opening(
+                &action.owner_name,
+                action.currency.as_str(),
+                action.overdraft_limit,
+            ),
         )],
-        Action::Deposit(action) => vec![deed("MoneyDeposited", &action.account_id, action.amount, String::new())],
-        Action::Withdraw(action) => vec![deed("MoneyWithdrawn", &action.account_id, action.amount, String::new())],
+        Action::Deposit(action) => vec![deed(
+            "MoneyDeposited",
+            &action.account_id,
+            action.amount,
+            String::new(),
+        )],
+        Action::Withdraw(action) => vec![deed(
+            "MoneyWithdrawn",
+            &action.account_id,
+            action.amount,
+            String::new(),
+        )],
         Action::Transfer(action) => {
-            let with = |other: &ledger::AccountId| transfer(&command.command_id.transfer_id(0), other);
+            let with =
+                |other: &ledger::AccountId| transfer(&command.command_id.transfer_id(0), other);
             let (from, to) = (&action.from_account_id, &action.to_account_id);
             vec![
                 deed("MoneyWithdrawn", from, action.amount, with(to)),
@@ -70,9 +103,11 @@ fn asked(command: &Command) -> Vec<Deed> {
 
 fn done(event: &Event) -> Deed {
     let details = match &event.data {
-        EventData::AccountCreated(created) => {
-            opening(&created.owner_name, event.currency().code().as_str(), created.overdraft_limit.value())
-        }
+        EventData::AccountCreated(created) => opening(
+            &created.owner_name,
+            event.currency().code().as_str(),
+            created.overdraft_limit.value(),
+        ),
         EventData::MoneyDeposited(_) | EventData::MoneyWithdrawn(_) => event
             .data
             .transfer()
@@ -88,7 +123,10 @@ fn done(event: &Event) -> Deed {
 }
 
 fn opening(owner_name: &str, currency: &str, overdraft_limit: Decimal) -> String {
-    format!(" {currency} for {owner_name:?} with overdraft limit {}", overdraft_limit.normalize())
+    format!(
+        " {currency} for {owner_name:?} with overdraft limit {}",
+        overdraft_limit.normalize()
+    )
 }
 
 fn transfer(transfer_id: &ledger::TransferId, other: &ledger::AccountId) -> String {

@@ -35,9 +35,16 @@ pub(super) async fn walk(
     loop {
         let mut walked: Vec<Walked> = Vec::new();
         for row in &page {
-            if current.as_ref().is_none_or(|history| history.account_id() != row.account_id) {
+            if current
+                .as_ref()
+                .is_none_or(|history| history.account_id() != row.account_id)
+            {
                 let next = History::of(&row.account_id);
-                walked.extend(current.replace(next).map(|done| done.finish(&mut seen.conservation, report)));
+                walked.extend(
+                    current
+                        .replace(next)
+                        .map(|done| done.finish(&mut seen.conservation, report)),
+                );
             }
             if let Some(history) = &mut current {
                 history.take(row, report);
@@ -46,7 +53,11 @@ pub(super) async fn walk(
         let last = page.last().map(|row| (row.account_id.clone(), row.version));
         let next = last.filter(|_| page.len() == PAGE as usize);
         if next.is_none() {
-            walked.extend(current.take().map(|done| done.finish(&mut seen.conservation, report)));
+            walked.extend(
+                current
+                    .take()
+                    .map(|done| done.finish(&mut seen.conservation, report)),
+            );
         }
         seen.events += page.len() as u64;
         seen.accounts += walked.len() as u64;
@@ -56,7 +67,11 @@ pub(super) async fn walk(
             comparison.await?;
             break;
         };
-        let next_page = async { Ok(snapshot.event_rows(Some((&account_id, version)), PAGE).await?) };
+        let next_page = async {
+            Ok(snapshot
+                .event_rows(Some((&account_id, version)), PAGE)
+                .await?)
+        };
         ((), page) = try_join!(comparison, next_page)?;
     }
     for invariant in [
@@ -75,6 +90,7 @@ pub(super) async fn walk(
 
 fn is_debit(row: &store::EventRow) -> bool {
     row.event.as_ref().is_ok_and(|event| {
-        matches!(event.data, ledger::EventData::MoneyWithdrawn(_)) && event.data.transfer().is_some()
+        matches!(event.data, ledger::EventData::MoneyWithdrawn(_))
+            && event.data.transfer().is_some()
     })
 }

@@ -40,14 +40,18 @@ impl Partitions {
             return Ok(None);
         };
         let transform = stream.cached_info().config.subject_transform.as_ref();
-        let count = transform.and_then(|transform| partitions_of(&transform.destination)).unwrap_or(1);
+        let count = transform
+            .and_then(|transform| partitions_of(&transform.destination))
+            .unwrap_or(1);
         let mut consumers = Vec::new();
         for partition in 0..count {
             let name = format!("intake-{partition}");
             let info = match stream.consumer_info(&name).await {
                 Ok(info) => Some(info),
                 Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => None,
-                Err(error) => return Err(error).context(format!("the consumer {name} cannot be looked up")),
+                Err(error) => {
+                    return Err(error).context(format!("the consumer {name} cannot be looked up"));
+                }
             };
             consumers.push((name, info));
         }
@@ -56,12 +60,16 @@ impl Partitions {
 
     /// The consumers that there are.
     pub(super) fn consumers(&self) -> impl Iterator<Item = (&str, &consumer::Info)> {
-        self.consumers.iter().filter_map(|(name, info)| Some((name.as_str(), info.as_ref()?)))
+        self.consumers
+            .iter()
+            .filter_map(|(name, info)| Some((name.as_str(), info.as_ref()?)))
     }
 
     /// How many messages the consumers have before them: not delivered, or not acknowledged.
     fn unsettled(&self) -> u64 {
-        self.consumers().map(|(_, info)| info.num_pending + info.num_ack_pending as u64).sum()
+        self.consumers()
+            .map(|(_, info)| info.num_pending + info.num_ack_pending as u64)
+            .sum()
     }
 
     fn messages(&self) -> u64 {
@@ -94,10 +102,17 @@ pub(super) async fn check(
     let deadline = Instant::now() + AGREE_WITHIN;
     let partitions = loop {
         let Some(partitions) = Partitions::look(nats).await? else {
-            report.not_checked(invariant, format!("the stream {} is not there yet; `chronicle run` makes it", streams::COMMANDS));
+            report.not_checked(
+                invariant,
+                format!(
+                    "the stream {} is not there yet; `chronicle run` makes it",
+                    streams::COMMANDS
+                ),
+            );
             return Ok((None, WithoutOutcome::new()));
         };
-        if partitions.messages() == partitions.unsettled() || Instant::now() >= deadline {
+        let agree = partitions.messages() == partitions.unsettled();
+        if agree || !partitions.all_have_consumers() || Instant::now() >= deadline {
             break partitions;
         }
         tokio::time::sleep(LOOK_AGAIN_AFTER).await;
@@ -108,10 +123,21 @@ pub(super) async fn check(
     if partitions.messages() > partitions.unsettled() {
         for (name, info) in partitions.consumers() {
             let floor = info.ack_floor.stream_sequence;
-            let settled = settled_messages(&partitions.stream, store, &info.config.filter_subject, floor, &mut without_outcome);
-            let settled = settled.await.with_context(|| format!("messages of {name} cannot be read"))?;
+            let settled = settled_messages(
+                &partitions.stream,
+                store,
+                &info.config.filter_subject,
+                floor,
+                &mut without_outcome,
+            );
+            let settled = settled
+                .await
+                .with_context(|| format!("messages of {name} cannot be read"))?;
             if settled > 0 {
-                report.note(invariant, format!("{settled} settled messages wait for {name} to purge them"));
+                report.note(
+                    invariant,
+                    format!("{settled} settled messages wait for {name} to purge them"),
+                );
             }
         }
     } else if partitions.messages() < partitions.unsettled() {
@@ -122,17 +148,31 @@ pub(super) async fn check(
         );
     }
     if !partitions.all_have_consumers() {
-        report.note(invariant, "a partition has no consumer yet: its commands wait for the first intake");
+        report.note(
+            invariant,
+            "a partition has no consumer yet: its commands wait for the first intake",
+        );
     }
     Ok((Some(partitions), without_outcome))
 }
 
 /// Settled commands leave the stream from its beginning; with one partition nothing else ever does.
 fn check_removed(partitions: &Partitions, report: &mut Report) {
-    let removed = partitions.stream.cached_info().state.deleted_count.unwrap_or_default();
+    let removed = partitions
+        .stream
+        .cached_info()
+        .state
+        .deleted_count
+        .unwrap_or_default();
     if partitions.consumers.len() == 1 && removed > 0 {
-        let message = format!("messages were removed from the middle of {} by hand: their commands have no record", streams::COMMANDS);
-        report.violated(Invariant::NoSilentLoss, Violation::new(message).values(0, removed));
+        let message = format!(
+            "messages were removed from the middle of {} by hand: their commands have no record",
+            streams::COMMANDS
+        );
+        report.violated(
+            Invariant::NoSilentLoss,
+            Violation::new(message).values(0, removed),
+        );
     }
 }
 
@@ -156,7 +196,9 @@ async fn settled_messages(
         let mut batch = consumer.fetch().max_messages(PAGE).messages().await?;
         while let Some(message) = batch.next().await {
             let message = message.map_err(anyhow::Error::from_boxed)?;
-            page.extend(message::from_jetstream(&message).filter(|message| message.position <= floor));
+            page.extend(
+                message::from_jetstream(&message).filter(|message| message.position <= floor),
+            );
         }
         settled += page.len() as u64;
         look_up(store, &page, without_outcome).await?;
@@ -179,16 +221,23 @@ pub(super) fn reading() -> pull::Config {
     }
 }
 
-async fn look_up(store: &EventStore, page: &[Message], without_outcome: &mut WithoutOutcome) -> anyhow::Result<()> {
+async fn look_up(
+    store: &EventStore,
+    page: &[Message],
+    without_outcome: &mut WithoutOutcome,
+) -> anyhow::Result<()> {
     let command_id = |message: &Message| -> Option<CommandId> {
-        let decoded = codec::decode_command(message.header(headers::CONTENT_TYPE), &message.payload);
+        let decoded =
+            codec::decode_command(message.header(headers::CONTENT_TYPE), &message.payload);
         decoded.ok().map(|command| command.command_id)
     };
     let ids: Vec<CommandId> = page.iter().filter_map(command_id).collect();
     let known = store.command_rows_of(&ids).await?;
     for message in page {
         let id = command_id(message);
-        if known.iter().any(|known| Some(known.command_id) == id) || without_outcome.len() >= WITHOUT_OUTCOME_MAX {
+        if known.iter().any(|known| Some(known.command_id) == id)
+            || without_outcome.len() >= WITHOUT_OUTCOME_MAX
+        {
             continue;
         }
         let violation = Violation::new(format!(

@@ -9,10 +9,13 @@ mod conservation;
 mod dead_letters;
 mod demand;
 mod events;
+mod fold;
 mod history;
 mod intake;
 mod limits;
+mod orphans;
 mod outcomes;
+mod print;
 mod read_models;
 mod report;
 mod rights;
@@ -22,8 +25,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::print::Totals;
 use self::read_models::{FeedState, ReadModels};
-use self::report::{Invariant, Report, Totals};
+use self::report::{Invariant, Report};
 use crate::arguments::VerifyArguments;
 use crate::exit;
 use crate::output::Format;
@@ -56,7 +60,11 @@ pub(crate) async fn execute(
     snapshot.close().await?;
     let feed_after = FeedState::look(&nats).await?;
     read_models
-        .conclude(&seen, (feed_before.as_ref(), feed_after.as_ref()), &mut report)
+        .conclude(
+            &seen,
+            (feed_before.as_ref(), feed_after.as_ref()),
+            &mut report,
+        )
         .await?;
     applier::check(&pool, &nats, &mut report).await?;
     let (partitions, without_outcome) = intake::check(&nats, &store, &mut report).await?;
@@ -69,7 +77,11 @@ pub(crate) async fn execute(
     totals.currencies = seen.conservation.totals();
     totals.elapsed_ms = u64::try_from(started.elapsed().as_millis())?;
     report.print(&totals, output)?;
-    Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(exit::NO) })
+    Ok(if report.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(exit::NO)
+    })
 }
 
 /// What cannot be seen from outside, and where it is proved instead.

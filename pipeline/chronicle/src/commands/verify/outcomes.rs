@@ -9,7 +9,10 @@ use store::{CommandRow, EventRow, Place, Snapshot};
 
 use super::conservation;
 use super::demand;
-use super::report::{Invariant, Report, Totals, Violation};
+use super::history;
+use super::orphans;
+use super::print::Totals;
+use super::report::{Invariant, Report, Violation};
 
 /// How many commands are looked at at a time.
 const PAGE: u32 = 1_000;
@@ -17,7 +20,12 @@ const PAGE: u32 = 1_000;
 const EVENTS_LOOKED_UP_MAX: usize = 2_000;
 
 /// Walks over all commands of the snapshot, in which there are `events` events. Adds to the totals.
-pub(super) async fn walk(snapshot: &mut Snapshot, events: u64, totals: &mut Totals, report: &mut Report) -> anyhow::Result<()> {
+pub(super) async fn walk(
+    snapshot: &mut Snapshot,
+    events: u64,
+    totals: &mut Totals,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let mut named = 0;
     let mut after = None;
     loop {
@@ -43,7 +51,7 @@ pub(super) async fn walk(snapshot: &mut Snapshot, events: u64, totals: &mut Tota
         }
     }
     if named != events {
-        name_orphans(snapshot, report).await?;
+        orphans::name(snapshot, report).await?;
     }
     report.checked(Invariant::OneOutcome, "commands", totals.commands);
     report.checked(Invariant::AtomicCommand, "commands", totals.accepted);
@@ -62,41 +70,78 @@ fn up_to_events_max(commands: &[CommandRow]) -> usize {
     fit.count().max(1)
 }
 
-fn references(command: &CommandRow) -> &[EventReference] {
-    command.outcome.as_ref().map_or(&[], |outcome| outcome.events())
+pub(super) fn references(command: &CommandRow) -> &[EventReference] {
+    command
+        .outcome
+        .as_ref()
+        .map_or(&[], |outcome| outcome.events())
 }
 
-fn place(reference: &EventReference) -> Place<'_> {
-    (reference.account_id.as_str(), i64::try_from(reference.version.get()).unwrap_or(i64::MAX))
+pub(super) fn place(reference: &EventReference) -> Place<'_> {
+    (
+        reference.account_id.as_str(),
+        i64::try_from(reference.version.get()).unwrap_or(i64::MAX),
+    )
 }
 
 fn violation(command: &CommandRow, message: impl Into<String>) -> Violation {
-    Violation::new(message).account(&command.account_id).command(command.command_id)
+    Violation::new(message)
+        .account(&command.account_id)
+        .command(command.command_id)
 }
 
 /// What the row says by itself.
 fn check_stored(command: &CommandRow, report: &mut Report) {
     let invariant = Invariant::OneOutcome;
     if let Err(message) = &command.outcome {
-        report.violated(invariant, violation(command, format!("the outcome cannot be read: {message}")));
+        report.violated(
+            invariant,
+            violation(command, format!("the outcome cannot be read: {message}")),
+        );
+    }
+    if let Err(message) = &command.recorded_at {
+        let violation = violation(command, format!("the row cannot be read: {message}"));
+        report.violated(invariant, violation);
     }
     let body = match &command.body {
         Ok(body) => body,
         Err(message) => {
-            report.violated(invariant, violation(command, format!("the body cannot be read: {message}")));
+            report.violated(
+                invariant,
+                violation(command, format!("the body cannot be read: {message}")),
+            );
             return;
         }
     };
     let computed = body.fingerprint();
     if computed.as_bytes() != command.fingerprint.as_slice() {
-        let stored = Hash::try_from(command.fingerprint.as_slice()).map_or_else(|_| "no hash".to_owned(), |hash| hash.to_string());
-        let violation = violation(command, "the body does not have the fingerprint that is stored with it");
+        let stored = Hash::try_from(command.fingerprint.as_slice())
+            .map_or_else(|_| "no hash".to_owned(), |hash| hash.to_string());
+        let violation = violation(
+            command,
+            "the body does not have the fingerprint that is stored with it",
+        );
         report.violated(invariant, violation.values(computed, stored));
     }
-    let said = (body.command_id, body.account_id().as_str(), body.type_name());
-    if said != (command.command_id, &command.account_id, &command.command_type) {
-        let violation = violation(command, "the row does not say what its body says")
-            .values(format!("{} {} {}", said.0, said.1, said.2), format!("{} {} {}", command.command_id, command.account_id, command.command_type));
+    let said = (
+        body.command_id,
+        body.account_id().as_str(),
+        body.type_name(),
+    );
+    if said
+        != (
+            command.command_id,
+            &command.account_id,
+            &command.command_type,
+        )
+    {
+        let violation = violation(command, "the row does not say what its body says").values(
+            format!("{} {} {}", said.0, said.1, said.2),
+            format!(
+                "{} {} {}",
+                command.command_id, command.account_id, command.command_type
+            ),
+        );
         report.violated(invariant, violation);
     }
 }
@@ -111,14 +156,20 @@ async fn check_events(
 ) -> anyhow::Result<u64> {
     let places: Vec<Place<'_>> = commands.iter().flat_map(references).map(place).collect();
     let rows = snapshot.event_rows_at(&places).await?;
-    let rows: HashMap<Place<'_>, &EventRow> = rows.iter().map(|row| ((row.account_id.as_str(), row.version), row)).collect();
+    let rows: HashMap<Place<'_>, &EventRow> = rows
+        .iter()
+        .map(|row| ((row.account_id.as_str(), row.version), row))
+        .collect();
     let mut named = 0;
     for command in commands {
         let Ok(outcome) = &command.outcome else {
             continue;
         };
         if outcome.is_accepted() && outcome.events().is_empty() {
-            report.violated(Invariant::AtomicCommand, violation(command, "it is accepted and has no events"));
+            report.violated(
+                Invariant::AtomicCommand,
+                violation(command, "it is accepted and has no events"),
+            );
         }
         let found = check_references(command, &rows, &mut named, report);
         if let Some(events) = found {
@@ -143,19 +194,32 @@ fn check_references<'a>(
     let mut readable = true;
     for reference in references(command) {
         let (account_id, version) = place(reference);
-        let at = |message: &str| Violation::new(message).at(account_id, version).command(command.command_id);
+        let at = |message: &str| {
+            Violation::new(message)
+                .at(account_id, version)
+                .command(command.command_id)
+        };
         let Some(row) = rows.get(&(account_id, version)) else {
             let violation = at("the command's outcome names an event that is not there");
-            report.violated(Invariant::AtomicCommand, violation.values(reference.event_id, "nothing"));
+            report.violated(
+                Invariant::AtomicCommand,
+                violation.values(reference.event_id, "nothing"),
+            );
             continue;
         };
         if !places.insert((account_id, version)) {
-            report.violated(Invariant::AtomicCommand, at("the command's outcome names the event twice"));
+            report.violated(
+                Invariant::AtomicCommand,
+                at("the command's outcome names the event twice"),
+            );
             continue;
         }
         if row.command_id != command.command_id {
             let violation = at("the command's outcome names an event of another command");
-            report.violated(Invariant::AtomicCommand, violation.values(command.command_id, row.command_id));
+            report.violated(
+                Invariant::AtomicCommand,
+                violation.values(command.command_id, row.command_id),
+            );
             continue;
         }
         let Ok(event) = &row.event else {
@@ -166,7 +230,10 @@ fn check_references<'a>(
         };
         if event.event_id != reference.event_id {
             let violation = at("the command's outcome names another event");
-            report.violated(Invariant::AtomicCommand, violation.values(reference.event_id, event.event_id));
+            report.violated(
+                Invariant::AtomicCommand,
+                violation.values(reference.event_id, event.event_id),
+            );
             continue;
         }
         *named += 1;
@@ -177,13 +244,14 @@ fn check_references<'a>(
 
 /// What all events of a command have in common.
 fn check_together(command: &CommandRow, events: &[&Event], report: &mut Report) {
-    for event in events {
-        if event.recorded_at != command.recorded_at {
-            let version = i64::try_from(event.version.get()).unwrap_or(i64::MAX);
-            let violation = Violation::new("the event and its command do not share their recorded_at")
-                .at(event.account_id.as_str(), version)
-                .command(command.command_id)
-                .values(command.recorded_at, event.recorded_at);
+    if let Ok(recorded_at) = command.recorded_at {
+        for event in events
+            .iter()
+            .filter(|event| event.recorded_at != recorded_at)
+        {
+            let message = "the event and its command do not share their recorded_at";
+            let violation = history::violation(event, message);
+            let violation = violation.values(recorded_at, event.recorded_at);
             report.violated(Invariant::MonotonicTime, violation);
         }
     }
@@ -193,30 +261,4 @@ fn check_together(command: &CommandRow, events: &[&Event], report: &mut Report) 
         let violation = violation(command, "the events are not what the command asks for");
         report.violated(Invariant::AtomicCommand, violation.values(expected, found));
     }
-}
-
-/// Looks for events that no outcome names.
-async fn name_orphans(snapshot: &mut Snapshot, report: &mut Report) -> anyhow::Result<()> {
-    let mut page = snapshot.event_rows(None, PAGE).await?;
-    while let Some(last) = page.last() {
-        let ids: HashSet<_> = page.iter().map(|row| row.command_id).collect();
-        let ids: Vec<_> = ids.into_iter().collect();
-        let commands = snapshot.command_rows_of(&ids).await?;
-        let commands: HashMap<_, _> = commands.iter().map(|command| (command.command_id, command)).collect();
-        for row in &page {
-            let at = |message: &str| Violation::new(message).at(&row.account_id, row.version).command(row.command_id);
-            let Some(command) = commands.get(&row.command_id) else {
-                report.violated(Invariant::AtomicCommand, at("the event's command has no outcome"));
-                continue;
-            };
-            let names = |reference: &EventReference| place(reference) == (row.account_id.as_str(), row.version);
-            // An outcome that cannot be read has been reported.
-            if command.outcome.is_ok() && !references(command).iter().any(names) {
-                report.violated(Invariant::AtomicCommand, at("the outcome of the event's command does not name it"));
-            }
-        }
-        let after = (last.account_id.clone(), last.version);
-        page = snapshot.event_rows(Some((&after.0, after.1)), PAGE).await?;
-    }
-    Ok(())
 }

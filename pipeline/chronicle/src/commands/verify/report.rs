@@ -1,14 +1,9 @@
 //! What was found: one finding per invariant, its counts, and the first few offenders.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
-use comfy_table::ContentArrangement;
 use ledger::CommandId;
 use serde::Serialize;
-
-use super::conservation::CurrencyTotals;
-use crate::output::{self, Format};
 
 /// How many offenders are kept per invariant; the rest is counted.
 const VIOLATIONS_KEPT_MAX: usize = 10;
@@ -30,7 +25,7 @@ pub(super) enum Invariant {
     NoSilentLoss,
 }
 
-const NAMES: [&str; 12] = [
+pub(super) const NAMES: [&str; 12] = [
     "append_only",
     "gapless_versions",
     "one_outcome",
@@ -47,44 +42,36 @@ const NAMES: [&str; 12] = [
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Status {
+pub(super) enum Status {
     Ok,
     Violated,
     NotChecked,
-}
-
-impl Status {
-    /// For people: what needs them is loud.
-    fn shown(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Violated => "VIOLATED",
-            Self::NotChecked => "not checked",
-        }
-    }
 }
 
 /// One offender: where it is, and what is expected and found there.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Violation {
     #[serde(skip_serializing_if = "Option::is_none")]
-    projection: Option<String>,
+    pub(super) projection: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    account_id: Option<String>,
+    pub(super) account_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<i64>,
+    pub(super) version: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    command_id: Option<CommandId>,
+    pub(super) command_id: Option<CommandId>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    expected: Option<String>,
+    pub(super) expected: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    found: Option<String>,
-    message: String,
+    pub(super) found: Option<String>,
+    pub(super) message: String,
 }
 
 impl Violation {
     pub(super) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), ..Self::default() }
+        Self {
+            message: message.into(),
+            ..Self::default()
+        }
     }
 
     /// The projection whose read model it is about.
@@ -110,50 +97,30 @@ impl Violation {
     }
 
     /// What should be there, and what is.
-    #[expect(clippy::needless_pass_by_value, reason = "numbers, texts and ids alike, without a & at every caller")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "numbers, texts and ids alike, without a & at every caller"
+    )]
     pub(super) fn values(mut self, expected: impl ToString, found: impl ToString) -> Self {
         self.expected = Some(expected.to_string());
         self.found = Some(found.to_string());
         self
     }
-
-    fn line(&self) -> String {
-        let mut places = Vec::new();
-        if let Some(projection) = &self.projection {
-            places.push(projection.clone());
-        }
-        if let Some(account_id) = &self.account_id {
-            let version = self.version.map(|version| format!(" version {version}"));
-            places.push(format!("account {account_id}{}", version.unwrap_or_default()));
-        }
-        if let Some(command_id) = &self.command_id {
-            places.push(format!("command {command_id}"));
-        }
-        let mut line = places.join(", ");
-        if !line.is_empty() {
-            line.push_str(": ");
-        }
-        line.push_str(&self.message);
-        if let (Some(expected), Some(found)) = (&self.expected, &self.found) {
-            let _ = write!(line, "; expected {expected}, found {found}");
-        }
-        line
-    }
 }
 
 #[derive(Debug, Clone, Default)]
-struct Finding {
+pub(super) struct Finding {
     /// How many of what were looked at.
-    checked: BTreeMap<&'static str, u64>,
-    notes: Vec<String>,
+    pub(super) checked: BTreeMap<&'static str, u64>,
+    pub(super) notes: Vec<String>,
     /// Why some of it was not looked at.
-    open: Vec<String>,
-    violations: Vec<Violation>,
-    violations_total: u64,
+    pub(super) open: Vec<String>,
+    pub(super) violations: Vec<Violation>,
+    pub(super) violations_total: u64,
 }
 
 impl Finding {
-    fn status(&self) -> Status {
+    pub(super) fn status(&self) -> Status {
         if self.violations_total > 0 {
             Status::Violated
         } else if self.open.is_empty() {
@@ -162,66 +129,12 @@ impl Finding {
             Status::NotChecked
         }
     }
-
-    fn message(&self) -> String {
-        let parts: Vec<&str> = self.open.iter().chain(&self.notes).map(String::as_str).collect();
-        parts.join("; ")
-    }
-
-    fn counts(&self) -> String {
-        let counts: Vec<String> = self
-            .checked
-            .iter()
-            .map(|(things, count)| {
-                let things = things.replace('_', " ");
-                format!("{count} {}", if *count == 1 { singular(&things) } else { things })
-            })
-            .collect();
-        counts.join(", ")
-    }
-}
-
-fn singular(things: &str) -> String {
-    match things.strip_suffix("ies") {
-        Some(stem) => format!("{stem}y"),
-        None => things.strip_suffix('s').unwrap_or(things).to_owned(),
-    }
 }
 
 /// All findings.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Report {
-    findings: [Finding; NAMES.len()],
-}
-
-/// What the ledger holds, beside the findings.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Totals {
-    pub(super) accounts: u64,
-    pub(super) events: u64,
-    pub(super) commands: u64,
-    pub(super) accepted: u64,
-    pub(super) rejected: u64,
-    pub(super) transfers: u64,
-    pub(super) currencies: Vec<CurrencyTotals>,
-    pub(super) elapsed_ms: u64,
-}
-
-#[derive(Serialize)]
-struct FindingJson<'a> {
-    name: &'static str,
-    status: Status,
-    checked: &'a BTreeMap<&'static str, u64>,
-    message: String,
-    violations_total: u64,
-    violations: &'a [Violation],
-}
-
-#[derive(Serialize)]
-struct ReportJson<'a> {
-    ok: bool,
-    invariants: Vec<FindingJson<'a>>,
-    totals: &'a Totals,
+    pub(super) findings: [Finding; NAMES.len()],
 }
 
 impl Report {
@@ -265,59 +178,8 @@ impl Report {
 
     /// Whether nothing is violated.
     pub(super) fn is_ok(&self) -> bool {
-        self.findings.iter().all(|finding| finding.violations_total == 0)
-    }
-
-    pub(super) fn print(&self, totals: &Totals, format: Format) -> anyhow::Result<()> {
-        match format {
-            Format::Json => output::json(&ReportJson {
-                ok: self.is_ok(),
-                invariants: NAMES.into_iter().zip(&self.findings).map(finding_json).collect(),
-                totals,
-            }),
-            Format::Table => self.print_table(totals),
-        }
-    }
-
-    fn print_table(&self, totals: &Totals) -> anyhow::Result<()> {
-        let mut table = output::table(&["invariant", "status", "looked at", "remark"], &[]);
-        // On a terminal long remarks go on below; elsewhere each invariant is one line.
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-        for (name, finding) in NAMES.into_iter().zip(&self.findings) {
-            table.add_row([name.to_owned(), finding.status().shown().to_owned(), finding.counts(), finding.message()]);
-        }
-        output::line(table)?;
-        for (name, finding) in NAMES.into_iter().zip(&self.findings) {
-            if finding.violations_total == 0 {
-                continue;
-            }
-            output::line(format_args!("\n{name}: {} in all", finding.violations_total))?;
-            for violation in &finding.violations {
-                output::line(format_args!("  {}", violation.line()))?;
-            }
-            let more = finding.violations_total - finding.violations.len() as u64;
-            if more > 0 {
-                output::line(format_args!("  … and {more} more"))?;
-            }
-        }
-        let violated = self.findings.iter().filter(|finding| finding.violations_total > 0).count();
-        let verdict = match violated {
-            0 => "nothing is violated".to_owned(),
-            1 => "1 invariant is VIOLATED".to_owned(),
-            many => format!("{many} invariants are VIOLATED"),
-        };
-        output::say(format_args!("{verdict} ({} ms)", totals.elapsed_ms));
-        Ok(())
-    }
-}
-
-fn finding_json<'a>((name, finding): (&'static str, &'a Finding)) -> FindingJson<'a> {
-    FindingJson {
-        name,
-        status: finding.status(),
-        checked: &finding.checked,
-        message: finding.message(),
-        violations_total: finding.violations_total,
-        violations: &finding.violations,
+        self.findings
+            .iter()
+            .all(|finding| finding.violations_total == 0)
     }
 }

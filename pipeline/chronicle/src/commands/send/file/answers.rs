@@ -44,7 +44,7 @@ impl Sending<'_> {
         if !self.flight.done(line) {
             return;
         }
-        self.answered_at = Instant::now();
+        self.waiting_since = (!self.flight.is_empty()).then(Instant::now);
         self.summary.count(meaning);
         let (kind, code, message) = match meaning {
             Meaning::Accepted => return,

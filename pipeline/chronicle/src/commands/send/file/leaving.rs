@@ -19,8 +19,6 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Trouble that goes on is told so often.
 const TELL_EVERY: Duration = Duration::from_secs(10);
-/// How often what the server refuses outright is tried.
-const REFUSALS_MAX: u32 = 3;
 
 impl Sending<'_> {
     /// Sends a line, unless it is no command.
@@ -84,9 +82,12 @@ impl Sending<'_> {
                     told_at: self.trouble.told_at,
                     ..Trouble::default()
                 };
-                let stored = self.flight.stored(line, now).is_some();
-                if stored && self.wait.is_zero() {
+                // The answer may have overtaken the acknowledgement.
+                let waits = self.flight.stored(line, now);
+                if waits && self.wait.is_zero() {
                     self.unanswered(line);
+                } else if waits {
+                    self.waiting_since.get_or_insert(now);
                 }
             }
             Err(error) => {
@@ -97,12 +98,6 @@ impl Sending<'_> {
     }
 
     fn troubled(&mut self, error: Unacknowledged, now: Instant) {
-        if !error.may_pass() {
-            self.trouble.refusals += 1;
-            if self.trouble.refusals > REFUSALS_MAX {
-                return self.stop(reach::nats_says(self.servers, &error).to_string());
-            }
-        }
         if self
             .trouble
             .told_at

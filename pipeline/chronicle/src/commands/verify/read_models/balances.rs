@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use anyhow::Context;
 use ledger::{Account, AccountId, Money, Timestamp, Version, parse_decimal};
-use sqlx::postgres::{PgPool, PgRow};
 use sqlx::Row;
+use sqlx::postgres::{PgPool, PgRow};
 use store::EventStore;
 
 use super::{ReadModel, UNREADABLE};
@@ -29,21 +29,38 @@ pub(super) async fn compare(
     walked: &[Walked],
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let walked: HashMap<&str, &Walked> = walked.iter().map(|account| (account.account_id.as_str(), account)).collect();
+    let walked: HashMap<&str, &Walked> = walked
+        .iter()
+        .map(|account| (account.account_id.as_str(), account))
+        .collect();
     if walked.is_empty() {
         return Ok(());
     }
     let names: Vec<&str> = walked.keys().copied().collect();
-    let rows = sqlx::query(ROWS).bind(names).fetch_all(pool).await.context(UNREADABLE)?;
+    let rows = sqlx::query(ROWS)
+        .bind(names)
+        .fetch_all(pool)
+        .await
+        .context(UNREADABLE)?;
     let mut elsewhere: Vec<(&PgRow, &Account, Timestamp, i64)> = Vec::new();
     for row in &rows {
         let account_id: &str = row.try_get("account_id")?;
-        let violation = |message: &str| Violation::new(message).of(ReadModel::AccountBalance.name()).account(account_id);
-        let (applied, version): (Option<i64>, Option<i64>) = (row.try_get("applied")?, row.try_get("version")?);
+        let violation = |message: &str| {
+            Violation::new(message)
+                .of(ReadModel::AccountBalance.name())
+                .account(account_id)
+        };
+        let (applied, version): (Option<i64>, Option<i64>) =
+            (row.try_get("applied")?, row.try_get("version")?);
         if applied != version {
-            let shown = |version: Option<i64>| version.map_or_else(|| "none".to_owned(), |version| format!("version {version}"));
+            let shown = |version: Option<i64>| {
+                version.map_or_else(|| "none".to_owned(), |version| format!("version {version}"))
+            };
             let violation = violation("the row is not at the version that counts as applied");
-            report.violated(Invariant::ExactlyOnce, violation.values(shown(applied), shown(version)));
+            report.violated(
+                Invariant::ExactlyOnce,
+                violation.values(shown(applied), shown(version)),
+            );
         }
         let (Some(version), Some(account)) = (version, walked.get(account_id)) else {
             continue;
@@ -71,10 +88,18 @@ async fn compare_elsewhere(
     }
     let places: Vec<(&AccountId, Version)> = rows
         .iter()
-        .filter_map(|(_, state, _, version)| Some((&state.account_id, Version::new(u64::try_from(*version).ok()?))))
+        .filter_map(|(_, state, _, version)| {
+            Some((
+                &state.account_id,
+                Version::new(u64::try_from(*version).ok()?),
+            ))
+        })
         .collect();
     let states = store.accounts_at(&places).await?;
-    let states: HashMap<_, _> = states.iter().map(|state| ((&state.account_id, state.version.get()), state)).collect();
+    let states: HashMap<_, _> = states
+        .iter()
+        .map(|state| ((&state.account_id, state.version.get()), state))
+        .collect();
     for (row, state, opened_at, version) in rows {
         let place = (&state.account_id, version.unsigned_abs());
         // If there is no such version, the row is ahead of the event store; the version that counts as applied is, too,
@@ -86,22 +111,32 @@ async fn compare_elsewhere(
     Ok(())
 }
 
-fn compare_one(row: &PgRow, state: &Account, opened_at: Timestamp, report: &mut Report) -> anyhow::Result<()> {
+fn compare_one(
+    row: &PgRow,
+    state: &Account,
+    opened_at: Timestamp,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let mut expected: Vec<String> = Vec::new();
     let mut found: Vec<String> = Vec::new();
-    let mut compare = |column: &str, same: fn(&str, &str) -> bool, right: String| -> anyhow::Result<()> {
-        let actual: Option<&str> = row.try_get(column)?;
-        if !actual.is_some_and(|actual| same(actual, &right)) {
-            expected.push(format!("{column} {right}"));
-            found.push(format!("{column} {}", actual.unwrap_or("none")));
-        }
-        Ok(())
-    };
+    let mut compare =
+        |column: &str, same: fn(&str, &str) -> bool, right: String| -> anyhow::Result<()> {
+            let actual: Option<&str> = row.try_get(column)?;
+            if !actual.is_some_and(|actual| same(actual, &right)) {
+                expected.push(format!("{column} {right}"));
+                found.push(format!("{column} {}", actual.unwrap_or("none")));
+            }
+            Ok(())
+        };
     let exactly = |actual: &str, right: &str| actual == right;
     compare("owner_name", exactly, state.owner_name.clone())?;
     compare("balance", is_same_number, shown(state.balance))?;
     compare("currency", exactly, state.currency().code().to_string())?;
-    compare("overdraft_limit", is_same_number, shown(state.overdraft_limit))?;
+    compare(
+        "overdraft_limit",
+        is_same_number,
+        shown(state.overdraft_limit),
+    )?;
     compare("status", exactly, state.status.as_str().to_owned())?;
     compare("opened_at", exactly, opened_at.to_string())?;
     compare("updated_at", exactly, state.last_recorded_at.to_string())?;

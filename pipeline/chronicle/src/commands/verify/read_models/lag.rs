@@ -67,8 +67,9 @@ pub(super) async fn judge(
     feed: (Option<&FeedState>, Option<&FeedState>),
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let last_sequence = |feed: Option<&FeedState>| feed.map_or(0, |feed| feed.last_sequence);
-    let is_idle = feed.0 == feed.1;
+    let end_of = |feed: Option<&FeedState>| feed.map_or(0, |feed| feed.last_sequence);
+    let (before, end) = (end_of(feed.0), end_of(feed.1));
+    let is_idle = before == end;
     for (read_model, behind) in ALL.into_iter().zip(behind) {
         if behind.accounts == 0 {
             continue;
@@ -79,16 +80,24 @@ pub(super) async fn judge(
             .fetch_optional(pool)
             .await
             .context(UNREADABLE)?;
-        let offset = row.map(|row| row.try_get::<i64, _>("last_sequence")).transpose()?;
-        let lacks = format!("{projection} lacks {} events of {} accounts", behind.events, behind.accounts);
-        let end = last_sequence(feed.1);
+        let offset = row
+            .map(|row| row.try_get::<i64, _>("last_sequence"))
+            .transpose()?;
+        let lacks = format!(
+            "{projection} lacks {} events of {} accounts",
+            behind.events, behind.accounts
+        );
         let why = match offset {
-            None => format!("it has never run; start it with `chronicle run --only projection.{projection}`"),
+            None => format!(
+                "it has never run; start it with `chronicle run --only projection.{projection}`"
+            ),
             Some(offset) if offset.unsigned_abs() < end => {
-                format!("its offset is {offset}, and the feed ends at {end}: does `chronicle run` run, and is it ready?")
+                format!(
+                    "its offset is {offset}, and the feed ends at {end}: does `chronicle run` run, and is it ready?"
+                )
             }
             Some(offset) => format!(
-                "its offset is {offset}, and the feed ends there: what is missing is not in the feed; a projection that \
+                "its offset is {offset}, and the feed ends at {end}: what is missing is not in the feed; a projection that \
                  runs finds it in the event store within a minute or two of idleness (--wait-seconds waits for it)"
             ),
         };
@@ -97,7 +106,10 @@ pub(super) async fn judge(
             report.not_checked(Invariant::Convergence, reason);
             continue;
         }
-        report.note(Invariant::Convergence, format!("{lacks}, and the feed is idle: {why}"));
+        report.note(
+            Invariant::Convergence,
+            format!("{lacks}, and the feed is idle: {why}"),
+        );
         for (account_id, applied, newest) in &behind.named {
             let violation = Violation::new("it is behind")
                 .of(projection)
@@ -105,7 +117,10 @@ pub(super) async fn judge(
                 .values(format!("version {newest}"), format!("version {applied}"));
             report.violated(Invariant::Convergence, violation);
         }
-        report.violated_too(Invariant::Convergence, behind.accounts - behind.named.len() as u64);
+        report.violated_too(
+            Invariant::Convergence,
+            behind.accounts - behind.named.len() as u64,
+        );
     }
     Ok(())
 }

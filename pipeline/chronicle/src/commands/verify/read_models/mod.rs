@@ -40,7 +40,11 @@ enum ReadModel {
     Transfers,
 }
 
-const ALL: [ReadModel; NAMES.len()] = [ReadModel::AccountBalance, ReadModel::Transactions, ReadModel::Transfers];
+const ALL: [ReadModel; NAMES.len()] = [
+    ReadModel::AccountBalance,
+    ReadModel::Transactions,
+    ReadModel::Transfers,
+];
 
 impl ReadModel {
     fn name(self) -> &'static str {
@@ -58,7 +62,9 @@ struct Applied(HashMap<String, [i64; ALL.len()]>);
 
 impl Applied {
     fn version(&self, read_model: ReadModel, account_id: &str) -> i64 {
-        self.0.get(account_id).map_or(0, |versions| versions[read_model as usize])
+        self.0
+            .get(account_id)
+            .map_or(0, |versions| versions[read_model as usize])
     }
 }
 
@@ -73,28 +79,51 @@ pub(super) struct ReadModels {
 
 impl ReadModels {
     pub(super) fn new(pool: PgPool, store: EventStore, deadline: Instant) -> Self {
-        Self { pool, store, deadline, behind: Default::default() }
+        Self {
+            pool,
+            store,
+            deadline,
+            behind: Default::default(),
+        }
     }
 
     /// Fails unless the read model answers and its tables are there.
     pub(super) async fn reach(&self) -> anyhow::Result<()> {
-        sqlx::query("SELECT 1 FROM projection_offsets, projection_versions, account_balance, transactions, transfers LIMIT 1")
-            .fetch_optional(&self.pool)
-            .await
-            .context("the read model cannot be read; check that PostgreSQL runs, and that `chronicle migrate` has made its tables")?;
+        let tables = sqlx::query(
+            "SELECT (SELECT 1 FROM projection_offsets LIMIT 1), (SELECT 1 FROM projection_versions LIMIT 1),
+                (SELECT 1 FROM account_balance LIMIT 1), (SELECT 1 FROM transactions LIMIT 1),
+                (SELECT 1 FROM transfers LIMIT 1), (SELECT 1 FROM projection_skips LIMIT 1)",
+        );
+        tables.fetch_one(&self.pool).await.context(
+            "the read model cannot be read; check that PostgreSQL runs and that `chronicle migrate` has made its tables",
+        )?;
         Ok(())
     }
 
     /// Compares a page of events, and the accounts that end in it.
-    pub(super) async fn compare(&mut self, page: &[EventRow], walked: &[Walked], report: &mut Report) -> anyhow::Result<()> {
+    pub(super) async fn compare(
+        &mut self,
+        page: &[EventRow],
+        walked: &[Walked],
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
         let mut wanted: HashMap<&str, i64> = HashMap::new();
-        let events = page.iter().map(|row| (row.account_id.as_str(), row.version));
-        for (account_id, version) in events.chain(walked.iter().map(|account| (account.account_id.as_str(), account.version))) {
+        let events = page
+            .iter()
+            .map(|row| (row.account_id.as_str(), row.version));
+        for (account_id, version) in events.chain(
+            walked
+                .iter()
+                .map(|account| (account.account_id.as_str(), account.version)),
+        ) {
             let newest = wanted.entry(account_id).or_default();
             *newest = version.max(*newest);
         }
         let applied = self.wait_for(wanted).await?;
-        let readable: Vec<_> = page.iter().filter_map(|row| row.event.as_ref().ok()).collect();
+        let readable: Vec<_> = page
+            .iter()
+            .filter_map(|row| row.event.as_ref().ok())
+            .collect();
         transactions::compare(&self.pool, &readable, &applied, report).await?;
         transfers::compare(&self.pool, &readable, &applied, report).await?;
         balances::compare(&self.pool, &self.store, walked, report).await?;
@@ -125,12 +154,20 @@ impl ReadModels {
             .await
             .context(UNREADABLE)?;
             for row in rows {
-                let (projection, account_id): (&str, String) = (row.try_get("projection")?, row.try_get("account_id")?);
-                if let Some(read_model) = ALL.into_iter().find(|read_model| read_model.name() == projection) {
-                    applied.0.entry(account_id).or_default()[read_model as usize] = row.try_get("version")?;
+                let (projection, account_id): (&str, String) =
+                    (row.try_get("projection")?, row.try_get("account_id")?);
+                if let Some(read_model) = ALL
+                    .into_iter()
+                    .find(|read_model| read_model.name() == projection)
+                {
+                    applied.0.entry(account_id).or_default()[read_model as usize] =
+                        row.try_get("version")?;
                 }
             }
-            wanted.retain(|account_id, version| ALL.iter().any(|read_model| applied.version(*read_model, account_id) < *version));
+            wanted.retain(|account_id, version| {
+                ALL.iter()
+                    .any(|read_model| applied.version(*read_model, account_id) < *version)
+            });
             if wanted.is_empty() || Instant::now() >= self.deadline {
                 return Ok(applied);
             }
@@ -139,22 +176,44 @@ impl ReadModels {
     }
 
     /// A projection may be ahead of the snapshot, but not of the event store.
-    async fn look_ahead(&self, walked: &[Walked], applied: &Applied, report: &mut Report) -> anyhow::Result<()> {
+    async fn look_ahead(
+        &self,
+        walked: &[Walked],
+        applied: &Applied,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
         let ahead: Vec<(ReadModel, &str, i64)> = walked
             .iter()
             .flat_map(|account| ALL.map(|read_model| (read_model, account)))
-            .map(|(read_model, account)| (read_model, account, applied.version(read_model, &account.account_id)))
+            .map(|(read_model, account)| {
+                (
+                    read_model,
+                    account,
+                    applied.version(read_model, &account.account_id),
+                )
+            })
             .filter(|(_, account, version)| *version > account.version)
-            .map(|(read_model, account, version)| (read_model, account.account_id.as_str(), version))
+            .map(|(read_model, account, version)| {
+                (read_model, account.account_id.as_str(), version)
+            })
             .collect();
         if ahead.is_empty() {
             return Ok(());
         }
-        let places: Vec<_> = ahead.iter().map(|(_, account_id, version)| (*account_id, *version)).collect();
+        let places: Vec<_> = ahead
+            .iter()
+            .map(|(_, account_id, version)| (*account_id, *version))
+            .collect();
         let existing = self.store.existing(&places).await?;
         for (read_model, account_id, version) in ahead {
-            if !existing.iter().any(|(name, number)| (name.as_str(), *number) == (account_id, version)) {
-                report.violated(Invariant::ExactlyOnce, never_happened(read_model.name(), account_id, version));
+            if !existing
+                .iter()
+                .any(|(name, number)| (name.as_str(), *number) == (account_id, version))
+            {
+                report.violated(
+                    Invariant::ExactlyOnce,
+                    never_happened(read_model.name(), account_id, version),
+                );
             }
         }
         Ok(())
@@ -175,7 +234,9 @@ impl ReadModels {
 const UNREADABLE: &str = "the read model cannot be read";
 
 fn never_happened(projection: &str, account_id: &str, version: i64) -> Violation {
-    Violation::new("it counts a version as applied that the event store does not have").of(projection).at(account_id, version)
+    Violation::new("it counts a version as applied that the event store does not have")
+        .of(projection)
+        .at(account_id, version)
 }
 
 /// SQL for what differs between the rows `wanted` and `found`, as the columns `expected` and `actual`.
@@ -192,11 +253,21 @@ fn differences(columns: &[&str]) -> String {
             .collect();
         format!("concat_ws(', ', {})", cases.join(", "))
     };
-    format!("{} AS expected, {} AS actual", side("wanted"), side("found"))
+    format!(
+        "{} AS expected, {} AS actual",
+        side("wanted"),
+        side("found")
+    )
 }
 
 /// SQL for whether the rows `wanted` and `found` differ in one of the columns.
 fn differ(columns: &[&str]) -> String {
-    let side = |side: &str| columns.iter().map(|column| format!("{side}.{column}")).collect::<Vec<_>>().join(", ");
+    let side = |side: &str| {
+        columns
+            .iter()
+            .map(|column| format!("{side}.{column}"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     format!("({}) IS DISTINCT FROM ({})", side("found"), side("wanted"))
 }

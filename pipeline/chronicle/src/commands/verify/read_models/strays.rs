@@ -20,7 +20,12 @@ use crate::commands::verify::report::{Invariant, Report, Violation};
 const PAGE: i64 = 1_000;
 
 /// Looks for rows without an event in all read models.
-pub(super) async fn hunt(pool: &PgPool, store: &EventStore, seen: &Seen, report: &mut Report) -> anyhow::Result<()> {
+pub(super) async fn hunt(
+    pool: &PgPool,
+    store: &EventStore,
+    seen: &Seen,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     // One statement, and so one instant: rows and versions change together.
     let counts = sqlx::query(
         "SELECT (SELECT count(*) FROM transactions) AS transactions,
@@ -35,15 +40,28 @@ pub(super) async fn hunt(pool: &PgPool, store: &EventStore, seen: &Seen, report:
     .await
     .context(UNREADABLE)?;
     let count = |name: &str| counts.try_get::<i64, _>(name);
-    let (transactions, balances, transfers) = (count("transactions")?, count("balances")?, count("transfers")?);
+    let (transactions, balances, transfers) = (
+        count("transactions")?,
+        count("balances")?,
+        count("transfers")?,
+    );
     let applied: &str = counts.try_get("applied")?;
-    report.checked(Invariant::ExactlyOnce, "rows", (transactions + balances + transfers).unsigned_abs());
+    report.checked(
+        Invariant::ExactlyOnce,
+        "rows",
+        (transactions + balances + transfers).unsigned_abs(),
+    );
 
     // A row of the event store that is gone does not show in the read models' counts.
-    let damaged = [Invariant::ExactlyOnce, Invariant::GaplessVersions, Invariant::AtomicCommand]
-        .into_iter()
-        .any(|invariant| report.violations(invariant) > 0);
-    let versions_fit = count("versions")? <= i64::try_from(seen.accounts)? * i64::try_from(ALL.len())?;
+    let damaged = [
+        Invariant::ExactlyOnce,
+        Invariant::GaplessVersions,
+        Invariant::AtomicCommand,
+    ]
+    .into_iter()
+    .any(|invariant| report.violations(invariant) > 0);
+    let versions_fit =
+        count("versions")? <= i64::try_from(seen.accounts)? * i64::try_from(ALL.len())?;
     if damaged || !versions_fit {
         stray_versions(pool, store, report).await?;
     }
@@ -68,7 +86,9 @@ pub(super) async fn hunt(pool: &PgPool, store: &EventStore, seen: &Seen, report:
     }
     let skips = count("skips")?;
     if skips > 0 {
-        let note = format!("{skips} messages of the feed were skipped by order (see the table projection_skips)");
+        let note = format!(
+            "{skips} messages of the feed were skipped by order (see the table projection_skips)"
+        );
         report.note(Invariant::Convergence, note);
     }
     Ok(())
@@ -79,7 +99,11 @@ fn violation(read_model: ReadModel, message: &str) -> Violation {
 }
 
 /// Versions of accounts that do not exist. (Wrong versions of those that do were found with the accounts.)
-async fn stray_versions(pool: &PgPool, store: &EventStore, report: &mut Report) -> anyhow::Result<()> {
+async fn stray_versions(
+    pool: &PgPool,
+    store: &EventStore,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let mut after = (String::new(), String::new());
     loop {
         let rows = sqlx::query(
@@ -100,7 +124,11 @@ async fn stray_versions(pool: &PgPool, store: &EventStore, report: &mut Report) 
         for row in &rows {
             let account_id: &str = row.try_get("account_id")?;
             if !existing.contains(account_id) {
-                let violation = never_happened(row.try_get("projection")?, account_id, row.try_get("version")?);
+                let violation = never_happened(
+                    row.try_get("projection")?,
+                    account_id,
+                    row.try_get("version")?,
+                );
                 report.violated(Invariant::ExactlyOnce, violation);
             }
         }
@@ -114,10 +142,19 @@ async fn existing_accounts(store: &EventStore, rows: &[PgRow]) -> anyhow::Result
         let account_id: &str = row.try_get("account_id")?;
         places.extend([(account_id, 1), (account_id, row.try_get("version")?)]);
     }
-    Ok(store.existing(&places).await?.into_iter().map(|(account_id, _)| account_id).collect())
+    Ok(store
+        .existing(&places)
+        .await?
+        .into_iter()
+        .map(|(account_id, _)| account_id)
+        .collect())
 }
 
-async fn stray_transactions(pool: &PgPool, store: &EventStore, report: &mut Report) -> anyhow::Result<()> {
+async fn stray_transactions(
+    pool: &PgPool,
+    store: &EventStore,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let mut after = (String::new(), i64::MIN);
     loop {
         let rows = sqlx::query(
@@ -142,18 +179,26 @@ async fn stray_transactions(pool: &PgPool, store: &EventStore, report: &mut Repo
         }
         let existing: HashSet<(String, i64)> = store.existing(&places).await?.into_iter().collect();
         for (row, (account_id, version)) in rows.iter().zip(places) {
-            let at = |message: &str| violation(ReadModel::Transactions, message).at(account_id, version);
+            let at =
+                |message: &str| violation(ReadModel::Transactions, message).at(account_id, version);
             let applied: Option<i64> = row.try_get("applied")?;
             if !existing.contains(&(account_id.to_owned(), version)) {
                 report.violated(Invariant::ExactlyOnce, at("the row belongs to no event"));
             } else if applied.unwrap_or_default() < version {
-                report.violated(Invariant::ExactlyOnce, at("the row is there, and its event does not count as applied"));
+                report.violated(
+                    Invariant::ExactlyOnce,
+                    at("the row is there, and its event does not count as applied"),
+                );
             }
         }
     }
 }
 
-async fn stray_balances(pool: &PgPool, store: &EventStore, report: &mut Report) -> anyhow::Result<()> {
+async fn stray_balances(
+    pool: &PgPool,
+    store: &EventStore,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let mut after = String::new();
     loop {
         let rows = sqlx::query("SELECT account_id, version FROM account_balance WHERE account_id > $1 ORDER BY account_id LIMIT $2")
@@ -170,7 +215,9 @@ async fn stray_balances(pool: &PgPool, store: &EventStore, report: &mut Report) 
         for row in &rows {
             let account_id: &str = row.try_get("account_id")?;
             if !existing.contains(account_id) {
-                let violation = violation(ReadModel::AccountBalance, "the row belongs to no account").account(account_id);
+                let violation =
+                    violation(ReadModel::AccountBalance, "the row belongs to no account")
+                        .account(account_id);
                 report.violated(Invariant::ExactlyOnce, violation);
             }
         }
@@ -178,7 +225,11 @@ async fn stray_balances(pool: &PgPool, store: &EventStore, report: &mut Report) 
 }
 
 /// A transfer's id is derived from its command's, so the command tells whether the row may be there.
-async fn stray_transfers(pool: &PgPool, store: &EventStore, report: &mut Report) -> anyhow::Result<()> {
+async fn stray_transfers(
+    pool: &PgPool,
+    store: &EventStore,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let mut after = Uuid::nil();
     loop {
         let rows = sqlx::query(
@@ -199,15 +250,22 @@ async fn stray_transfers(pool: &PgPool, store: &EventStore, report: &mut Report)
         let mut made: HashSet<Uuid> = HashSet::new();
         for command in store.command_rows_of(&ids).await? {
             // A command makes fewer transfers than events.
-            let events = command.outcome.as_ref().map_or(0, |outcome| outcome.events().len());
+            let events = command
+                .outcome
+                .as_ref()
+                .map_or(0, |outcome| outcome.events().len());
             let events = u32::try_from(events).unwrap_or(u32::MAX);
             made.extend((0..events).map(|index| command.command_id.transfer_id(index).as_uuid()));
         }
         for (row, command_id) in rows.iter().zip(ids) {
             let transfer_id: Uuid = row.try_get("transfer_id")?;
             if !made.contains(&transfer_id) {
-                let message = format!("transfer {transfer_id}: the row belongs to no transfer that an outcome names");
-                let violation = violation(ReadModel::Transfers, &message).account(row.try_get("from_account_id")?).command(command_id);
+                let message = format!(
+                    "transfer {transfer_id}: the row belongs to no transfer that an outcome names"
+                );
+                let violation = violation(ReadModel::Transfers, &message)
+                    .account(row.try_get("from_account_id")?)
+                    .command(command_id);
                 report.violated(Invariant::ExactlyOnce, violation);
             }
         }

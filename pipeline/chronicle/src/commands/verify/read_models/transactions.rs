@@ -43,33 +43,89 @@ pub(super) async fn compare(
         COLUMNS.join(", "),
         differ(&COLUMNS),
     );
-    let column = |of: fn(&Event) -> Option<&str>| events.iter().map(|event| of(event)).collect::<Vec<_>>();
+    let column =
+        |of: fn(&Event) -> Option<&str>| events.iter().map(|event| of(event)).collect::<Vec<_>>();
     let rows = sqlx::query(AssertSqlSafe(sql))
         .bind(column(|event| Some(event.account_id.as_str())))
-        .bind(events.iter().map(|event| signed(event)).collect::<Vec<i64>>())
-        .bind(events.iter().map(|event| event.event_id.as_uuid()).collect::<Vec<Uuid>>())
+        .bind(
+            events
+                .iter()
+                .map(|event| signed(event))
+                .collect::<Vec<i64>>(),
+        )
+        .bind(
+            events
+                .iter()
+                .map(|event| event.event_id.as_uuid())
+                .collect::<Vec<Uuid>>(),
+        )
         .bind(column(|event| Some(kind(event))))
-        .bind(events.iter().map(|event| signed_amount(event)).collect::<Vec<Decimal>>())
-        .bind(events.iter().map(|event| event.currency().code().to_string()).collect::<Vec<String>>())
-        .bind(events.iter().map(|event| event.balance_after.value()).collect::<Vec<Decimal>>())
+        .bind(
+            events
+                .iter()
+                .map(|event| signed_amount(event))
+                .collect::<Vec<Decimal>>(),
+        )
+        .bind(
+            events
+                .iter()
+                .map(|event| event.currency().code().to_string())
+                .collect::<Vec<String>>(),
+        )
+        .bind(
+            events
+                .iter()
+                .map(|event| event.balance_after.value())
+                .collect::<Vec<Decimal>>(),
+        )
         .bind(column(|event| event.data.description()))
-        .bind(events.iter().map(|event| Some(event.data.transfer()?.transfer_id.as_uuid())).collect::<Vec<Option<Uuid>>>())
-        .bind(column(|event| event.data.transfer().map(|leg| leg.counterparty_account_id.as_str())))
-        .bind(events.iter().map(|event| event.command_id.as_uuid()).collect::<Vec<Uuid>>())
+        .bind(
+            events
+                .iter()
+                .map(|event| Some(event.data.transfer()?.transfer_id.as_uuid()))
+                .collect::<Vec<Option<Uuid>>>(),
+        )
+        .bind(column(|event| {
+            event
+                .data
+                .transfer()
+                .map(|leg| leg.counterparty_account_id.as_str())
+        }))
+        .bind(
+            events
+                .iter()
+                .map(|event| event.command_id.as_uuid())
+                .collect::<Vec<Uuid>>(),
+        )
         .bind(column(|event| event.actor.as_deref()))
-        .bind(events.iter().map(|event| event.recorded_at.to_date_time()).collect::<Vec<OffsetDateTime>>())
+        .bind(
+            events
+                .iter()
+                .map(|event| event.recorded_at.to_date_time())
+                .collect::<Vec<OffsetDateTime>>(),
+        )
         .fetch_all(pool)
         .await
         .context(UNREADABLE)?;
     for row in rows {
-        let (account_id, version): (&str, i64) = (row.try_get("account_id")?, row.try_get("version")?);
-        let violation = |message: &str| Violation::new(message).of(ReadModel::Transactions.name()).at(account_id, version);
+        let (account_id, version): (&str, i64) =
+            (row.try_get("account_id")?, row.try_get("version")?);
+        let violation = |message: &str| {
+            Violation::new(message)
+                .of(ReadModel::Transactions.name())
+                .at(account_id, version)
+        };
         if !row.try_get::<bool, _>("missing")? {
-            let (expected, actual): (&str, &str) = (row.try_get("expected")?, row.try_get("actual")?);
-            let violation = violation("the row does not say what the event says").values(expected, actual);
+            let (expected, actual): (&str, &str) =
+                (row.try_get("expected")?, row.try_get("actual")?);
+            let violation =
+                violation("the row does not say what the event says").values(expected, actual);
             report.violated(Invariant::Convergence, violation);
         } else if version <= applied.version(ReadModel::Transactions, account_id) {
-            report.violated(Invariant::ExactlyOnce, violation("the event counts as applied, and its row is missing"));
+            report.violated(
+                Invariant::ExactlyOnce,
+                violation("the event counts as applied, and its row is missing"),
+            );
         }
     }
     report.checked(Invariant::ExactlyOnce, "events", events.len() as u64);

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use ledger::{Event, EventData, TransferLeg};
 use rust_decimal::Decimal;
-use sqlx::postgres::PgPool;
+use sqlx::postgres::{PgPool, PgRow};
 use sqlx::{AssertSqlSafe, Row};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -11,8 +11,15 @@ use uuid::Uuid;
 use super::{Applied, ReadModel, UNREADABLE, differ, differences};
 use crate::commands::verify::report::{Invariant, Report, Violation};
 
-const COLUMNS: [&str; 7] =
-    ["from_account_id", "to_account_id", "amount", "currency", "description", "command_id", "timestamp"];
+const COLUMNS: [&str; 7] = [
+    "from_account_id",
+    "to_account_id",
+    "amount",
+    "currency",
+    "description",
+    "command_id",
+    "timestamp",
+];
 
 /// One half of a transfer.
 struct Half<'a> {
@@ -21,18 +28,61 @@ struct Half<'a> {
     is_debit: bool,
 }
 
-/// Compares the rows of these events' transfers, from the side of the half that each event is. The database does it,
-/// and answers with those that differ.
+impl<'a> Half<'a> {
+    fn of(event: &'a Event) -> Option<Self> {
+        let leg = event.data.transfer()?;
+        let is_debit = matches!(event.data, EventData::MoneyWithdrawn(_));
+        Some(Self {
+            event,
+            leg,
+            is_debit,
+        })
+    }
+
+    fn from(&self) -> &'a str {
+        if self.is_debit {
+            self.own()
+        } else {
+            self.other()
+        }
+    }
+
+    fn to(&self) -> &'a str {
+        if self.is_debit {
+            self.other()
+        } else {
+            self.own()
+        }
+    }
+
+    fn own(&self) -> &'a str {
+        self.event.account_id.as_str()
+    }
+
+    fn other(&self) -> &'a str {
+        self.leg.counterparty_account_id.as_str()
+    }
+}
+
+/// Compares the rows of these events' transfers, from the side of the half that each event is.
 pub(super) async fn compare(
     pool: &PgPool,
     events: &[&Event],
     applied: &Applied,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let halves: Vec<Half<'_>> = events.iter().filter_map(|event| half(event)).collect();
+    let halves: Vec<Half<'_>> = events.iter().filter_map(|event| Half::of(event)).collect();
     if halves.is_empty() {
         return Ok(());
     }
+    for row in differing(pool, &halves).await.context(UNREADABLE)? {
+        judge(&row, applied, report).context(UNREADABLE)?;
+    }
+    Ok(())
+}
+
+/// What the database finds to be different.
+async fn differing(pool: &PgPool, halves: &[Half<'_>]) -> Result<Vec<PgRow>, sqlx::Error> {
     let sql = format!(
         "SELECT wanted.account_id, wanted.version, wanted.transfer_id, found.transfer_id IS NULL AS missing,
             NOT CASE WHEN wanted.is_debit THEN found.debit_applied ELSE found.credit_applied END AS half_missing,
@@ -50,57 +100,83 @@ pub(super) async fn compare(
         columns = COLUMNS.join(", "),
         differ = differ(&COLUMNS),
     );
-    let own = |half: &Half<'_>| half.event.account_id.to_string();
-    let other = |half: &Half<'_>| half.leg.counterparty_account_id.to_string();
-    let rows = sqlx::query(AssertSqlSafe(sql))
-        .bind(halves.iter().map(own).collect::<Vec<String>>())
-        .bind(halves.iter().map(|half| signed(half.event)).collect::<Vec<i64>>())
-        .bind(halves.iter().map(|half| half.leg.transfer_id.as_uuid()).collect::<Vec<Uuid>>())
-        .bind(halves.iter().map(|half| half.is_debit).collect::<Vec<bool>>())
-        .bind(halves.iter().map(|half| if half.is_debit { own(half) } else { other(half) }).collect::<Vec<String>>())
-        .bind(halves.iter().map(|half| if half.is_debit { other(half) } else { own(half) }).collect::<Vec<String>>())
-        .bind(halves.iter().map(|half| half.event.data.amount().value()).collect::<Vec<Decimal>>())
-        .bind(halves.iter().map(|half| half.event.currency().code().to_string()).collect::<Vec<String>>())
-        .bind(halves.iter().map(|half| half.event.data.description()).collect::<Vec<Option<&str>>>())
-        .bind(halves.iter().map(|half| half.event.command_id.as_uuid()).collect::<Vec<Uuid>>())
-        .bind(halves.iter().map(|half| half.event.recorded_at.to_date_time()).collect::<Vec<OffsetDateTime>>())
+    let events = || halves.iter().map(|half| half.event);
+    let currency = |event: &Event| event.currency().code().to_string();
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(halves.iter().map(Half::own).collect::<Vec<&str>>())
+        .bind(events().map(signed).collect::<Vec<i64>>())
+        .bind(
+            halves
+                .iter()
+                .map(|half| half.leg.transfer_id.as_uuid())
+                .collect::<Vec<Uuid>>(),
+        )
+        .bind(
+            halves
+                .iter()
+                .map(|half| half.is_debit)
+                .collect::<Vec<bool>>(),
+        )
+        .bind(halves.iter().map(Half::from).collect::<Vec<&str>>())
+        .bind(halves.iter().map(Half::to).collect::<Vec<&str>>())
+        .bind(
+            events()
+                .map(|event| event.data.amount().value())
+                .collect::<Vec<Decimal>>(),
+        )
+        .bind(events().map(currency).collect::<Vec<String>>())
+        .bind(
+            events()
+                .map(|event| event.data.description())
+                .collect::<Vec<Option<&str>>>(),
+        )
+        .bind(
+            events()
+                .map(|event| event.command_id.as_uuid())
+                .collect::<Vec<Uuid>>(),
+        )
+        .bind(
+            events()
+                .map(|event| event.recorded_at.to_date_time())
+                .collect::<Vec<OffsetDateTime>>(),
+        )
         .fetch_all(pool)
         .await
-        .context(UNREADABLE)?;
-    for row in rows {
-        let (account_id, version): (&str, i64) = (row.try_get("account_id")?, row.try_get("version")?);
-        let transfer_id: Uuid = row.try_get("transfer_id")?;
-        let violation = |message: &str| {
-            let message = format!("transfer {transfer_id}: {message}");
-            Violation::new(message).of(ReadModel::Transfers.name()).at(account_id, version)
-        };
-        let counts_as_applied = version <= applied.version(ReadModel::Transfers, account_id);
-        if row.try_get::<bool, _>("missing")? {
-            if counts_as_applied {
-                report.violated(Invariant::ExactlyOnce, violation("the event counts as applied, and the row is missing"));
-            }
-            continue;
-        }
-        if row.try_get::<bool, _>("half_missing")? && counts_as_applied {
-            report.violated(Invariant::ExactlyOnce, violation("the event counts as applied, and not in the row"));
-        }
-        if row.try_get::<bool, _>("differs")? {
-            let (expected, actual): (&str, &str) = (row.try_get("expected")?, row.try_get("actual")?);
-            report.violated(Invariant::Convergence, violation("the row does not say what the event says").values(expected, actual));
-        }
-        let (status, right_status): (&str, &str) = (row.try_get("status")?, row.try_get("right_status")?);
-        if status != right_status {
-            let violation = violation("the status is not what the halves say").values(right_status, status);
-            report.violated(Invariant::Convergence, violation);
-        }
-    }
-    Ok(())
 }
 
-fn half(event: &Event) -> Option<Half<'_>> {
-    let leg = event.data.transfer()?;
-    let is_debit = matches!(event.data, EventData::MoneyWithdrawn(_));
-    Some(Half { event, leg, is_debit })
+/// Says of a row that differs what is wrong with it, if its event counts as applied.
+fn judge(row: &PgRow, applied: &Applied, report: &mut Report) -> Result<(), sqlx::Error> {
+    let account_id: &str = row.try_get("account_id")?;
+    let version: i64 = row.try_get("version")?;
+    let transfer_id: Uuid = row.try_get("transfer_id")?;
+    let violation = |message: &str| {
+        Violation::new(format!("transfer {transfer_id}: {message}"))
+            .of(ReadModel::Transfers.name())
+            .at(account_id, version)
+    };
+    let counts_as_applied = version <= applied.version(ReadModel::Transfers, account_id);
+    if row.try_get("missing")? {
+        if counts_as_applied {
+            let violation = violation("the event counts as applied, and the row is missing");
+            report.violated(Invariant::ExactlyOnce, violation);
+        }
+        return Ok(());
+    }
+    if counts_as_applied && row.try_get("half_missing")? {
+        let violation = violation("the event counts as applied, and not in the row");
+        report.violated(Invariant::ExactlyOnce, violation);
+    }
+    if row.try_get("differs")? {
+        let (expected, actual): (&str, &str) = (row.try_get("expected")?, row.try_get("actual")?);
+        let violation = violation("the row does not say what the event says");
+        report.violated(Invariant::Convergence, violation.values(expected, actual));
+    }
+    let (status, right): (&str, &str) = (row.try_get("status")?, row.try_get("right_status")?);
+    if status != right {
+        let violation = violation("the status is not what the halves say");
+        report.violated(Invariant::Convergence, violation.values(right, status));
+    }
+    Ok(())
 }
 
 fn signed(event: &Event) -> i64 {
