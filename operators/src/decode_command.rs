@@ -39,6 +39,16 @@ impl Operator for DecodeCommand {
 
 fn decode(incoming: &Incoming) -> Step<Received> {
     let message = &incoming.message;
+    if let Some(problem) = &incoming.problem {
+        let message = format!(
+            "{problem}; they are kept as they came, in base64, under {}",
+            headers::UNREADABLE
+        );
+        return Step::DeadLetter(Cause {
+            code: "invalid_headers",
+            message,
+        });
+    }
     let content_type = message.header(headers::CONTENT_TYPE);
     let command = match codec::decode_command(content_type, &message.payload) {
         Ok(command) => command,
@@ -74,7 +84,9 @@ mod tests {
     use super::*;
 
     fn step(subject: &str, payload: &str, headers: &[(&str, &str)]) -> Step<Received> {
-        let owned = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let owned = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         decode(&Incoming {
             message: Arc::new(Message {
                 position: 1,
@@ -84,16 +96,19 @@ mod tests {
                 stored_at: SystemTime::UNIX_EPOCH,
             }),
             redelivered: false,
+            problem: None,
         })
     }
 
-    const DEPOSIT: &str =
-        r#"{"command_id":"6f1c2a3e-58b1-4c0e-9a53-0d8f6c1f7b11","type":"deposit","account_id":"ACC-1","amount":"1"}"#;
+    const DEPOSIT: &str = r#"{"command_id":"6f1c2a3e-58b1-4c0e-9a53-0d8f6c1f7b11","type":"deposit","account_id":"ACC-1","amount":"1"}"#;
 
     #[test]
     fn a_command_keeps_its_reply_subject() {
-        let Step::Emit(received) = step("ledger.commands.0.ACC-1", DEPOSIT, &[("chronicle-reply-to", "_INBOX.x")])
-        else {
+        let Step::Emit(received) = step(
+            "ledger.commands.0.ACC-1",
+            DEPOSIT,
+            &[("chronicle-reply-to", "_INBOX.x")],
+        ) else {
             panic!("a deposit was refused");
         };
         assert_eq!(received.reply_to.as_deref(), Some("_INBOX.x"));
@@ -114,7 +129,11 @@ mod tests {
 
     #[test]
     fn garbage_is_a_dead_letter_with_the_codecs_reason() {
-        for (payload, code) in [("\u{1}\u{2}", "invalid_json"), (&DEPOSIT[..40], "invalid_json"), ("{}", "missing_field")] {
+        for (payload, code) in [
+            ("\u{1}\u{2}", "invalid_json"),
+            (&DEPOSIT[..40], "invalid_json"),
+            ("{}", "missing_field"),
+        ] {
             let Step::DeadLetter(cause) = step("ledger.commands.0.ACC-1", payload, &[]) else {
                 panic!("{payload:?} passed");
             };

@@ -6,5 +6,5 @@
 mod commands;
 mod feed;
 
-pub use commands::{Incoming, JetStreamCommands, JetStreamCommandsConfig};
+pub use commands::{Incoming, JetStreamCommands, JetStreamCommandsConfig, Runs};
 pub use feed::{FeedItem, JetStreamEvents};

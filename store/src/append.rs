@@ -4,7 +4,6 @@ use std::sync::LazyLock;
 
 use ledger::codec::json;
 use ledger::{AccountId, Command, Event, Hash, Outcome, Profile, Timestamp, Version};
-use rust_decimal::Decimal;
 use sqlx::Row;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -59,10 +58,10 @@ static APPEND: LazyLock<String> = LazyLock::new(|| {
         ), e AS (
             INSERT INTO events (account_id, version, event_id, event_type, command_id, data, balance_after, actor,
                 recorded_at, prev_hash, hash, profile_version, profile)
-            SELECT u.account_id, u.version, u.event_id, u.event_type, u.command_id, u.data::jsonb, u.balance_after,
-                u.actor, u.recorded_at, u.prev_hash, u.hash, u.profile_version, u.profile::jsonb
+            SELECT u.account_id, u.version, u.event_id, u.event_type, u.command_id, u.data::jsonb,
+                u.balance_after::numeric, u.actor, u.recorded_at, u.prev_hash, u.hash, u.profile_version, u.profile::jsonb
             FROM unnest($10::text[], $11::bigint[], $12::uuid[], $13::text[], $14::uuid[], $15::text[],
-                $16::numeric[], $17::text[], $18::timestamptz[], $19::bytea[], $20::bytea[], $21::bigint[],
+                $16::text[], $17::text[], $18::timestamptz[], $19::bytea[], $20::bytea[], $21::bigint[],
                 $22::text[])
                 AS u(account_id, version, event_id, event_type, command_id, data, balance_after, actor, recorded_at,
                     prev_hash, hash, profile_version, profile)
@@ -135,6 +134,9 @@ pub(crate) fn signed(version: Version) -> i64 {
 }
 
 /// The batch turned on its side: one array per column.
+///
+/// Rows go in by the order of their keys: two appends that have keys in common then wait for each other at the first of
+/// them, where unordered they would lock each other out until the database notices (PostgreSQL: after a second).
 #[derive(Default)]
 struct CommandColumns<'a> {
     command_id: Vec<Uuid>,
@@ -149,7 +151,9 @@ struct CommandColumns<'a> {
 impl<'a> CommandColumns<'a> {
     fn of(decisions: &'a [Decision<'a>]) -> Self {
         let mut columns = Self::default();
-        for decision in decisions {
+        let mut ordered: Vec<&Decision<'_>> = decisions.iter().collect();
+        ordered.sort_unstable_by_key(|decision| decision.command.command_id);
+        for decision in ordered {
             let command = decision.command;
             let body = String::from_utf8(json::encode_command(command)).expect("JSON is UTF-8");
             columns.command_id.push(command.command_id.as_uuid());
@@ -176,7 +180,7 @@ struct EventColumns<'a> {
     event_type: Vec<&'static str>,
     command_id: Vec<Uuid>,
     data: Vec<String>,
-    balance_after: Vec<Decimal>,
+    balance_after: Vec<String>,
     actor: Vec<Option<&'a str>>,
     recorded_at: Vec<OffsetDateTime>,
     prev_hash: Vec<&'a [u8]>,
@@ -188,14 +192,17 @@ struct EventColumns<'a> {
 impl<'a> EventColumns<'a> {
     fn of(events: &'a [(Event, Version, Option<Profile>)]) -> Self {
         let mut columns = Self::default();
-        for (event, profile_version, profile) in events {
+        let mut ordered: Vec<&(Event, Version, Option<Profile>)> = events.iter().collect();
+        ordered.sort_unstable_by_key(|(event, ..)| (&event.account_id, event.version));
+        for (event, profile_version, profile) in ordered {
             columns.account_id.push(event.account_id.as_str());
             columns.version.push(signed(event.version));
             columns.event_id.push(event.event_id.as_uuid());
             columns.event_type.push(event.data.type_name());
             columns.command_id.push(event.command_id.as_uuid());
             columns.data.push(json::encode_event_data(event));
-            columns.balance_after.push(event.balance_after.value());
+            // As text, a number keeps its zeros; CockroachDB makes 1E+4 of a binary 10000.00.
+            columns.balance_after.push(event.balance_after.to_string());
             columns.actor.push(event.actor.as_deref());
             columns.recorded_at.push(event.recorded_at.to_date_time());
             columns.prev_hash.push(event.prev_hash.as_bytes());

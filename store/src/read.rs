@@ -69,7 +69,7 @@ pub(crate) const HEAD_COLUMNS: &str = "account_id, version, balance_after, recor
 /// Accounts, for [`rows::account`], of what `heads` selects: [`HEAD_COLUMNS`].
 pub(crate) fn accounts_from(heads: &str) -> String {
     format!(
-        "SELECT {HEAD_COLUMNS}, (
+        "SELECT account_id, version, balance_after::text AS balance_after, recorded_at, hash, profile_version, (
             SELECT described.profile::text FROM events AS described
             WHERE described.account_id = head.account_id AND described.version = head.profile_version
          ) AS profile FROM ({heads}) AS head"

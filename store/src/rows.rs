@@ -5,7 +5,6 @@ use ledger::{
     Account, AccountId, Currency, Event, Hash, Money, Outcome, Profile, Timestamp, Verdict,
     Version, parse_decimal,
 };
-use rust_decimal::Decimal;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -15,7 +14,7 @@ use crate::read::StoredCommand;
 
 /// The columns of an event, for every statement that reads events.
 pub(crate) const EVENT_COLUMNS: &str = "account_id, version, event_id, event_type, command_id, data::text AS data, \
-     balance_after, actor, recorded_at, prev_hash, hash";
+     balance_after::text AS balance_after, actor, recorded_at, prev_hash, hash";
 
 /// An error about one row of `events`.
 fn unreadable(row: &PgRow, message: impl ToString) -> Error {
@@ -86,9 +85,11 @@ pub(crate) fn version(row: &PgRow, name: &str) -> Result<Version, Error> {
         .map_err(|error| unreadable(row, format!("{name}: {error}")))
 }
 
-/// A NUMERIC loses trailing zeros on its way through the database: rescaled before it is compared or hashed.
+/// A NUMERIC loses trailing zeros on its way through the database, also those before the point (1E+4, which is why it is
+/// read as text): rescaled before it is compared or hashed.
 fn balance(row: &PgRow, currency: Currency) -> Result<Money, Error> {
-    Money::from_database(column::<Decimal>(row, "balance_after")?, currency)
+    parse_decimal(column(row, "balance_after")?)
+        .and_then(|value| Money::from_database(value, currency))
         .map_err(|error| unreadable(row, format!("balance_after: {error}")))
 }
 

@@ -12,7 +12,7 @@ use engine::{Batching, Topology};
 use operators::{DecodeCommand, DecodeEvent, Validate};
 use sinks::projection::{AccountBalance, Projection, ProjectionSink, Transactions, Transfers};
 use sinks::{EventFeed, JetStreamDeadLetters, Outcomes};
-use sources::{JetStreamCommands, JetStreamCommandsConfig, JetStreamEvents};
+use sources::{JetStreamCommands, JetStreamCommandsConfig, JetStreamEvents, Runs};
 use sqlx::postgres::PgPool;
 use store::{EventStore, WriterOptions};
 use transport::Nats;
@@ -42,12 +42,13 @@ pub(crate) struct Probes {
 }
 
 /// From commands to events: one partition.
-fn intake(parts: &Parts, name: &str, partition: u32) -> Topology {
+fn intake(parts: &Parts, name: &str, partition: u32, runs: &Runs) -> Topology {
     let commands = JetStreamCommandsConfig {
         partition,
         partitions: parts.partitions,
         credit: parts.credit,
         limits: parts.limits.clone(),
+        runs: runs.clone(),
     };
     Topology::named(name)
         .source("commands", JetStreamCommands::new(parts.nats.clone(), commands))
@@ -90,8 +91,8 @@ pub(crate) fn pipelines(parts: &Parts) -> Vec<(String, Build)> {
                 1 => "intake".to_owned(),
                 _ => format!("intake.{partition}"),
             };
-            let (parts, own_name) = (parts.clone(), name.clone());
-            let build: Build = Box::new(move || intake(&parts, &own_name, partition));
+            let (parts, own_name, runs) = (parts.clone(), name.clone(), Runs::default());
+            let build: Build = Box::new(move || intake(&parts, &own_name, partition, &runs));
             (name, build)
         })
         .collect();

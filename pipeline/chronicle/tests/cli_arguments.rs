@@ -3,6 +3,7 @@
 mod cli_support;
 
 use cli_support::chronicle;
+use futures::future::join_all;
 
 const DEPOSIT: [&str; 4] = ["send", "deposit", "ACC-1", "25.00"];
 
@@ -211,7 +212,7 @@ async fn calls_that_make_no_sense_say_what_would() {
 async fn a_server_that_is_not_there_is_named_without_its_password() {
     const NATS: &str = "nats://me:secret@127.0.0.1:1";
     const SQL: &str = "postgres://me:secret@127.0.0.1:1/ledger";
-    for (arguments, place) in [
+    let cases = [
         (
             &["send", "deposit", "ACC-1", "5", "--nats-url", NATS][..],
             "NATS at nats://me@127.0.0.1:1 cannot be reached",
@@ -232,7 +233,9 @@ async fn a_server_that_is_not_there_is_named_without_its_password() {
             &["projection", "list", "--read-model-url", SQL],
             "the read model at postgres://me@127.0.0.1:1/ledger cannot be reached",
         ),
-    ] {
+    ];
+    // All at once: each waits until its server has had its time.
+    join_all(cases.map(|(arguments, place)| async move {
         let done = chronicle(arguments)
             .await
             .exits(3)
@@ -240,5 +243,6 @@ async fn a_server_that_is_not_there_is_named_without_its_password() {
             .says("check that it runs")
             .prints_nothing();
         assert!(!done.err.contains("secret"), "{done:#?}");
-    }
+    }))
+    .await;
 }

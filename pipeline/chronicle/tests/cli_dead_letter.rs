@@ -24,6 +24,7 @@ fn letter(position: u64, subject: &str, payload: &[u8]) -> DeadLetter {
                 header(headers::MESSAGE_ID, "the-publishers-own"),
             ],
             payload: payload.to_vec().into(),
+            // Part of the letter's id: LEDGER_COMMANDS-<position>-0.
             stored_at: SystemTime::UNIX_EPOCH,
         }),
         node: "decode".to_owned(),
@@ -77,10 +78,10 @@ async fn no_letters_is_one_line() {
             .prints_nothing();
         for task in ["show", "retry"] {
             let done = place
-                .chronicle(&["dead-letter", task, "LEDGER_COMMANDS-1"])
+                .chronicle(&["dead-letter", task, "LEDGER_COMMANDS-1-0"])
                 .await;
             done.exits(1)
-                .says("there is no dead letter \"LEDGER_COMMANDS-1\"")
+                .says("there is no dead letter \"LEDGER_COMMANDS-1-0\"")
                 .says("none at all")
                 .prints_nothing();
         }
@@ -128,9 +129,9 @@ async fn letters_are_listed_and_shown_whatever_they_are_made_of() {
     assert_eq!(
         column("id"),
         [
-            json!("LEDGER_COMMANDS-7"),
-            json!("LEDGER_COMMANDS-8"),
-            json!("LEDGER_COMMANDS-9")
+            json!("LEDGER_COMMANDS-7-0"),
+            json!("LEDGER_COMMANDS-8-0"),
+            json!("LEDGER_COMMANDS-9-0")
         ]
     );
     assert_eq!(column("bytes"), [json!(15), json!(4), json!(1_048_576)]);
@@ -144,17 +145,17 @@ async fn letters_are_listed_and_shown_whatever_they_are_made_of() {
 
     let show =
         |id: &'static str| async { place.chronicle(&["dead-letter", "show", id]).await.exits(0) };
-    show("LEDGER_COMMANDS-7")
+    show("LEDGER_COMMANDS-7-0")
         .await
         .prints("{\"type\": \"depos")
         .prints("header     Content-Type: text/plain")
         .prints("decode");
-    show("LEDGER_COMMANDS-8")
+    show("LEDGER_COMMANDS-8-0")
         .await
         .prints("00000000  00 9f ff 41 ")
         .prints("|...A|");
     let document = place
-        .chronicle(&["-o", "json", "dead-letter", "show", "LEDGER_COMMANDS-9"])
+        .chronicle(&["-o", "json", "dead-letter", "show", "LEDGER_COMMANDS-9-0"])
         .await
         .exits(0)
         .document();
@@ -191,7 +192,7 @@ async fn a_letter_that_has_lost_a_part_can_be_listed_and_discarded() {
     assert_eq!(list["bytes"], Value::Null);
     for task in ["show", "retry"] {
         place
-            .chronicle(&["dead-letter", task, "LEDGER_COMMANDS-9"])
+            .chronicle(&["dead-letter", task, "LEDGER_COMMANDS-9-0"])
             .await
             .exits(1)
             .says("has only")
@@ -200,7 +201,7 @@ async fn a_letter_that_has_lost_a_part_can_be_listed_and_discarded() {
     let discard = [
         "dead-letter",
         "discard",
-        "LEDGER_COMMANDS-9",
+        "LEDGER_COMMANDS-9-0",
         "--reason",
         "torn",
         "-o",
@@ -226,7 +227,7 @@ async fn a_retried_letter_goes_in_as_it_was_and_only_then_leaves() {
         2,
     )
     .await;
-    let retry = ["dead-letter", "retry", "LEDGER_COMMANDS-7"];
+    let retry = ["dead-letter", "retry", "LEDGER_COMMANDS-7-0"];
     // No stream takes it: the letter stays.
     place
         .chronicle(&retry)
@@ -271,7 +272,7 @@ async fn what_was_no_command_cannot_be_retried() {
     place.commands(&Limits::default()).await;
     bury(&place, &letter(7, "ledger.events.ACC-1", b"x"), 1).await;
     let done = place
-        .chronicle(&["dead-letter", "retry", "LEDGER_COMMANDS-7"])
+        .chronicle(&["dead-letter", "retry", "LEDGER_COMMANDS-7-0"])
         .await;
     done.exits(2)
         .says("that is no subject of commands")
@@ -287,7 +288,7 @@ async fn a_discard_leaves_a_record_that_is_no_letter() {
     let discard = [
         "dead-letter",
         "discard",
-        "LEDGER_COMMANDS-7",
+        "LEDGER_COMMANDS-7-0",
         "--reason",
         "a test's, not a command",
         "-o",
@@ -299,12 +300,12 @@ async fn a_discard_leaves_a_record_that_is_no_letter() {
     assert_eq!(messages[0].subject, "ledger.dead_letters.discarded");
     assert_eq!(
         messages[0].header("Chronicle-Dead-Letter-Discarded"),
-        Some("LEDGER_COMMANDS-7")
+        Some("LEDGER_COMMANDS-7-0")
     );
     let record: Value = serde_json::from_slice(&messages[0].payload).unwrap();
     assert_eq!(record, document);
     for (field, value) in [
-        ("id", json!("LEDGER_COMMANDS-7")),
+        ("id", json!("LEDGER_COMMANDS-7-0")),
         ("code", json!("invalid_json")),
         ("subject", json!("ledger.commands.0.ACC-1")),
         ("buried_because", json!("the body is no JSON object")),

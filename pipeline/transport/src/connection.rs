@@ -41,6 +41,7 @@ pub struct Nats {
     pub client: async_nats::Client,
     /// JetStream over the same connection.
     pub jetstream: jetstream::Context,
+    url: Arc<str>,
     losses: watch::Receiver<u64>,
     /// What the server or the client said last, while there is no connection.
     complaint: watch::Receiver<Option<String>>,
@@ -63,6 +64,11 @@ impl Nats {
     /// A connection to the server at `url`, which must be there.
     pub async fn connect(url: &str) -> Result<Self, ConnectError> {
         Self::connect_with(url, ConnectOptions::new()).await
+    }
+
+    /// Another connection to the same server, which must be there: for whoever may lose it over what others publish.
+    pub async fn another(&self) -> Result<Self, ConnectError> {
+        Self::connect(&self.url).await
     }
 
     async fn connect_with(url: &str, options: ConnectOptions) -> Result<Self, ConnectError> {
@@ -95,13 +101,17 @@ impl Nats {
                 let complain = complain.clone();
                 async move {
                     match event {
-                        async_nats::Event::Disconnected | async_nats::Event::Closed => {
+                        async_nats::Event::Disconnected => {
                             notify.send_modify(|losses| *losses += 1);
                             tracing::warn!("the connection to NATS was lost");
                         }
+                        // By us, when nobody needs it any more.
+                        async_nats::Event::Closed => notify.send_modify(|losses| *losses += 1),
                         async_nats::Event::Connected => {
                             complain.send_replace(None);
-                            tracing::info!("connected to NATS");
+                            if *notify.borrow() > 0 {
+                                tracing::info!("connected to NATS again");
+                            }
                         }
                         async_nats::Event::ClientError(_) | async_nats::Event::ServerError(_) => {
                             tracing::debug!(%event, "NATS");
@@ -121,6 +131,7 @@ impl Nats {
         Ok(Self {
             client,
             jetstream,
+            url: Arc::from(url),
             losses,
             complaint,
             _losses: sender,

@@ -1,8 +1,11 @@
 //! The form of a dead letter: the original's bytes and headers as they were, with headers that say why.
 //!
 //! Our headers come on top of the original's, so a message that was as large as NATS allows would not fit again. Such
-//! a letter is sealed: the original's headers and bytes become one JSON document, which is cut into parts.
+//! a letter is sealed: the original's headers and bytes become one JSON document, which is cut into parts. Headers that
+//! would mean something to JetStream (an expectation that the letter cannot meet, say) or to the readers of dead letters
+//! are carried under another name.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use async_nats::HeaderMap;
@@ -18,6 +21,8 @@ use crate::{headers, streams, subjects};
 
 /// Room for our headers and the protocol's own in one message.
 const HEADROOM_BYTES: usize = 8 * 1024;
+/// The most bytes of the original's headers that are carried as headers: JetStream takes 64 KiB in all.
+const HEADERS_BYTES_MAX: usize = 32 * 1024;
 
 /// One message of the dead-letter stream.
 #[derive(Debug, Clone)]
@@ -67,22 +72,15 @@ struct Sealed {
 pub fn encode(letter: &DeadLetter, now: SystemTime, payload_bytes_max: usize) -> Vec<Encoded> {
     let origin = &letter.origin;
     let room = payload_bytes_max.saturating_sub(HEADROOM_BYTES).max(1);
-    let own_bytes: usize = origin
+    let header_bytes: usize = origin
         .headers
         .iter()
-        .map(|(name, value)| name.len() + value.len() + 4)
+        .map(|(name, value)| carried(name).len() + value.len() + 4)
         .sum();
-    if own_bytes + origin.payload.len() <= room {
+    if header_bytes <= HEADERS_BYTES_MAX && header_bytes + origin.payload.len() <= room {
         let mut whole = reason_headers(letter, now);
         for (name, value) in &origin.headers {
-            // The message id is ours now; the original's is kept beside it.
-            let own_id = name.eq_ignore_ascii_case(headers::MESSAGE_ID);
-            let name = if own_id {
-                headers::DEAD_LETTER_ORIGINAL_MESSAGE_ID
-            } else {
-                name
-            };
-            append(&mut whole, name, value);
+            append(&mut whole, &carried(name), value);
         }
         return vec![encoded(letter, whole, origin.payload.clone(), 0)];
     }
@@ -108,8 +106,34 @@ pub fn encode(letter: &DeadLetter, now: SystemTime, payload_bytes_max: usize) ->
         .collect()
 }
 
+/// The name under which a header of the original is carried.
+fn carried(name: &str) -> Cow<'_, str> {
+    if has_prefix(name, headers::SERVER_PREFIX) || has_prefix(name, headers::DEAD_LETTER_PREFIX) {
+        Cow::Owned(format!("{}{name}", headers::DEAD_LETTER_ORIGINAL_PREFIX))
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
+/// The name that a header of the original had; `None` for a header of the letter's own.
+fn original(name: &str) -> Option<&str> {
+    match name.strip_prefix(headers::DEAD_LETTER_ORIGINAL_PREFIX) {
+        None if has_prefix(name, headers::SERVER_PREFIX)
+            || has_prefix(name, headers::DEAD_LETTER_PREFIX) =>
+        {
+            None
+        }
+        None => Some(name),
+        name => name,
+    }
+}
+
+fn has_prefix(name: &str, prefix: &str) -> bool {
+    name.get(..prefix.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
 fn encoded(letter: &DeadLetter, mut headers: HeaderMap, payload: Bytes, part: usize) -> Encoded {
-    // Set last and replacing: the original may have had a message id of its own.
     let id = format!("{}-{part}", id_of(&letter.origin));
     headers.insert(headers::MESSAGE_ID, id.as_str());
     Encoded {
@@ -227,15 +251,11 @@ pub fn decode(parts: &[Message]) -> Result<Letter, Unreadable> {
         });
     }
     let (original_headers, payload) = if first.header(headers::DEAD_LETTER_PART).is_none() {
-        let own = |(name, _): &&(String, String)| {
-            !name.starts_with(headers::DEAD_LETTER_PREFIX)
-                && !name.eq_ignore_ascii_case(headers::MESSAGE_ID)
-        };
-        let message_id = first.header(headers::DEAD_LETTER_ORIGINAL_MESSAGE_ID);
-        let original = first.headers.iter().filter(own).cloned();
         let original =
-            original.chain(message_id.map(|id| (headers::MESSAGE_ID.to_owned(), id.to_owned())));
-        (original.collect(), first.payload.clone())
+            |(name, value): &(String, String)| Some((original(name)?.to_owned(), value.clone()));
+        let mut originals: Vec<_> = first.headers.iter().filter_map(original).collect();
+        originals.sort_by(|(one, _), (other, _)| one.cmp(other));
+        (originals, first.payload.clone())
     } else {
         unseal(&id, parts)?
     };
@@ -341,6 +361,56 @@ mod tests {
         assert_eq!(read.reason, "not JSON");
         assert_eq!(read.headers, headers);
         assert_eq!(read.stored_at, "1970-01-01T00:00:00.000000Z");
+    }
+
+    #[test]
+    fn headers_that_mean_something_to_others_are_only_carried() {
+        let names = [
+            "Chronicle-Dead-Letter-Code",
+            "Chronicle-Dead-Letter-Original-Nats-Msg-Id",
+            "Chronicle-Dead-Letter-Part",
+            "Nats-Expected-Stream",
+            "nats-msg-id",
+        ];
+        let headers: Vec<(String, String)> =
+            names.map(|name| (name.to_owned(), "x".to_owned())).into();
+        let encoded = encode(
+            &letter(headers.clone(), Vec::new()),
+            SystemTime::UNIX_EPOCH,
+            1 << 20,
+        );
+        let read = decode(&stored(&encoded)).unwrap();
+        assert_eq!(read.code, "invalid_json");
+        assert_eq!(read.headers, headers);
+        let to_server = |(name, _): &(String, String)| has_prefix(name, headers::SERVER_PREFIX);
+        let to_server: Vec<_> = stored(&encoded)[0]
+            .headers
+            .iter()
+            .filter(|header| to_server(header))
+            .cloned()
+            .collect();
+        assert_eq!(
+            to_server,
+            [("Nats-Msg-Id".to_owned(), format!("{}-0", read.id))]
+        );
+    }
+
+    #[test]
+    fn more_headers_than_jetstream_takes_beside_ours_are_sealed() {
+        let headers: Vec<(String, String)> = (0..3_000)
+            .map(|number| (format!("Nats-{number:04}"), String::new()))
+            .collect();
+        let encoded = encode(
+            &letter(headers.clone(), b"{".to_vec()),
+            SystemTime::UNIX_EPOCH,
+            1 << 20,
+        );
+        assert!(encoded[0].headers.len() < 20);
+        let read = decode(&stored(&encoded)).unwrap();
+        assert_eq!(
+            (read.headers, read.payload),
+            (headers, Bytes::from_static(b"{"))
+        );
     }
 
     #[test]

@@ -7,8 +7,17 @@ pub const REPLY_TO: &str = "Chronicle-Reply-To";
 /// The type of the event in the body.
 pub const EVENT_TYPE: &str = "Chronicle-Event-Type";
 
+/// All headers of a message as they came, in base64, beside those of them that can be read: some line of them cannot.
+pub const UNREADABLE: &str = "Chronicle-Unreadable-Headers";
+
 /// What JetStream recognises duplicates by, within its window.
 pub const MESSAGE_ID: &str = "Nats-Msg-Id";
+
+/// What the server adds to a message for the one client of a consumer.
+pub const PIN_ID: &str = "Nats-Pin-Id";
+
+/// What JetStream takes for its own begins so.
+pub const SERVER_PREFIX: &str = "Nats-";
 
 /// Every header of a dead letter that is not the original's own begins so.
 pub const DEAD_LETTER_PREFIX: &str = "Chronicle-Dead-Letter-";
@@ -28,5 +37,5 @@ pub const DEAD_LETTER_STORED_AT: &str = "Chronicle-Dead-Letter-Stored-At";
 pub const DEAD_LETTER_BURIED_AT: &str = "Chronicle-Dead-Letter-Buried-At";
 /// Which part of the original this is, as `1/3`; missing when it is whole.
 pub const DEAD_LETTER_PART: &str = "Chronicle-Dead-Letter-Part";
-/// The original's own `Nats-Msg-Id`, since the dead letter has another.
-pub const DEAD_LETTER_ORIGINAL_MESSAGE_ID: &str = "Chronicle-Dead-Letter-Original-Message-Id";
+/// What the dead letter's own headers and those that tell JetStream something begin with when they are the original's.
+pub const DEAD_LETTER_ORIGINAL_PREFIX: &str = "Chronicle-Dead-Letter-Original-";

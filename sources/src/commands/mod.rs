@@ -4,15 +4,21 @@
 //! pinned to one client at a time, brings new messages; what makes delivery complete and orderly is not the consumer
 //! but this rule: **before a message is handed out, everything before it in the partition has been handed out by this
 //! very source.** Two things can break the consumer's order: another client had some of the messages and died, or this
-//! one missed some (a lost connection). Both show in the consumer's own sequence ([`order`]). The messages in between are
-//! then read from the stream and handed out first, marked as redelivered. So settling a position settles nothing that
-//! this source has not handed out.
+//! one missed some (a lost connection, a message that the client library takes for something else). Both show in the
+//! consumer's own sequence ([`order`]). The messages in between are then read from the stream, one by one, and handed out
+//! first, marked as redelivered. So settling a position settles nothing that this source has not handed out.
+//!
+//! A publisher can send a message that costs its receiver the connection ([`transport::stored`]), each time it comes. So
+//! every run reads over a connection of its own, and one that follows a failed run first reads whatever the consumer has
+//! delivered to that one from the stream, too, where no message can break anything. Only when that is settled it asks
+//! the consumer for more: what it has done is not lost should the next message be of that kind.
 
 mod order;
 mod reader;
 mod settlement;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, PriorityPolicy, pull};
@@ -22,6 +28,7 @@ use futures::{StreamExt, stream};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::task::AbortOnDropHandle;
+use transport::stored::StoredMessages;
 use transport::streams::{self, Limits};
 use transport::{Nats, subjects};
 
@@ -32,10 +39,6 @@ use self::settlement::{CommandSettler, Queue, Receipts};
 const GROUP: &str = "intake";
 /// A pinned client that has not asked for so long loses its place to another one.
 const TAKEOVER_AFTER: Duration = Duration::from_secs(4);
-/// How long one pull request stands; shorter than the takeover. The reader asks also while the pipeline is busy, so a
-/// live client keeps its place.
-const PULL_EXPIRES: Duration = Duration::from_secs(3);
-const HEARTBEAT: Duration = Duration::from_millis(1_500);
 /// After this time JetStream delivers again what has not been acknowledged.
 const ACKNOWLEDGE_WITHIN: Duration = Duration::from_secs(30);
 
@@ -50,6 +53,21 @@ pub struct JetStreamCommandsConfig {
     pub credit: usize,
     /// How large the stream may become, when it has to be made.
     pub limits: Limits,
+    /// The same for all runs of one partition in this process.
+    pub runs: Runs,
+}
+
+/// Whether this process has read the partition before. Then that run has failed, perhaps over what was delivered to it.
+#[derive(Debug, Clone, Default)]
+pub struct Runs {
+    begun: Arc<AtomicBool>,
+}
+
+impl Runs {
+    /// A run begins; says whether it follows another.
+    fn begin(&self) -> bool {
+        self.begun.swap(true, Ordering::Relaxed)
+    }
 }
 
 impl Default for JetStreamCommandsConfig {
@@ -59,6 +77,7 @@ impl Default for JetStreamCommandsConfig {
             partitions: 1,
             credit: 16_384,
             limits: Limits::default(),
+            runs: Runs::default(),
         }
     }
 }
@@ -70,6 +89,8 @@ pub struct Incoming {
     pub message: Arc<Message>,
     /// It was, or may have been, handed out before: it may have an outcome already.
     pub redelivered: bool,
+    /// What is wrong with its headers, if some of them cannot be read.
+    pub problem: Option<String>,
 }
 
 /// The source.
@@ -112,13 +133,17 @@ impl Source for JetStreamCommands {
 
     async fn open(self, _resume: Option<Resume>) -> Result<Opened<Incoming>, Failure> {
         self.nats.ready().await?;
-        let lost = self.nats.lost();
+        let nats = self.nats.another().await;
+        let nats =
+            nats.map_err(|error| Failure::retry("commands cannot be read").because(error))?;
+        let lost = nats.lost();
         let limits = &self.config.limits;
-        let stream =
-            streams::commands(&self.nats.jetstream, self.config.partitions, limits).await?;
+        let stream = streams::commands(&nats.jetstream, self.config.partitions, limits).await?;
         let consumer = self.consumer(&stream).await?;
-        if consumer.cached_info().num_waiting == 0 {
-            // Nobody asks for messages: whoever is pinned is gone, and need not be waited for.
+        let follows_another = self.config.runs.begin();
+        if follows_another || consumer.cached_info().num_waiting == 0 {
+            // Nobody asks for messages, or only the run before this one did: whoever is pinned is gone, and need not be
+            // waited for.
             if let Err(error) = stream
                 .unpin_consumer(&consumer.cached_info().name, GROUP)
                 .await
@@ -128,22 +153,14 @@ impl Source for JetStreamCommands {
         }
         // Whatever is in the stream is unsettled; what the consumer remembers is hearsay.
         let settled_before = stream.cached_info().state.first_sequence.saturating_sub(1);
-        let messages = consumer
-            .stream()
-            .max_messages_per_batch(self.config.credit.clamp(1, 2_000))
-            .expires(PULL_EXPIRES)
-            .heartbeat(HEARTBEAT)
-            .group(GROUP)
-            .messages()
-            .await
-            .map_err(|error| Failure::retry("commands cannot be pulled").because(error))?;
+        let delivered = consumer.cached_info().delivered.stream_sequence;
         let partition_filter = subjects::partition_filter(self.config.partition);
         let receipts = Receipts::default();
         let settled = watch::Sender::new(settled_before);
         let settler = CommandSettler::new(
-            &self.nats,
+            &nats,
             Queue {
-                stream: stream.clone(),
+                stream,
                 filter: (self.config.partitions > 1).then(|| partition_filter.clone()),
                 consumer: consumer.clone(),
                 group: GROUP,
@@ -151,15 +168,17 @@ impl Source for JetStreamCommands {
             receipts.clone(),
             settled.clone(),
         );
-        let reader = Reader::new(
-            self.nats,
-            stream,
-            consumer,
-            messages,
-            partition_filter,
-            receipts,
-            settled.subscribe(),
+        let stored = StoredMessages::new(
+            nats.jetstream.clone(),
+            streams::COMMANDS,
+            &partition_filter,
+            self.config.partitions,
         );
+        let mut reader = Reader::new(nats, consumer, stored, receipts, settled.subscribe());
+        reader.messages_per_pull = self.config.credit.clamp(1, 2_000);
+        if follows_another {
+            reader.fall_behind(delivered, None);
+        }
         // In a task of its own: a pipeline that is busy must not keep the reader from asking, or it would lose its place.
         // The consumer's credit bounds what the channel can hold.
         let (sender, receiver) = mpsc::channel(self.config.credit.max(1));

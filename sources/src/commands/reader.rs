@@ -4,23 +4,23 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, pull};
-use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
+use async_nats::jetstream::consumer::{Consumer, pull};
 use engine::{Delivery, Failure, Message};
 use futures::StreamExt;
 use tokio::sync::{mpsc, watch};
-use transport::{Nats, message};
+use transport::stored::{Stored, StoredMessages};
+use transport::{Nats, headers, message};
 
-use super::Incoming;
 use super::order::{Arrival, Order};
 use super::settlement::Receipts;
+use super::{GROUP, Incoming};
 
 /// How often to look, when nothing arrives, whether something was left behind by a client that has died.
 const LOOK_BEHIND_EVERY: Duration = Duration::from_secs(2);
-/// How many messages are read from the stream at a time when there is something to make up for.
-const MAKE_UP_BATCH: usize = 500;
-/// How long JetStream may take to answer when something is made up for.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How long one pull request stands; shorter than the takeover. The reader asks also while the pipeline is busy, so a
+/// live client keeps its place.
+const PULL_EXPIRES: Duration = Duration::from_secs(3);
+const HEARTBEAT: Duration = Duration::from_millis(1_500);
 
 /// What is handed out.
 type Handed = Result<Delivery<Incoming>, Failure>;
@@ -28,10 +28,11 @@ type Handed = Result<Delivery<Incoming>, Failure>;
 /// Reads one partition in order.
 pub(super) struct Reader {
     nats: Nats,
-    stream: Stream,
     consumer: Consumer<pull::Config>,
-    messages: pull::Stream,
-    partition_filter: String,
+    pub(super) messages_per_pull: usize,
+    /// What the shared consumer brings, once it has been asked.
+    messages: Option<pull::Stream>,
+    stored: StoredMessages,
     receipts: Receipts,
     settled: watch::Receiver<u64>,
     order: Order,
@@ -47,10 +48,10 @@ pub(super) struct Reader {
 
 /// Positions that the shared consumer did not bring in order.
 struct Behind {
-    /// The last position to make up for.
+    /// The first position to make up for.
+    from: u64,
+    /// The last one.
     through: u64,
-    /// A consumer of our own, at the first position to make up for.
-    consumer: Consumer<pull::Config>,
     /// What the shared consumer brought, behind all of them.
     then: Option<Delivery<Incoming>>,
 }
@@ -58,20 +59,18 @@ struct Behind {
 impl Reader {
     pub(super) fn new(
         nats: Nats,
-        stream: Stream,
         consumer: Consumer<pull::Config>,
-        messages: pull::Stream,
-        partition_filter: String,
+        stored: StoredMessages,
         receipts: Receipts,
         settled: watch::Receiver<u64>,
     ) -> Self {
         let last_position = *settled.borrow();
         Self {
             nats,
-            stream,
             consumer,
-            messages,
-            partition_filter,
+            messages_per_pull: 1,
+            messages: None,
+            stored,
             receipts,
             settled,
             order: Order::default(),
@@ -103,7 +102,11 @@ impl Reader {
                 self.make_up().await?;
                 continue;
             }
-            match tokio::time::timeout(LOOK_BEHIND_EVERY, self.messages.next()).await {
+            let Some(messages) = &mut self.messages else {
+                self.begin_to_pull().await?;
+                continue;
+            };
+            match tokio::time::timeout(LOOK_BEHIND_EVERY, messages.next()).await {
                 Ok(Some(Ok(message))) => self.arrived(&message).await?,
                 Ok(Some(Err(error))) => {
                     return Err(Failure::retry("commands cannot be pulled").because(error));
@@ -112,6 +115,27 @@ impl Reader {
                 Err(_) => self.look_behind().await?,
             }
         }
+    }
+
+    /// Asks the shared consumer for messages, once everything that was made up for is settled.
+    async fn begin_to_pull(&mut self) -> Result<(), Failure> {
+        let last_position = self.last_position;
+        let settled = self.settled.wait_for(|settled| *settled >= last_position);
+        settled
+            .await
+            .map_err(|error| Failure::retry("nobody settles commands any more").because(error))?;
+        let messages = self
+            .consumer
+            .stream()
+            .max_messages_per_batch(self.messages_per_pull)
+            .expires(PULL_EXPIRES)
+            .heartbeat(HEARTBEAT)
+            .group(GROUP)
+            .messages()
+            .await
+            .map_err(|error| Failure::retry("commands cannot be pulled").because(error))?;
+        self.messages = Some(messages);
+        Ok(())
     }
 
     /// A message came from the shared consumer.
@@ -133,18 +157,23 @@ impl Reader {
                 .acknowledge_again(position, message.reply.as_ref())
                 .await;
         }
-        let parsed = message::from_jetstream(message)
+        let mut parsed = message::from_jetstream(message)
             .ok_or_else(|| Failure::retry("a message without a position"))?;
+        // The server adds this one, behind the publisher's own if there is one.
+        let of_server = |(name, _): &(String, String)| name == headers::PIN_ID;
+        if let Some(index) = parsed.headers.iter().rposition(of_server) {
+            parsed.headers.remove(index);
+        }
         if let Some(reply) = &message.reply {
             self.receipts.add(position, reply.clone());
         }
-        let delivery = delivery(parsed, redelivered);
+        let delivery = delivery(parsed, redelivered, None);
         if arrival == Arrival::Next {
             self.ready.push_back(delivery);
-            Ok(())
         } else {
-            self.fall_behind(position - 1, Some(delivery)).await
+            self.fall_behind(position - 1, Some(delivery));
         }
+        Ok(())
     }
 
     /// A message that was handed out before has come again. If it is settled, then its acknowledgement was lost.
@@ -168,7 +197,8 @@ impl Reader {
     /// the next, then nobody gets on with it, and it is ours now. Should somebody work on it after all, the primary keys
     /// keep us apart.
     async fn look_behind(&mut self) -> Result<(), Failure> {
-        let oldest = self.oldest_behind().await?;
+        let oldest = self.stored.next(self.last_position + 1).await?;
+        let oldest = oldest.map(|found| found.message.position);
         let stands_still = self.oldest_behind == oldest;
         self.oldest_behind = oldest;
         let Some(oldest) = oldest.filter(|_| stands_still) else {
@@ -183,56 +213,17 @@ impl Reader {
             through,
             "taking over commands that were left behind"
         );
-        self.fall_behind(through, None).await
-    }
-
-    /// The position of the oldest message of the partition that we have not handed out.
-    async fn oldest_behind(&self) -> Result<Option<u64>, Failure> {
-        let after = self.last_position + 1;
-        let oldest = self
-            .stream
-            .raw_message_builder()
-            .sequence(after)
-            .next_by_subject(self.partition_filter.clone())
-            .send()
-            .await;
-        match oldest {
-            Ok(message) => Ok(Some(message.sequence)),
-            Err(error) => match error.kind() {
-                RawMessageErrorKind::NoMessageFound => Ok(None),
-                _ => Err(Failure::retry("commands left behind cannot be looked up").because(error)),
-            },
-        }
+        self.fall_behind(through, None);
+        Ok(())
     }
 
     /// Begins to read, from the stream, what lies behind the last position up to `through`.
-    async fn fall_behind(
-        &mut self,
-        through: u64,
-        then: Option<Delivery<Incoming>>,
-    ) -> Result<(), Failure> {
-        let config = pull::Config {
-            filter_subject: self.partition_filter.clone(),
-            deliver_policy: DeliverPolicy::ByStartSequence {
-                start_sequence: self.last_position + 1,
-            },
-            ack_policy: AckPolicy::None,
-            inactive_threshold: Duration::from_secs(30),
-            memory_storage: true,
-            num_replicas: 1,
-            ..pull::Config::default()
-        };
-        let consumer = self
-            .stream
-            .create_consumer(config)
-            .await
-            .map_err(|error| unreadable(error.into()))?;
+    pub(super) fn fall_behind(&mut self, through: u64, then: Option<Delivery<Incoming>>) {
         self.behind = Some(Behind {
+            from: self.last_position + 1,
             through,
-            consumer,
             then,
         });
-        Ok(())
     }
 
     /// Reads some of what there is to make up for.
@@ -240,74 +231,20 @@ impl Reader {
         let Some(behind) = &mut self.behind else {
             return Ok(());
         };
-        let read = behind.read().await?;
-        for message in read.messages {
-            self.ready.push_back(delivery(message, true));
+        let (found, go_on) = self.stored.some(behind.from, behind.through).await?;
+        for Stored { message, problem } in found {
+            self.ready.push_back(delivery(message, true, problem));
         }
-        if read.is_complete
-            && let Some(done) = self.behind.take()
-        {
+        if let Some(from) = go_on {
+            behind.from = from;
+        } else if let Some(done) = self.behind.take() {
             self.ready.extend(done.then);
         }
         Ok(())
     }
 }
 
-/// Some of the messages that were left behind.
-struct Read {
-    messages: Vec<Message>,
-    /// There are no more of them.
-    is_complete: bool,
-}
-
-impl Behind {
-    async fn read(&mut self) -> Result<Read, Failure> {
-        let mut batch = self
-            .consumer
-            .fetch()
-            .max_messages(MAKE_UP_BATCH)
-            .expires(ANSWER_WITHIN / 2)
-            .messages()
-            .await
-            .map_err(|error| unreadable(error.into()))?;
-        let mut messages = Vec::new();
-        loop {
-            let next = tokio::time::timeout(ANSWER_WITHIN, batch.next()).await;
-            let next =
-                next.map_err(|_| Failure::retry("commands left behind cannot be read: no answer"))?;
-            let Some(message) = next else {
-                break;
-            };
-            let message = message.map_err(unreadable)?;
-            let Some(parsed) = message::from_jetstream(&message) else {
-                continue;
-            };
-            if parsed.position > self.through {
-                return Ok(Read {
-                    messages,
-                    is_complete: true,
-                });
-            }
-            messages.push(parsed);
-        }
-        // An empty answer is no proof that there is nothing: only the consumer knows that it has given everything.
-        let info = self
-            .consumer
-            .get_info()
-            .await
-            .map_err(|error| unreadable(error.into()))?;
-        Ok(Read {
-            messages,
-            is_complete: info.num_pending == 0,
-        })
-    }
-}
-
-fn unreadable(error: async_nats::Error) -> Failure {
-    Failure::retry("commands left behind cannot be read").because(error)
-}
-
-fn delivery(message: Message, redelivered: bool) -> Delivery<Incoming> {
+fn delivery(message: Message, redelivered: bool, problem: Option<String>) -> Delivery<Incoming> {
     let message = Arc::new(message);
     Delivery {
         position: message.position,
@@ -315,6 +252,7 @@ fn delivery(message: Message, redelivered: bool) -> Delivery<Incoming> {
         item: Incoming {
             message,
             redelivered,
+            problem,
         },
     }
 }

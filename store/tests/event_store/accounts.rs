@@ -25,8 +25,8 @@ async fn states(store: &EventStore, account_id: &AccountId) -> Vec<Account> {
 #[tokio::test]
 async fn loading_equals_folding_the_history() {
     let store = database::store().await;
-    let ids: Vec<AccountId> = (0..6).map(|_| new_account_id("folded")).collect();
-    let [plain, overdrawn, yen, dinar, large, second] = &ids[..] else {
+    let ids: Vec<AccountId> = (0..9).map(|_| new_account_id("folded")).collect();
+    let [plain, overdrawn, yen, dinar, large, second, round, round_yen, nothing] = &ids[..] else {
         unreachable!()
     };
     let commands = [
@@ -36,12 +36,17 @@ async fn loading_equals_folding_the_history() {
         create_with(dinar, "1.005", "BHD", "0.001"),
         create_with(large, "9999999999999999999999999.99", "USD", "0"),
         create(second, "0"),
+        create_with(round, "100000000000000000000", "USD", "50000"),
+        create_with(round_yen, "70000", "JPY", "10000"),
+        create_with(nothing, "10000", "JPY", "0"),
         withdraw(overdrawn, "250.50"),
         deposit(yen, "1"),
         withdraw(dinar, "1.006"),
         withdraw(large, "0.01"),
         transfer(plain, second, "33.33"),
         transfer(second, plain, "0.33"),
+        withdraw(round_yen, "80000"),
+        withdraw(nothing, "10000"),
     ];
     process(&mut writer(&store), &commands).await;
 
@@ -50,7 +55,17 @@ async fn loading_equals_folding_the_history() {
     let balances: Vec<String> = ids.iter().map(|id| book.balance(id).to_string()).collect();
     assert_eq!(
         balances,
-        ["67.00", "-250.50", "12346", "-0.001", "9999999999999999999999999.98", "33.00"]
+        [
+            "67.00",
+            "-250.50",
+            "12346",
+            "-0.001",
+            "9999999999999999999999999.98",
+            "33.00",
+            "100000000000000000000.00",
+            "-10000",
+            "0"
+        ]
     );
     let account = store.account(overdrawn).await.unwrap().unwrap();
     assert_eq!(account.owner_name, "Ada Lovelace");

@@ -14,6 +14,7 @@ use async_nats::jetstream::stream::Stream;
 use serde::Serialize;
 use transport::{Nats, streams};
 
+pub(super) use self::discard::is_record;
 use self::find::{Found, Letters};
 use super::reach;
 use super::rows::{Column, Rows};

@@ -5,7 +5,10 @@
 #![allow(dead_code, unreachable_pub, clippy::missing_panics_doc)]
 
 pub mod books;
+pub mod publisher;
 pub mod random;
+pub mod raw;
+pub mod state;
 pub mod workload;
 
 use std::path::PathBuf;

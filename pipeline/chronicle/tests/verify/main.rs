@@ -5,6 +5,7 @@
 mod book;
 mod chain;
 mod clean;
+mod damaged;
 mod intake;
 mod lagging;
 mod outcomes;

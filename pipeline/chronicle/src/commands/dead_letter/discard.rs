@@ -24,7 +24,7 @@ use crate::output::{self, Format};
 const DISCARDED: &str = "Chronicle-Dead-Letter-Discarded";
 
 /// Whether a message of the stream is the record of a discard, and no letter.
-pub(super) fn is_record(message: &Message) -> bool {
+pub(in crate::commands) fn is_record(message: &Message) -> bool {
     message.header(DISCARDED).is_some()
 }
 

@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, HashMap};
 use async_nats::jetstream::stream::Stream;
 use engine::{Failure, Message};
 use transport::dead_letter::{self, Letter, Unreadable};
-use transport::{Nats, headers, message, subjects};
+use transport::stored::StoredMessages;
+use transport::{Nats, headers, streams, subjects};
 
 use super::Place;
 use super::discard::is_record;
+use crate::commands::reach;
 use crate::commands::reading::{Reading, Step, Wanted};
 use crate::commands::rows::plain;
 
@@ -68,7 +70,7 @@ impl Found {
 /// Reads the headers of the whole stream.
 pub(super) async fn all(nats: &Nats, stream: &Stream) -> Result<Letters, Failure> {
     let wanted = Wanted {
-        filter: format!("{}.*", subjects::DEAD_LETTERS),
+        filter: filter(),
         from_sequence: 1,
         headers_only: true,
     };
@@ -113,6 +115,10 @@ pub(super) async fn all(nats: &Nats, stream: &Stream) -> Result<Letters, Failure
     Ok(letters)
 }
 
+fn filter() -> String {
+    format!("{}.*", subjects::DEAD_LETTERS)
+}
+
 /// Fetches the bodies and puts the letter together; the inner error says what is wrong with it.
 pub(super) async fn open(
     place: &Place<'_>,
@@ -124,13 +130,18 @@ pub(super) async fn open(
             present: found.parts.len(),
         }));
     }
-    let stream = place.stream()?;
+    let jetstream = place.nats.jetstream.clone();
+    let stored = StoredMessages::new(jetstream, streams::DEAD_LETTERS, &filter(), 1);
     let mut parts = Vec::with_capacity(found.parts.len());
     for sequence in found.parts.values() {
-        let part = stream.get_raw_message(*sequence).await.map_err(|error| {
-            place.failed(format!("sequence {sequence} of the dead letters cannot be read: {error}; somebody may just have dealt with it"))
+        let part = stored.at(*sequence).await;
+        let part = part.map_err(|failure| reach::nats_failed(place.servers, &failure))?;
+        let part = part.ok_or_else(|| {
+            place.failed(format!(
+                "sequence {sequence} of the dead letters is gone; somebody may just have dealt with it"
+            ))
         })?;
-        parts.push(message::from_stream(part));
+        parts.push(part.message);
     }
     Ok(dead_letter::decode(&parts))
 }

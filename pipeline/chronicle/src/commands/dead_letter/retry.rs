@@ -51,7 +51,7 @@ pub(super) async fn execute(place: &Place<'_>, found: &Found) -> anyhow::Result<
         }),
         Format::Table => output::line(format!(
             "dead letter {} was published again to {subject} and removed here; if the ledger still can make no command of it, \
-             it comes back as {}-{sequence}",
+             it comes back as {}-{sequence}-…",
             letter.id,
             streams::COMMANDS
         )),

@@ -1,0 +1,280 @@
+//! What the client subcommands read from the event store: `account`, `history`, `outcome`, and the outcomes of commands
+//! whose answers got lost.
+
+mod cli_support;
+
+use cli_support::{Done, Place, chronicle, deposit, id, play};
+use ledger::codec::json;
+use ledger::{Command, Timestamp};
+use serde_json::{Value, json};
+use servers::testing;
+use store::{EventStore, Writer, WriterOptions};
+use transport::streams::Limits;
+
+/// An event store with tables, and its URL.
+async fn event_store() -> (EventStore, String) {
+    let url = testing::event_store_url("cli").await;
+    store::migrate::migrate(&url)
+        .await
+        .expect("the tables can be made");
+    let store = EventStore::connect_lazy(&url, &store::Options::default()).expect("it is a URL");
+    (store, url)
+}
+
+/// Decides these commands and commits what comes of them.
+async fn process(store: &EventStore, commands: &[String]) {
+    let command = |text: &String| json::decode_command(text.as_bytes()).expect("it is a command");
+    let commands: Vec<Command> = commands.iter().map(command).collect();
+    let now = || Timestamp::from_unix_microseconds(1_700_000_000_000_000);
+    Writer::new(store.clone(), WriterOptions::default())
+        .process(&commands, &now)
+        .await
+        .expect("the event store takes it");
+}
+
+/// Opens account `A` with 100.00 USD.
+fn open(number: u64) -> String {
+    format!(
+        r#"{{"command_id":"{}","type":"create_account","account_id":"A","owner_name":"O\u001b[2J","currency":"USD","initial_balance":"100"}}"#,
+        id(number)
+    )
+}
+
+/// More than there is.
+fn withdraw(number: u64) -> String {
+    format!(
+        r#"{{"command_id":"{}","type":"withdraw","account_id":"A","amount":"100000"}}"#,
+        id(number)
+    )
+}
+
+async fn ask(url: &str, arguments: &[&str]) -> Done {
+    chronicle(&[arguments, &["--event-store-url", url]].concat()).await
+}
+
+#[tokio::test]
+async fn an_account_is_shown_as_it_is_now() {
+    let (store, url) = event_store().await;
+    ask(&url, &["account", "A"])
+        .await
+        .exits(1)
+        .says("there is no account A")
+        .prints_nothing();
+    process(&store, &[open(1), deposit(2)]).await;
+    let account = ask(&url, &["account", "A", "-o", "json"])
+        .await
+        .exits(0)
+        .document();
+    for (field, value) in [
+        ("balance", json!("101.00")),
+        ("available", json!("101.00")),
+        ("overdraft_limit", json!("0.00")),
+        ("currency", json!("USD")),
+        ("status", json!("active")),
+        ("version", json!(2)),
+    ] {
+        assert_eq!(account[field], value, "{field}");
+    }
+    let table = ask(&url, &["account", "A"])
+        .await
+        .exits(0)
+        .prints("101.00 USD");
+    assert!(
+        table.out.contains("O\\u{1b}[2J"),
+        "an owner's name does not move the cursor: {table:#?}"
+    );
+}
+
+#[tokio::test]
+async fn a_history_of_several_pages_comes_whole_and_in_order() {
+    const EVENTS: u64 = 1_100;
+    let (store, url) = event_store().await;
+    ask(&url, &["history", "A"])
+        .await
+        .exits(1)
+        .says("there is no account A")
+        .prints_nothing();
+    let commands: Vec<String> = std::iter::once(open(1))
+        .chain((2..=EVENTS).map(deposit))
+        .collect();
+    process(&store, &commands).await;
+    let versions = |done: &Done| {
+        done.lines()
+            .iter()
+            .map(|event| event["version"].as_u64().unwrap())
+            .collect::<Vec<_>>()
+    };
+    let all = ask(&url, &["history", "A", "-o", "json"]).await.exits(0);
+    assert_eq!(versions(&all), (1..=EVENTS).collect::<Vec<_>>());
+    // Each line is the event's canonical JSON: its hash can be checked.
+    for line in all.out.lines() {
+        json::decode_event(line.as_bytes())
+            .unwrap()
+            .check_hash()
+            .unwrap();
+    }
+    let some = ask(
+        &url,
+        &[
+            "history",
+            "A",
+            "--after-version",
+            "498",
+            "--limit",
+            "4",
+            "-o",
+            "json",
+        ],
+    )
+    .await
+    .exits(0);
+    assert_eq!(versions(&some), [499, 500, 501, 502]);
+    let exact = ask(
+        &url,
+        &[
+            "history",
+            "A",
+            "--after-version",
+            "600",
+            "--limit",
+            "500",
+            "-o",
+            "json",
+        ],
+    )
+    .await
+    .exits(0);
+    assert_eq!(versions(&exact), (601..=EVENTS).collect::<Vec<_>>());
+    let table = ask(&url, &["history", "A"])
+        .await
+        .exits(0)
+        .prints("+100.00")
+        .prints("AccountCreated");
+    assert_eq!(u64::try_from(table.out.lines().count()), Ok(EVENTS + 1));
+    ask(&url, &["history", "A", "--after-version", "5000"])
+        .await
+        .exits(0)
+        .says("its newest is 1100")
+        .prints_nothing();
+}
+
+#[tokio::test]
+async fn an_outcome_comes_with_what_was_asked_for_and_when() {
+    let (store, url) = event_store().await;
+    process(&store, &[open(1), withdraw(2)]).await;
+    let accepted = ask(&url, &["outcome", &id(1), "-o", "json"])
+        .await
+        .exits(0)
+        .document();
+    assert_eq!(
+        (&accepted["status"], &accepted["events"][0]["version"]),
+        (&json!("accepted"), &json!(1))
+    );
+    assert_eq!(accepted["command"]["type"], "create_account");
+    assert!(accepted["recorded_at"].as_str().unwrap().ends_with('Z'));
+    // A rejection is an outcome: the question is answered.
+    let rejected = ask(&url, &["outcome", &id(2), "-o", "json"])
+        .await
+        .exits(0)
+        .document();
+    assert_eq!(rejected["rejection"]["code"], "insufficient_funds");
+    ask(&url, &["outcome", &id(2)])
+        .await
+        .exits(0)
+        .prints("rejected: insufficient_funds")
+        .prints("decided at");
+    ask(&url, &["outcome", &id(3)])
+        .await
+        .exits(1)
+        .says("LEDGER_COMMANDS")
+        .says("chronicle dead-letter list")
+        .prints_nothing();
+}
+
+#[tokio::test]
+async fn outcomes_whose_answers_got_lost_are_looked_up() {
+    let (store, url) = event_store().await;
+    let place = Place::new().await;
+    let stream = place.commands(&Limits::default()).await;
+    let _mute = play(&place, &stream, |_, _| None).await;
+    process(&store, &[open(1), deposit(2), withdraw(3)]).await;
+    let one = [
+        "send",
+        "deposit",
+        "A",
+        "1.0",
+        "--command-id",
+        &id(2),
+        "--wait-seconds",
+        "1",
+        "--event-store-url",
+        &url,
+    ];
+    let document = place
+        .chronicle(&[&one[..], &["-o", "json"]].concat())
+        .await
+        .exits(0)
+        .document();
+    assert_eq!(document["events"][0]["version"], 2);
+    let other = [
+        "send",
+        "deposit",
+        "A",
+        "7",
+        "--command-id",
+        &id(2),
+        "--wait-seconds",
+        "1",
+        "--event-store-url",
+        &url,
+    ];
+    place
+        .chronicle(&other)
+        .await
+        .exits(1)
+        .says("idempotency_conflict")
+        .prints_nothing();
+
+    let conflict = deposit(2).replace("1.00", "7");
+    let file = place.file(
+        "commands.ndjson",
+        &[open(1), deposit(2), withdraw(3), conflict, deposit(2)],
+    );
+    let many = [
+        "send",
+        "--file",
+        &file,
+        "--event-store-url",
+        &url,
+        "-o",
+        "json",
+    ];
+    let summary: Value = place.chronicle(&many).await.exits(1).document();
+    assert_eq!(summary["accepted"], 3);
+    assert_eq!(summary["rejected"], json!({"insufficient_funds": 1}));
+    assert_eq!(summary["dead_letters"], json!({"idempotency_conflict": 1}));
+    assert_eq!(summary["unanswered"], 0);
+    let seconds = summary["seconds"].as_f64().unwrap();
+    assert!(
+        seconds < 20.0,
+        "they are looked up long before the wait is over: {seconds}"
+    );
+    // What the event store does not know either stays unanswered.
+    let file = place.file("unknown.ndjson", &[deposit(2), deposit(9)]);
+    let many = [
+        "send",
+        "--file",
+        &file,
+        "--event-store-url",
+        &url,
+        "--wait-seconds",
+        "3",
+        "-o",
+        "json",
+    ];
+    let summary = place.chronicle(&many).await.exits(3).document();
+    assert_eq!(
+        (&summary["accepted"], &summary["unanswered"]),
+        (&json!(1), &json!(1))
+    );
+}
