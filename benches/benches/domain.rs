@@ -39,7 +39,9 @@ fn scene() -> (HashMap<AccountId, Account>, Command) {
                 overdraft_limit: 0.into(),
             }),
         );
-        let event = decide(&accounts, &open, NOW).expect("it can be opened").remove(0);
+        let event = decide(&accounts, &open, NOW)
+            .expect("it can be opened")
+            .remove(0);
         let account = Account::open(&event).expect("it opens the account");
         accounts.insert(account.account_id.clone(), account);
     }
@@ -54,7 +56,9 @@ fn scene() -> (HashMap<AccountId, Account>, Command) {
 
 fn event() -> Event {
     let (accounts, transfer) = scene();
-    decide(&accounts, &transfer, NOW).expect("there is money").remove(0)
+    decide(&accounts, &transfer, NOW)
+        .expect("there is money")
+        .remove(0)
 }
 
 /// Two events, each with its hash.

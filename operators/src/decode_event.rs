@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use engine::{Failure, Message, Operator, Step};
-use ledger::codec::json;
 use ledger::Event;
+use ledger::codec::json;
 use sources::FeedItem;
 
 /// One step of the feed, understood as far as it can be.
@@ -36,7 +36,10 @@ impl Operator for DecodeEvent {
     type Output = FeedEvent;
 
     async fn apply(&mut self, batch: Vec<FeedItem>) -> Result<Vec<Step<FeedEvent>>, Failure> {
-        Ok(batch.into_iter().map(|item| Step::Emit(decode(item))).collect())
+        Ok(batch
+            .into_iter()
+            .map(|item| Step::Emit(decode(item)))
+            .collect())
     }
 
     fn describe(&self) -> String {
@@ -50,7 +53,12 @@ fn decode(item: FeedItem) -> FeedEvent {
         FeedItem::Lost { why } => return FeedEvent::Lost { why },
     };
     let event = json::decode_event(&message.payload).map_err(|error| error.to_string());
-    match event.and_then(|event| event.check_hash().map(|()| event).map_err(|error| error.to_string())) {
+    match event.and_then(|event| {
+        event
+            .check_hash()
+            .map(|()| event)
+            .map_err(|error| error.to_string())
+    }) {
         Ok(event) => FeedEvent::Event(Box::new(event)),
         Err(reason) => FeedEvent::Poison { message, reason },
     }

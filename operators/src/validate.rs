@@ -53,8 +53,13 @@ impl Operator for Validate {
         if batch.iter().any(|received| received.redelivered) {
             self.writer.expect_repeats();
         }
-        let (commands, origins): (Vec<Command>, Vec<Origin>) = batch.into_iter().map(Origin::split).unzip();
-        let processed = self.writer.process(&commands, &now).await.map_err(failure)?;
+        let (commands, origins): (Vec<Command>, Vec<Origin>) =
+            batch.into_iter().map(Origin::split).unzip();
+        let processed = self
+            .writer
+            .process(&commands, &now)
+            .await
+            .map_err(failure)?;
         fault::point("after_commit");
 
         let again: Vec<EventReference> = processed
@@ -98,7 +103,10 @@ impl Operator for Validate {
                 }),
                 Processed::Refused(reason) => Step::DeadLetter(Cause {
                     code: "refused_by_event_store",
-                    message: format!("command {}: the event store refuses a value of it: {reason}", origin.command_id),
+                    message: format!(
+                        "command {}: the event store refuses a value of it: {reason}",
+                        origin.command_id
+                    ),
                 }),
             })
             .collect())
@@ -146,6 +154,10 @@ fn now() -> Timestamp {
 /// What the engine makes of an error of the event store.
 fn failure(error: store::Error) -> Failure {
     let transient = error.is_transient();
-    let failure = if transient { Failure::retry } else { Failure::fatal };
+    let failure = if transient {
+        Failure::retry
+    } else {
+        Failure::fatal
+    };
     failure("commands cannot be validated").because(error)
 }

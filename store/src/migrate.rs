@@ -26,7 +26,12 @@ pub async fn create_database(url: &str) -> Result<(), Error> {
     if is_there {
         return Ok(());
     }
-    match execute(&mut connection, &format!("CREATE DATABASE {}", quoted(&name))).await {
+    match execute(
+        &mut connection,
+        &format!("CREATE DATABASE {}", quoted(&name)),
+    )
+    .await
+    {
         Err(error) if !sqlstate::is_duplicate_object(&error) => Err(error.into()),
         _ => Ok(()),
     }

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 
 use futures::future::try_join_all;
 use ledger::{
-    Account, AccountId, Command, CommandId, Event, EventId, EventReference, Hash, Outcome, Timestamp,
-    Version,
+    Account, AccountId, Command, CommandId, Event, EventId, EventReference, Hash, Outcome,
+    Timestamp, Version,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
@@ -64,7 +64,8 @@ pub(crate) fn events_at_places(columns: &str) -> String {
 }
 
 /// What the newest row of an account tells about it.
-pub(crate) const HEAD_COLUMNS: &str = "account_id, version, balance_after, recorded_at, hash, profile_version";
+pub(crate) const HEAD_COLUMNS: &str =
+    "account_id, version, balance_after, recorded_at, hash, profile_version";
 
 /// Accounts, for [`rows::account`], of what `heads` selects: [`HEAD_COLUMNS`].
 pub(crate) fn accounts_from(heads: &str) -> String {

@@ -17,6 +17,10 @@ pub(crate) const EVENT_COLUMNS: &str = "account_id, version, event_id, event_typ
      balance_after::text AS balance_after, actor, recorded_at, prev_hash, hash";
 
 /// An error about one row of `events`.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the shape that map_err wants"
+)]
 fn unreadable(row: &PgRow, message: impl ToString) -> Error {
     Error::Unreadable {
         account_id: row.try_get("account_id").unwrap_or_default(),

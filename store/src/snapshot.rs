@@ -23,7 +23,9 @@ impl EventStore {
         let mut lease = self.lease().await?;
         // PostgreSQL chooses the instant at the first query of the transaction.
         lease
-            .execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SELECT 1 FROM events LIMIT 1")
+            .execute(
+                "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SELECT 1 FROM events LIMIT 1",
+            )
             .await?;
         Ok(Snapshot { lease })
     }

@@ -42,7 +42,9 @@ fn class_of(code: &str) -> Class {
         // idle_in_transaction_session_timeout, transaction_timeout; "cached plan must not change result type" and a
         // statement that a pooler has lost: a new connection prepares it anew; invalid_authorization, which CockroachDB
         // also says while it cannot look the user up
-        "25006" | "55P03" | "55006" | "25P03" | "25P04" | "0A000" | "26000" | "28000" => Class::Unavailable,
+        "25006" | "55P03" | "55006" | "25P03" | "25P04" | "0A000" | "26000" | "28000" => {
+            Class::Unavailable
+        }
         // invalid_password, invalid_catalog_name (no such database); not_null and foreign_key violations, which only a
         // schema of another version can have
         "28P01" | "3D000" | "23502" | "23503" => Class::Fatal,

@@ -12,8 +12,8 @@ use std::time::Duration;
 use backoff::ExponentialBackoffBuilder;
 use backoff::backoff::Backoff;
 use ledger::{
-    Account, AccountId, Accounts, Action, Command, CommandId, Event, Hash, Outcome, Rejection, Timestamp,
-    Version, decide,
+    Account, AccountId, Accounts, Action, Command, CommandId, Event, Hash, Outcome, Rejection,
+    Timestamp, Version, decide,
 };
 use lru::LruCache;
 
@@ -245,15 +245,12 @@ impl Writer {
             let now = clock();
             let decision = decide(&plan.working, command, now);
             let outcome = Outcome::of(command.command_id, decision.as_deref());
-            let recorded_at = match &decision {
-                Ok(events) => {
-                    plan.working.apply(events, &mut plan.append);
-                    events.first().map_or(now, |event| event.recorded_at)
-                }
-                Err(_) => {
-                    seen.extend(command.account_ids().cloned());
-                    now
-                }
+            let recorded_at = if let Ok(events) = &decision {
+                plan.working.apply(events, &mut plan.append);
+                events.first().map_or(now, |event| event.recorded_at)
+            } else {
+                seen.extend(command.account_ids().cloned());
+                now
             };
             plan.events
                 .insert(command.command_id, decision.unwrap_or_default());

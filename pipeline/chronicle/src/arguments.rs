@@ -11,9 +11,16 @@ use crate::servers_at::ServerArguments;
 
 /// An event-sourced financial ledger: commands on NATS become events in CockroachDB and balances in PostgreSQL.
 #[derive(Debug, Parser)]
-#[command(name = "chronicle", version, about, max_term_width = 110, propagate_version = true, after_help = "\
+#[command(
+    name = "chronicle",
+    version,
+    about,
+    max_term_width = 110,
+    propagate_version = true,
+    after_help = "\
 Exit codes: 0 done; 1 the answer is no (rejected, violated, not found); 2 the call was wrong; 3 a server could not be \
-reached or failed; 4 a pipeline has stopped and a person has to act.")]
+reached or failed; 4 a pipeline has stopped and a person has to act."
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) task: Task,
@@ -132,7 +139,12 @@ pub(crate) struct Tuning {
 #[derive(Debug, Args)]
 pub(crate) struct MigrateArguments {
     /// The event store as its owner, who may make tables and roles
-    #[arg(long, env = "CHRONICLE_EVENT_STORE_OWNER_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "CHRONICLE_EVENT_STORE_OWNER_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
     pub(crate) event_store_owner_url: Option<String>,
     /// Make the databases, too, if they are missing
     #[arg(long)]

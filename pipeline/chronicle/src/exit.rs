@@ -65,6 +65,8 @@ pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
         }
     }
     let _ = writeln!(std::io::stderr(), "chronicle: {text}");
-    let code = error.downcast_ref::<Coded>().map_or(SERVER, |coded| coded.code);
+    let code = error
+        .downcast_ref::<Coded>()
+        .map_or(SERVER, |coded| coded.code);
     ExitCode::from(code)
 }

@@ -64,22 +64,45 @@ impl Health {
     /// How everything is now.
     pub(crate) async fn readiness(&self) -> Readiness {
         let is_connected = self.parts.nats.is_connected();
-        let nats = is_connected.then_some(()).ok_or_else(|| "not connected".to_owned());
+        let nats = is_connected
+            .then_some(())
+            .ok_or_else(|| "not connected".to_owned());
         let (event_store, read_model) = tokio::join!(
-            bounded(async { self.parts.probes.store.ping().await.map_err(|error| error.to_string()) }),
+            bounded(async {
+                self.parts
+                    .probes
+                    .store
+                    .ping()
+                    .await
+                    .map_err(|error| error.to_string())
+            }),
             bounded(async {
                 let ping = sqlx::query("SELECT 1 FROM projection_offsets LIMIT 1");
                 let answer = ping.fetch_optional(&self.parts.probes.read_model).await;
                 answer.map(|_| ()).map_err(|error| error.to_string())
             }),
         );
-        let mut servers = vec![Server::of("nats", nats), Server::of("event_store", event_store)];
-        if self.statuses.iter().any(|(name, _)| name.starts_with("projection.")) {
+        let mut servers = vec![
+            Server::of("nats", nats),
+            Server::of("event_store", event_store),
+        ];
+        if self
+            .statuses
+            .iter()
+            .any(|(name, _)| name.starts_with("projection."))
+        {
             servers.push(Server::of("read_model", read_model));
         }
-        let pipelines: Vec<PipelineSnapshot> = self.statuses.iter().map(|(_, status)| status.snapshot()).collect();
+        let pipelines: Vec<PipelineSnapshot> = self
+            .statuses
+            .iter()
+            .map(|(_, status)| status.snapshot())
+            .collect();
         let ready = servers.iter().all(|server| server.ready)
-            && self.statuses.iter().all(|(_, status)| is_well(&status.state()));
+            && self
+                .statuses
+                .iter()
+                .all(|(_, status)| is_well(&status.state()));
         Readiness {
             ready,
             servers,
@@ -102,9 +125,9 @@ async fn bounded(check: impl Future<Output = Result<(), String>>) -> Result<(), 
 /// Listens on `address`.
 pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     use anyhow::Context;
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address} for HTTP; choose another address or port"))
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address} for HTTP; choose another address or port")
+    })
 }
 
 /// Serves until `shutdown`.
@@ -121,6 +144,10 @@ pub(crate) async fn serve(listener: TcpListener, health: Health, shutdown: Cance
 
 async fn readyz(State(health): State<Health>) -> (StatusCode, Json<Readiness>) {
     let readiness = health.readiness().await;
-    let code = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let code = if readiness.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (code, Json(readiness))
 }

@@ -22,7 +22,10 @@ use crate::arguments::{Arguments, Task};
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     start_log(&arguments);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return exit::failure(&error.into()),
     };

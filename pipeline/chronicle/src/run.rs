@@ -35,7 +35,8 @@ pub(crate) async fn parts(urls: &Urls<'_>, tuning: &Tuning) -> anyhow::Result<Pa
         };
         EventStore::connect_lazy(urls.event_store, &options)
     };
-    let read_model = |connections_max| sinks::read_model::connect_lazy(urls.read_model, connections_max);
+    let read_model =
+        |connections_max| sinks::read_model::connect_lazy(urls.read_model, connections_max);
     Ok(Parts {
         nats: Nats::connect_lazy(urls.nats).await?,
         // Connections of their own: projections that catch up must not keep intake waiting for one, and neither must
@@ -56,7 +57,9 @@ pub(crate) async fn parts(urls: &Urls<'_>, tuning: &Tuning) -> anyhow::Result<Pa
             ..Limits::default()
         },
         writer: WriterOptions {
-            accounts_cached_max: as_usize(tuning.accounts_cached_max).try_into().unwrap_or(NonZeroUsize::MIN),
+            accounts_cached_max: as_usize(tuning.accounts_cached_max)
+                .try_into()
+                .unwrap_or(NonZeroUsize::MIN),
             ..WriterOptions::default()
         },
         batching: Batching {
@@ -78,7 +81,11 @@ pub(crate) struct Running {
 
 impl Running {
     /// Starts the pipelines that `only` names; all of them, if it names none.
-    pub(crate) fn start(parts: &Parts, only: &[String], shutdown: &CancellationToken) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        parts: &Parts,
+        only: &[String],
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Self> {
         let chosen = choose(topology::pipelines(parts), only)?;
         let mut statuses = Vec::new();
         let mut tasks = JoinSet::new();
@@ -115,7 +122,10 @@ impl Running {
         if self.stopped.is_empty() {
             Ok(())
         } else {
-            Err(exit::stopped(format!("stopped, a person has to act: {}", self.stopped.join("; "))))
+            Err(exit::stopped(format!(
+                "stopped, a person has to act: {}",
+                self.stopped.join("; ")
+            )))
         }
     }
 }
@@ -126,11 +136,21 @@ fn choose(all: Vec<(String, Build)>, only: &[String]) -> anyhow::Result<Vec<(Str
     }
     let names: Vec<String> = all.iter().map(|(name, _)| name.clone()).collect();
     // `intake` means all partitions.
-    let is_chosen = |name: &str, wanted: &str| name == wanted || (wanted == "intake" && name.starts_with("intake."));
-    if let Some(unknown) = only.iter().find(|wanted| !names.iter().any(|name| is_chosen(name, wanted))) {
-        return Err(exit::usage(format!("there is no pipeline {unknown:?}; there are {}", names.join(", "))));
+    let is_chosen = |name: &str, wanted: &str| {
+        name == wanted || (wanted == "intake" && name.starts_with("intake."))
+    };
+    if let Some(unknown) = only
+        .iter()
+        .find(|wanted| !names.iter().any(|name| is_chosen(name, wanted)))
+    {
+        return Err(exit::usage(format!(
+            "there is no pipeline {unknown:?}; there are {}",
+            names.join(", ")
+        )));
     }
-    let chosen = all.into_iter().filter(|(name, _)| only.iter().any(|wanted| is_chosen(name, wanted)));
+    let chosen = all
+        .into_iter()
+        .filter(|(name, _)| only.iter().any(|wanted| is_chosen(name, wanted)));
     Ok(chosen.collect())
 }
 

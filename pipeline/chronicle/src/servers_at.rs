@@ -15,16 +15,43 @@ use crate::exit;
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ServerArguments {
     /// NATS, e.g. nats://127.0.0.1:4222
-    #[arg(long, env = "CHRONICLE_NATS_URL", value_name = "URL", global = true, help_heading = "Servers")]
+    #[arg(
+        long,
+        env = "CHRONICLE_NATS_URL",
+        value_name = "URL",
+        global = true,
+        help_heading = "Servers"
+    )]
     pub(crate) nats_url: Option<String>,
     /// The event store, e.g. postgres://chronicle_app@127.0.0.1:26257/event_store
-    #[arg(long, env = "CHRONICLE_EVENT_STORE_URL", value_name = "URL", global = true, help_heading = "Servers", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "CHRONICLE_EVENT_STORE_URL",
+        value_name = "URL",
+        global = true,
+        help_heading = "Servers",
+        hide_env_values = true
+    )]
     pub(crate) event_store_url: Option<String>,
     /// The read model, e.g. postgres://user@127.0.0.1:5432/read_model
-    #[arg(long, env = "CHRONICLE_READ_MODEL_URL", value_name = "URL", global = true, help_heading = "Servers", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "CHRONICLE_READ_MODEL_URL",
+        value_name = "URL",
+        global = true,
+        help_heading = "Servers",
+        hide_env_values = true
+    )]
     pub(crate) read_model_url: Option<String>,
     /// The folder of a dev stack, whose servers are used where no URL is given
-    #[arg(long, env = "CHRONICLE_DATA_DIR", value_name = "DIR", default_value = ".chronicle", global = true, help_heading = "Servers")]
+    #[arg(
+        long,
+        env = "CHRONICLE_DATA_DIR",
+        value_name = "DIR",
+        default_value = ".chronicle",
+        global = true,
+        help_heading = "Servers"
+    )]
     pub(crate) data_dir: PathBuf,
 }
 
@@ -70,7 +97,14 @@ impl Stack {
 }
 
 impl ServerArguments {
-    fn find(&self, given: Option<&String>, of_stack: fn(Stack) -> String, name: &str, flag: &str, env: &str) -> anyhow::Result<String> {
+    fn find(
+        &self,
+        given: Option<&String>,
+        of_stack: fn(Stack) -> String,
+        name: &str,
+        flag: &str,
+        env: &str,
+    ) -> anyhow::Result<String> {
         if let Some(url) = given {
             return Ok(url.clone());
         }
@@ -85,7 +119,13 @@ impl ServerArguments {
 
     /// The URL of NATS.
     pub(crate) fn nats_url(&self) -> anyhow::Result<String> {
-        self.find(self.nats_url.as_ref(), |stack| stack.nats, "NATS", "nats-url", "CHRONICLE_NATS_URL")
+        self.find(
+            self.nats_url.as_ref(),
+            |stack| stack.nats,
+            "NATS",
+            "nats-url",
+            "CHRONICLE_NATS_URL",
+        )
     }
 
     /// The URL of the event store.
@@ -121,7 +161,10 @@ impl ServerArguments {
             connect_timeout: Duration::from_secs(5),
             ..store::Options::default()
         };
-        Ok(EventStore::connect_lazy(&self.event_store_url()?, &options)?)
+        Ok(EventStore::connect_lazy(
+            &self.event_store_url()?,
+            &options,
+        )?)
     }
 
     /// The read model; fails when it is first used if it is not there.

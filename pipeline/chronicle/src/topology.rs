@@ -51,14 +51,26 @@ fn intake(parts: &Parts, name: &str, partition: u32, runs: &Runs) -> Topology {
         runs: runs.clone(),
     };
     Topology::named(name)
-        .source("commands", JetStreamCommands::new(parts.nats.clone(), commands))
+        .source(
+            "commands",
+            JetStreamCommands::new(parts.nats.clone(), commands),
+        )
         .batching(parts.batching.clone())
         .drain_within(parts.drain_within)
         .then("decode", DecodeCommand)
-        .then("validate", Validate::new(parts.store.clone(), parts.writer.clone()))
-        .into("event_feed", EventFeed::new(parts.nats.clone(), parts.limits.clone()))
+        .then(
+            "validate",
+            Validate::new(parts.store.clone(), parts.writer.clone()),
+        )
+        .into(
+            "event_feed",
+            EventFeed::new(parts.nats.clone(), parts.limits.clone()),
+        )
         .into("outcomes", Outcomes::new(parts.nats.clone()))
-        .dead_letters("dead_letters", JetStreamDeadLetters::new(parts.nats.clone(), parts.limits.clone()))
+        .dead_letters(
+            "dead_letters",
+            JetStreamDeadLetters::new(parts.nats.clone(), parts.limits.clone()),
+        )
         .build()
 }
 
@@ -72,7 +84,10 @@ fn projection<P: Projection + Default>(parts: &Parts, name: &str) -> Topology {
         parts.store_for_projections.clone(),
     );
     Topology::named(name)
-        .source("events", JetStreamEvents::new(parts.nats.clone(), parts.limits.clone()))
+        .source(
+            "events",
+            JetStreamEvents::new(parts.nats.clone(), parts.limits.clone()),
+        )
         .batching(parts.batching.clone())
         .drain_within(parts.drain_within)
         .then("decode", DecodeEvent)

@@ -43,7 +43,7 @@ impl Garbage {
     }
 
     fn under(mut self, subject: &str) -> Self {
-        self.subject = subject.to_owned();
+        subject.clone_into(&mut self.subject);
         self
     }
 }
@@ -647,7 +647,7 @@ async fn a_letter_is_shown_retried_and_discarded_from_the_command_line() {
     assert_eq!(retried["subject"], "ledger.commands.ACC-1", "{retried}");
     ledger.until_settled().await;
     assert_eq!(ledger.balance("ACC-1").await, "107.00");
-    assert_eq!(listed(&ledger).await, [garbage_id.clone()]);
+    assert_eq!(listed(&ledger).await, std::slice::from_ref(&garbage_id));
 
     // Garbage that is retried comes back as another letter.
     let retried = ledger.json(&["dead-letter", "retry", &garbage_id], 0).await;

@@ -10,16 +10,20 @@ use support::{Ledger, eventually, example, text};
 
 /// What Beancount says.
 fn expected() -> BTreeMap<String, String> {
-    let file = std::fs::read(example("household.expected.json")).expect("the expected balances are there");
+    let file =
+        std::fs::read(example("household.expected.json")).expect("the expected balances are there");
     serde_json::from_slice(&file).expect("they are JSON")
 }
 
 /// What the read model says, as it prints it.
 async fn balances(ledger: &Ledger) -> BTreeMap<String, String> {
     let pool = ledger.read_model().await;
-    let rows = sqlx::query("SELECT account_id, balance::text AS balance FROM account_balance").fetch_all(&pool);
+    let rows = sqlx::query("SELECT account_id, balance::text AS balance FROM account_balance")
+        .fetch_all(&pool);
     let rows = rows.await.expect("the read model can be read");
-    rows.iter().map(|row| (row.get("account_id"), row.get("balance"))).collect()
+    rows.iter()
+        .map(|row| (row.get("account_id"), row.get("balance")))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,15 +35,25 @@ async fn every_balance_is_the_one_that_beancount_computes() {
     let first = ledger.json(&["send", "--file", file], 0).await;
     assert_eq!(first["commands"], 7130, "{first}");
     assert_eq!(first["accepted"], 7130, "{first}");
-    eventually("the balances", || async { balances(&ledger).await == expected() }).await;
+    eventually("the balances", || async {
+        balances(&ledger).await == expected()
+    })
+    .await;
     ledger.verify().await;
 
     // The same commands again: every one answers with its first outcome, and nothing changes.
     let again = ledger.json(&["send", "--file", file], 0).await;
     assert_eq!(again["accepted"], 7130, "{again}");
-    let events = "SELECT count(*) AS events, (SELECT count(*) FROM commands) AS commands FROM events";
-    let row = sqlx::query(events).fetch_one(&ledger.event_store().await).await.expect("the event store can be read");
-    assert_eq!((row.get::<i64, _>("events"), row.get::<i64, _>("commands")), (7415, 7130));
+    let events =
+        "SELECT count(*) AS events, (SELECT count(*) FROM commands) AS commands FROM events";
+    let row = sqlx::query(events)
+        .fetch_one(&ledger.event_store().await)
+        .await
+        .expect("the event store can be read");
+    assert_eq!(
+        (row.get::<i64, _>("events"), row.get::<i64, _>("commands")),
+        (7415, 7130)
+    );
     assert_eq!(balances(&ledger).await, expected());
     ledger.verify().await;
 
@@ -56,7 +70,11 @@ async fn a_foreign_client_in_any_order_with_duplicates_gets_the_same_balances() 
         .arg("nats-py==2.16.0")
         .output();
     let installed = install.await.expect("python3 is there");
-    assert!(installed.status.success(), "nats-py could not be installed: {}", text(&installed.stderr));
+    assert!(
+        installed.status.success(),
+        "nats-py could not be installed: {}",
+        text(&installed.stderr)
+    );
 
     let publish = tokio::process::Command::new("python3")
         .env("PYTHONPATH", &packages)
@@ -67,11 +85,18 @@ async fn a_foreign_client_in_any_order_with_duplicates_gets_the_same_balances() 
         .output();
     let published = publish.await.expect("python3 is there");
     assert!(published.status.success(), "{}", text(&published.stderr));
-    let answer: serde_json::Value = serde_json::from_slice(&published.stdout).expect("it prints JSON");
+    let answer: serde_json::Value =
+        serde_json::from_slice(&published.stdout).expect("it prints JSON");
     // Ten accounts once, 7,120 commands twice; each command has one outcome, and all are accepted.
-    assert_eq!(answer, serde_json::json!({"commands": 7130, "answers": 14250, "outcomes": {"accepted": 7130}}));
+    assert_eq!(
+        answer,
+        serde_json::json!({"commands": 7130, "answers": 14250, "outcomes": {"accepted": 7130}})
+    );
 
-    eventually("the balances", || async { balances(&ledger).await == expected() }).await;
+    eventually("the balances", || async {
+        balances(&ledger).await == expected()
+    })
+    .await;
     ledger.verify().await;
     assert_eq!(process.stop().await, Some(0));
 }

@@ -96,7 +96,11 @@ impl Queue {
     async fn hand_over(&self, pin: &str) -> Result<(), async_nats::Error> {
         let info = self.consumer.get_info().await?;
         let is_ours = |pinned: &Option<String>| pinned.as_deref() == Some(pin);
-        if info.priority_groups.iter().any(|group| is_ours(&group.pinned_client_id)) {
+        if info
+            .priority_groups
+            .iter()
+            .any(|group| is_ours(&group.pinned_client_id))
+        {
             self.stream.unpin_consumer(&info.name, self.group).await?;
         }
         Ok(())
@@ -113,8 +117,16 @@ pub(crate) struct CommandSettler {
 
 impl CommandSettler {
     /// A settler for the messages of `queue`; `settled` says up to where they are settled already.
-    pub(crate) fn new(nats: &Nats, queue: Queue, receipts: Receipts, settled: watch::Sender<u64>) -> Self {
-        let (purges, lost) = (purge_behind(queue.clone(), settled.subscribe()), nats.lost());
+    pub(crate) fn new(
+        nats: &Nats,
+        queue: Queue,
+        receipts: Receipts,
+        settled: watch::Sender<u64>,
+    ) -> Self {
+        let (purges, lost) = (
+            purge_behind(queue.clone(), settled.subscribe()),
+            nats.lost(),
+        );
         tokio::spawn(async move {
             // A purge names a sequence. It must not reach a server that has come back without its newest messages and
             // given their sequences to others: with the connection, the purges of this run end.
@@ -169,7 +181,9 @@ impl Settler for CommandSettler {
             match tokio::time::timeout(FINISH_WITHIN, self.say_farewell()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "some settled commands stay behind"),
-                Err(_) => tracing::debug!("NATS does not answer; some settled commands may stay behind"),
+                Err(_) => {
+                    tracing::debug!("NATS does not answer; some settled commands may stay behind")
+                }
             }
         })
     }

@@ -5,16 +5,17 @@ use store::EventStore;
 
 use crate::support::batch::Batch;
 use crate::support::book::Book;
-use crate::support::build::{
-    create, create_with, deposit, new_account_id, transfer, withdraw,
-};
+use crate::support::build::{create, create_with, deposit, new_account_id, transfer, withdraw};
 use crate::support::clock::{self, moved};
 use crate::support::database;
 use crate::support::outcomes::{process, writer};
 
 /// The states of an account after each of its events.
 async fn states(store: &EventStore, account_id: &AccountId) -> Vec<Account> {
-    let history = store.history(account_id, Version::NONE, 1_000).await.unwrap();
+    let history = store
+        .history(account_id, Version::NONE, 1_000)
+        .await
+        .unwrap();
     let mut states: Vec<Account> = Vec::new();
     for event in &history {
         states.push(Account::fold(states.last().cloned(), event).unwrap());
@@ -26,7 +27,18 @@ async fn states(store: &EventStore, account_id: &AccountId) -> Vec<Account> {
 async fn loading_equals_folding_the_history() {
     let store = database::store().await;
     let ids: Vec<AccountId> = (0..9).map(|_| new_account_id("folded")).collect();
-    let [plain, overdrawn, yen, dinar, large, second, round, round_yen, nothing] = &ids[..] else {
+    let [
+        plain,
+        overdrawn,
+        yen,
+        dinar,
+        large,
+        second,
+        round,
+        round_yen,
+        nothing,
+    ] = &ids[..]
+    else {
         unreachable!()
     };
     let commands = [
@@ -96,7 +108,10 @@ async fn any_number_of_accounts_is_loaded_and_missing_ones_are_left_out() {
         expected.sort();
         assert_eq!(loaded, expected, "{count} accounts");
     }
-    assert_eq!(store.account(&new_account_id("missing")).await.unwrap(), None);
+    assert_eq!(
+        store.account(&new_account_id("missing")).await.unwrap(),
+        None
+    );
 }
 
 #[tokio::test]
@@ -105,7 +120,11 @@ async fn an_account_is_as_it_was_at_any_microsecond() {
     let account_id = new_account_id("timed");
     let time = clock::Manual::at("2026-01-31T12:00:00.000000Z");
     let mut writer = writer(&store);
-    for command in [create(&account_id, "1"), deposit(&account_id, "2"), deposit(&account_id, "4")] {
+    for command in [
+        create(&account_id, "1"),
+        deposit(&account_id, "2"),
+        deposit(&account_id, "4"),
+    ] {
         writer.process(&[command], &|| time.now()).await.unwrap();
         time.advance(10);
     }
@@ -128,13 +147,23 @@ async fn an_account_is_as_it_was_at_any_microsecond() {
             .account_at(&account_id, moved(opened, microseconds))
             .await
             .unwrap();
-        assert_eq!(found.as_ref(), expected.map(|index: usize| &states[index]), "at {microseconds} µs");
+        assert_eq!(
+            found.as_ref(),
+            expected.map(|index: usize| &states[index]),
+            "at {microseconds} µs"
+        );
     }
     for (at, expected) in [(Timestamp::MIN, None), (Timestamp::MAX, states.last())] {
-        assert_eq!(store.account_at(&account_id, at).await.unwrap().as_ref(), expected);
+        assert_eq!(
+            store.account_at(&account_id, at).await.unwrap().as_ref(),
+            expected
+        );
     }
     let missing = new_account_id("missing");
-    assert_eq!(store.account_at(&missing, Timestamp::MAX).await.unwrap(), None);
+    assert_eq!(
+        store.account_at(&missing, Timestamp::MAX).await.unwrap(),
+        None
+    );
 }
 
 #[tokio::test]
@@ -146,9 +175,15 @@ async fn of_several_events_of_one_instant_the_last_counts() {
     // No command makes two events on one account yet; `batch` (DESIGN §6) will.
     for version in 2..=12_u64 {
         let last = batch.account(&account_id).clone();
-        let one = Batch::over(vec![last], &[deposit(&account_id, "1")], at).events.remove(0).0;
+        let one = Batch::over(vec![last], &[deposit(&account_id, "1")], at)
+            .events
+            .remove(0)
+            .0;
         let same_instant = if version == 12 { one.recorded_at } else { at };
-        let mut event = Event { recorded_at: same_instant, ..one };
+        let mut event = Event {
+            recorded_at: same_instant,
+            ..one
+        };
         event.hash = event.compute_hash();
         batch.push(event);
     }
@@ -156,7 +191,11 @@ async fn of_several_events_of_one_instant_the_last_counts() {
 
     let before = store.account_at(&account_id, moved(at, -1)).await.unwrap();
     let during = store.account_at(&account_id, at).await.unwrap().unwrap();
-    let after = store.account_at(&account_id, moved(at, 1)).await.unwrap().unwrap();
+    let after = store
+        .account_at(&account_id, moved(at, 1))
+        .await
+        .unwrap()
+        .unwrap();
 
     assert_eq!(before, None);
     assert_eq!(during.version, Version::new(11));

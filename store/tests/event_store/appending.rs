@@ -66,7 +66,10 @@ async fn outcomes_and_events_of_a_batch_are_committed_together() {
         assert_eq!(stored.fingerprint, decision.fingerprint);
         assert_eq!(stored.recorded_at, decision.recorded_at);
     }
-    assert_eq!(store.account(&poor).await.unwrap().as_ref(), Some(batch.account(&poor)));
+    assert_eq!(
+        store.account(&poor).await.unwrap().as_ref(),
+        Some(batch.account(&poor))
+    );
 }
 
 #[tokio::test]
@@ -83,7 +86,9 @@ async fn a_command_that_has_an_outcome_anywhere_in_the_batch_refuses_all_of_it()
     process(&mut writer(&store), std::slice::from_ref(&known)).await;
 
     for position in 0..5 {
-        let others: Vec<Command> = (0..4).map(|_| create(&new_account_id("new"), "1")).collect();
+        let others: Vec<Command> = (0..4)
+            .map(|_| create(&new_account_id("new"), "1"))
+            .collect();
         let mut commands = others.clone();
         commands.insert(position, known.clone());
         let accounts = store.load(std::slice::from_ref(&account_id)).await.unwrap();
@@ -116,8 +121,9 @@ async fn a_version_that_is_taken_anywhere_in_the_batch_refuses_all_of_it() {
     process(&mut writer(&store), &[deposit(&account_id, "1")]).await;
 
     for position in 0..5 {
-        let mut commands: Vec<Command> =
-            (0..4).map(|_| create(&new_account_id("new"), "1")).collect();
+        let mut commands: Vec<Command> = (0..4)
+            .map(|_| create(&new_account_id("new"), "1"))
+            .collect();
         commands.insert(position, deposit(&account_id, "2"));
         let batch = Batch::over(remembered.clone(), &commands, clock::now());
         assert_nothing_is_appended(&store, &batch, &commands.iter().collect::<Vec<_>>()).await;
@@ -132,7 +138,11 @@ async fn one_half_of_a_transfer_in_conflict_refuses_the_other() {
     for moved in [&from, &to] {
         process(&mut writer(&store), &[deposit(moved, "1")]).await;
         let command = transfer(&from, &to, "5");
-        let batch = Batch::over(remembered.clone(), std::slice::from_ref(&command), clock::now());
+        let batch = Batch::over(
+            remembered.clone(),
+            std::slice::from_ref(&command),
+            clock::now(),
+        );
         assert_nothing_is_appended(&store, &batch, &[&command]).await;
     }
     let book = Book::of(&store, &[&from, &to]).await;
@@ -146,7 +156,11 @@ async fn a_version_twice_in_the_batch_refuses_all_of_it() {
     let account_id = opened(&store, "twice").await;
     let remembered = store.load(std::slice::from_ref(&account_id)).await.unwrap();
     let (first, second) = (deposit(&account_id, "1"), deposit(&account_id, "2"));
-    let mut batch = Batch::over(remembered.clone(), std::slice::from_ref(&first), clock::now());
+    let mut batch = Batch::over(
+        remembered.clone(),
+        std::slice::from_ref(&first),
+        clock::now(),
+    );
     let same_version = Batch::over(remembered, &[second], clock::now());
     batch.events.extend(same_version.events);
     assert_nothing_is_appended(&store, &batch, &[&first]).await;
@@ -167,14 +181,29 @@ async fn an_account_that_has_moved_on_refuses_what_rests_upon_it() {
     let still_true = [
         vec![at(&moved, 2)],
         vec![at(&absent, 0)],
-        vec![at(&unmoved[0], 1), at(&absent, 0), at(&moved, 2), at(&unmoved[2], 1)],
+        vec![
+            at(&unmoved[0], 1),
+            at(&absent, 0),
+            at(&moved, 2),
+            at(&unmoved[2], 1),
+        ],
     ];
     let stale = [
         vec![at(&moved, 1)],
         vec![at(&moved, 0)],
         vec![at(&unmoved[1], 0)],
-        vec![at(&unmoved[0], 1), at(&moved, 1), at(&unmoved[2], 1), at(&absent, 0)],
-        vec![at(&unmoved[0], 1), at(&unmoved[1], 1), at(&unmoved[2], 1), at(&moved, 1)],
+        vec![
+            at(&unmoved[0], 1),
+            at(&moved, 1),
+            at(&unmoved[2], 1),
+            at(&absent, 0),
+        ],
+        vec![
+            at(&unmoved[0], 1),
+            at(&unmoved[1], 1),
+            at(&unmoved[2], 1),
+            at(&moved, 1),
+        ],
     ];
     for seen in stale {
         // A rejection, and an accepted command that has nothing to do with it.

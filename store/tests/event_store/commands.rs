@@ -35,7 +35,14 @@ async fn a_command_is_read_back_as_it_came() {
     let processed = process(&mut writer(&store), &commands).await;
     assert_eq!(
         verdicts(&processed),
-        ["accepted", "accepted", "accepted", "accepted", "accepted", "insufficient_funds"]
+        [
+            "accepted",
+            "accepted",
+            "accepted",
+            "accepted",
+            "accepted",
+            "insufficient_funds"
+        ]
     );
 
     for command in &commands {
@@ -57,11 +64,16 @@ async fn the_largest_command_is_read_back_as_it_came() {
     command.expected_version = Some(Version::NONE);
     for entry in 0..limits::METADATA_ENTRIES_MAX {
         let key = format!("{entry:0>width$}", width = limits::METADATA_KEY_BYTES_MAX);
-        command.metadata.insert(key, text(limits::METADATA_VALUE_BYTES_MAX));
+        command
+            .metadata
+            .insert(key, text(limits::METADATA_VALUE_BYTES_MAX));
     }
     let processed = process(&mut writer(&store), std::slice::from_ref(&command)).await;
     assert_eq!(verdicts(&processed), ["accepted"]);
-    assert_eq!(store.command(command.command_id).await.unwrap(), Some(command));
+    assert_eq!(
+        store.command(command.command_id).await.unwrap(),
+        Some(command)
+    );
 }
 
 #[tokio::test]
@@ -76,7 +88,9 @@ async fn a_command_without_an_outcome_is_not_there() {
 #[tokio::test]
 async fn outcomes_are_found_among_many() {
     let store = database::store().await;
-    let commands: Vec<Command> = (0..300).map(|_| create(&new_account_id("found"), "1")).collect();
+    let commands: Vec<Command> = (0..300)
+        .map(|_| create(&new_account_id("found"), "1"))
+        .collect();
     process(&mut writer(&store), &commands).await;
     let mut ids: Vec<CommandId> = commands.iter().map(|command| command.command_id).collect();
     ids.push(Uuid::new_v4().into());

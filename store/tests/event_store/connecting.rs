@@ -32,7 +32,12 @@ async fn a_store_that_works_answers() {
 
 #[tokio::test]
 async fn a_url_is_a_url_of_postgresql() {
-    for url in ["", "nonsense", "http://127.0.0.1/ledger", "postgres://127.0.0.1:port/ledger"] {
+    for url in [
+        "",
+        "nonsense",
+        "http://127.0.0.1/ledger",
+        "postgres://127.0.0.1:port/ledger",
+    ] {
         let error = EventStore::connect_lazy(url, &Options::default()).unwrap_err();
         assert!(matches!(error, Error::Url(_)), "{url}: {error}");
         assert!(!error.is_transient());

@@ -1,0 +1,331 @@
+//! Nothing gets slower because a history is long: told by what the database reads, not by time.
+
+use ledger::{AccountId, Command, EventReference, Timestamp, Version};
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Executor, PgConnection, Postgres, Row};
+use uuid::Uuid;
+
+use crate::support::build::{create, deposit, new_account_id, withdraw};
+use crate::support::crowd::{add_accounts, add_history};
+use crate::support::database::{Database, connect, connect_with};
+use crate::support::outcomes::{process, verdicts, writer};
+use crate::support::proxy::Proxy;
+
+const LONG: usize = 20_000;
+const SHORT: usize = 10;
+
+type Statement<'q> = Query<'q, Postgres, PgArguments>;
+
+/// What a statement reads: blocks on PostgreSQL, rows on CockroachDB.
+struct Meter {
+    owner: PgConnection,
+    is_cockroach: bool,
+}
+
+impl Meter {
+    async fn of(database: &Database) -> Self {
+        let mut owner = database.owner().await;
+        owner.execute("SET enable_seqscan = off").await.unwrap();
+        Self {
+            owner,
+            is_cockroach: database.is_cockroach().await,
+        }
+    }
+
+    /// Runs it and tells what it read; fails when it reads a table from end to end.
+    async fn read_by(
+        &mut self,
+        text: &str,
+        bind: impl for<'q> Fn(Statement<'q>) -> Statement<'q>,
+    ) -> usize {
+        let explain = if self.is_cockroach {
+            "EXPLAIN ANALYZE"
+        } else {
+            "EXPLAIN (ANALYZE, BUFFERS)"
+        };
+        let plan = self.plan(&format!("{explain} {text}"), &bind).await;
+        assert!(!plan.contains("Seq Scan"), "{text}\n{plan}");
+        if !self.is_cockroach {
+            return first_numbers(&plan, "Buffers: shared hit=")
+                .into_iter()
+                .sum();
+        }
+        let spans = self.plan(&format!("EXPLAIN {text}"), &bind).await;
+        assert!(!spans.contains("FULL SCAN"), "{text}\n{spans}");
+        first_numbers(&plan, " from KV: ")
+            .first()
+            .copied()
+            .unwrap_or(0)
+    }
+
+    async fn plan(
+        &mut self,
+        text: &str,
+        bind: &impl for<'q> Fn(Statement<'q>) -> Statement<'q>,
+    ) -> String {
+        let statement = bind(sqlx::query(AssertSqlSafe(text))).persistent(false);
+        let rows = statement.fetch_all(&mut self.owner).await.unwrap();
+        let lines: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        lines.join("\n")
+    }
+}
+
+/// The numbers in the first line that has `label`, from there on: `hit=3 read=1` gives 3 and 1.
+fn first_numbers(plan: &str, label: &str) -> Vec<usize> {
+    let Some((_, rest)) = plan.split_once(label) else {
+        return Vec::new();
+    };
+    let line = rest.lines().next().unwrap_or_default().replace(',', "");
+    let line = line.split('(').next().unwrap_or_default();
+    line.split(|character: char| !character.is_ascii_digit())
+        .filter(|digits| !digits.is_empty())
+        .map(|digits| digits.parse().unwrap())
+        .collect()
+}
+
+/// The texts of all statements that read accounts, histories and outcomes, as the store sends them.
+struct Texts {
+    load: String,
+    load_several: String,
+    at: String,
+    at_version: String,
+    history: String,
+    events: String,
+    outcomes: String,
+    opened: String,
+    heads: String,
+    append: String,
+}
+
+impl Texts {
+    async fn of(database: &Database) -> Self {
+        let proxy = Proxy::before(&database.application_url()).await;
+        let store = connect_with(proxy.url(), 1, std::time::Duration::from_secs(30));
+        let ids: Vec<AccountId> = (0..3).map(|_| new_account_id("text")).collect();
+        let mut one_writer = writer(&store);
+        let batch: Vec<Command> = ids.iter().map(|id| create(id, "1")).collect();
+        process(&mut one_writer, &batch).await;
+        let load_several = proxy.take_texts().remove(0);
+        process(&mut one_writer, &[deposit(&ids[0], "1")]).await;
+        let one = || proxy.take_texts().pop().expect("one statement");
+
+        store.account(&ids[0]).await.unwrap();
+        let load = one();
+        store.account_at(&ids[0], Timestamp::MAX).await.unwrap();
+        let at = one();
+        store
+            .account_at_version(&ids[0], Version::FIRST)
+            .await
+            .unwrap();
+        let at_version = one();
+        let history = store.history(&ids[0], Version::NONE, 1).await.unwrap();
+        let history_text = one();
+        store
+            .events(&[EventReference::from(&history[0])])
+            .await
+            .unwrap();
+        let events = one();
+        store.outcomes(&[batch[0].command_id]).await.unwrap();
+        let outcomes = one();
+        // Of sixteen accounts, so that no statement is known already.
+        let more: Vec<Command> = (0..8)
+            .map(|_| create(&new_account_id("text"), "1"))
+            .collect();
+        process(&mut one_writer, &more).await;
+        proxy.take_texts();
+        store.heads(None, 20).await.unwrap();
+        let mut texts = proxy.take_texts();
+        let (heads, opened) = (texts.pop().unwrap(), texts.pop().unwrap());
+        let direct = Proxy::before(&database.application_url()).await;
+        let store = connect(direct.url());
+        let rejected = process(
+            &mut writer(&store),
+            &[withdraw(&new_account_id("text"), "1")],
+        )
+        .await;
+        assert_eq!(verdicts(&rejected), ["account_not_found"]);
+        let append = direct.take_texts().pop().unwrap();
+        assert!(append.contains("INSERT INTO events"));
+        Self {
+            load,
+            load_several,
+            at,
+            at_version,
+            history: history_text,
+            events,
+            outcomes,
+            opened,
+            heads,
+            append,
+        }
+    }
+}
+
+/// What each statement reads for an account with `events` events.
+async fn readings(
+    meter: &mut Meter,
+    texts: &Texts,
+    account_id: &AccountId,
+    events: usize,
+) -> Vec<(&'static str, usize)> {
+    let name = account_id.as_str();
+    let last = i64::try_from(events).unwrap();
+    let middle = last / 2;
+    let noon: Timestamp = "2026-01-01T00:00:00.000000Z".parse().unwrap();
+    let at = super::support::clock::moved(noon, middle * 1_000_000).to_date_time();
+    let place = |version: i64| (vec![name], vec![version]);
+
+    let mut readings = vec![
+        (
+            "load",
+            meter
+                .read_by(&texts.load, |query| query.bind(vec![name.to_owned()]))
+                .await,
+        ),
+        (
+            "load several",
+            meter
+                .read_by(&texts.load_several, |query| {
+                    query.bind(vec![name.to_owned(), "nobody".to_owned()])
+                })
+                .await,
+        ),
+        (
+            "account_at",
+            meter
+                .read_by(&texts.at, |query| query.bind(name.to_owned()).bind(at))
+                .await,
+        ),
+        (
+            "account_at_version",
+            meter
+                .read_by(&texts.at_version, |query| {
+                    query.bind(name.to_owned()).bind(middle)
+                })
+                .await,
+        ),
+        (
+            "history",
+            meter
+                .read_by(&texts.history, |query| {
+                    query.bind(name.to_owned()).bind(middle).bind(5_i64)
+                })
+                .await,
+        ),
+        (
+            "events",
+            meter
+                .read_by(&texts.events, |query| {
+                    let (names, versions) = place(middle);
+                    query
+                        .bind(
+                            names
+                                .iter()
+                                .map(|&name| name.to_owned())
+                                .collect::<Vec<_>>(),
+                        )
+                        .bind(versions)
+                })
+                .await,
+        ),
+        (
+            "heads",
+            meter
+                .read_by(&texts.heads, |query| query.bind(vec![name.to_owned()]))
+                .await,
+        ),
+        (
+            "opened",
+            meter
+                .read_by(&texts.opened, |query| {
+                    query.bind(name.to_owned()).bind(5_i64)
+                })
+                .await,
+        ),
+    ];
+    for (label, version) in [
+        ("append, seen as it is", last + 1),
+        ("append, stale", middle),
+    ] {
+        let reading = meter
+            .read_by(&texts.append, |query| empty_append(query, name, version))
+            .await;
+        readings.push((label, reading));
+    }
+    readings
+}
+
+/// An append of nothing, if the account does not have that version yet.
+fn empty_append<'q>(query: Statement<'q>, account: &str, version: i64) -> Statement<'q> {
+    let texts = Vec::<String>::new;
+    let bytes = Vec::<Vec<u8>>::new;
+    let times = Vec::<time::OffsetDateTime>::new;
+    let ids = Vec::<Uuid>::new;
+    let numbers = Vec::<i64>::new;
+    query
+        .bind(vec![account.to_owned()])
+        .bind(vec![version])
+        .bind(ids())
+        .bind(texts())
+        .bind(texts())
+        .bind(bytes())
+        .bind(texts())
+        .bind(texts())
+        .bind(times())
+        .bind(texts())
+        .bind(numbers())
+        .bind(ids())
+        .bind(texts())
+        .bind(ids())
+        .bind(texts())
+        .bind(texts())
+        .bind(texts())
+        .bind(times())
+        .bind(bytes())
+        .bind(bytes())
+        .bind(numbers())
+        .bind(texts())
+}
+
+#[tokio::test]
+async fn statements_read_as_little_of_a_long_history_as_of_a_short_one() {
+    let database = Database::fresh("cost").await;
+    let texts = Texts::of(&database).await;
+    let mut meter = Meter::of(&database).await;
+    let (long, short) = (new_account_id("long"), new_account_id("short"));
+    add_history(&database, &short, SHORT).await;
+    add_history(&database, &long, LONG).await;
+    // Most accounts have one event, which is when PostgreSQL likes the wrong index.
+    let others = if meter.is_cockroach { 2_000 } else { 3 * LONG };
+    add_accounts(&database, "other", others).await;
+
+    let statistics = if meter.is_cockroach {
+        "CREATE STATISTICS fresh FROM events"
+    } else {
+        "ANALYZE"
+    };
+    for measured in [false, true] {
+        if measured {
+            database.execute(statistics).await;
+        }
+        let of_short = readings(&mut meter, &texts, &short, SHORT).await;
+        let of_long = readings(&mut meter, &texts, &long, LONG).await;
+        println!("statistics: {measured}\n{of_short:?}\n{of_long:?}");
+        for ((label, short), (_, long)) in of_short.into_iter().zip(of_long) {
+            assert!(long <= 16, "{label} reads {long}");
+            assert!(
+                long <= short + 4,
+                "{label} reads {short} of a short history and {long} of a long one"
+            );
+        }
+    }
+    let ids: Vec<Uuid> = (0..100).map(|_| Uuid::new_v4()).collect();
+    let read = meter
+        .read_by(&texts.outcomes, |query| query.bind(ids.clone()))
+        .await;
+    assert!(
+        read <= 300,
+        "100 outcomes are looked up, not searched: {read}"
+    );
+}

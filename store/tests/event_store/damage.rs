@@ -37,9 +37,27 @@ async fn damaged_events_are_errors_that_name_them() {
         ("profile = NULL", 1, &states[..]),
         ("profile = '{\"owner_name\": 7}'", 1, &states[..]),
         ("profile_version = 7", 2, &states[..]),
-        ("hash = '\\x00'", 2, &["load", "account_at", "account_at_version", "history", "events"][..]),
-        ("balance_after = 'NaN'", 2, &["load", "history", "events"][..]),
-        ("balance_after = 0.001", 2, &["load", "history", "events"][..]),
+        (
+            "hash = '\\x00'",
+            2,
+            &[
+                "load",
+                "account_at",
+                "account_at_version",
+                "history",
+                "events",
+            ][..],
+        ),
+        (
+            "balance_after = 'NaN'",
+            2,
+            &["load", "history", "events"][..],
+        ),
+        (
+            "balance_after = 0.001",
+            2,
+            &["load", "history", "events"][..],
+        ),
         ("event_type = 'MoneyBurnt'", 2, &histories[..]),
         ("data = '{}'", 2, &histories[..]),
     ] {
@@ -57,7 +75,10 @@ async fn damaged_events_are_errors_that_name_them() {
             .await;
 
         assert_unreadable(&store, &reference, ways).await;
-        assert!(store.account(&neighbour).await.unwrap().is_some(), "{damage}");
+        assert!(
+            store.account(&neighbour).await.unwrap().is_some(),
+            "{damage}"
+        );
     }
 }
 
@@ -70,7 +91,9 @@ async fn damaged_commands_are_errors_that_name_them() {
         let id: CommandId = command.command_id;
         process(&mut writer(&store), &[command]).await;
         database
-            .execute(&format!("UPDATE commands SET {damage} WHERE command_id = '{id}'"))
+            .execute(&format!(
+                "UPDATE commands SET {damage} WHERE command_id = '{id}'"
+            ))
             .await;
         let error = if damage.starts_with("body") {
             store.command(id).await.unwrap_err()

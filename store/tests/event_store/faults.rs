@@ -59,8 +59,7 @@ impl Scene {
 
 #[tokio::test]
 async fn an_append_that_is_cut_off_has_one_outcome() {
-    let faults: [fn() -> Fault; 3] =
-        [|| Fault::CutBefore, || Fault::CutAfter, || Fault::CutAnswer];
+    let faults: [fn() -> Fault; 3] = [|| Fault::CutBefore, || Fault::CutAfter, || Fault::CutAnswer];
     for fault in faults {
         for times in [1, 3] {
             let scene = Scene::new().await;
@@ -78,7 +77,11 @@ async fn an_append_that_is_cut_off_has_one_outcome() {
             let again = process(&mut writer, &batch).await;
             assert_eq!(
                 verdicts(&again),
-                ["repeated accepted", "repeated insufficient_funds", "repeated accepted"]
+                [
+                    "repeated accepted",
+                    "repeated insufficient_funds",
+                    "repeated accepted"
+                ]
             );
             if times == 1 {
                 scene.assert_done_once().await;
@@ -94,7 +97,11 @@ async fn a_lost_answer_is_recognised_as_a_commit() {
     let processed = process(&mut writer(&scene.store), &scene.batch()).await;
     assert_eq!(
         verdicts(&processed),
-        ["repeated accepted", "repeated insufficient_funds", "repeated accepted"]
+        [
+            "repeated accepted",
+            "repeated insufficient_funds",
+            "repeated accepted"
+        ]
     );
     scene.assert_done_once().await;
 }
@@ -105,7 +112,10 @@ async fn an_append_that_was_given_up_and_arrives_after_its_repetition_changes_no
     let gate = Gate::new();
     scene.proxy.fail_appends([Fault::Hold(gate.clone())]);
     let processed = process(&mut writer(&scene.store), &scene.batch()).await;
-    assert_eq!(verdicts(&processed), ["accepted", "insufficient_funds", "accepted"]);
+    assert_eq!(
+        verdicts(&processed),
+        ["accepted", "insufficient_funds", "accepted"]
+    );
     gate.open().await;
     scene.assert_done_once().await;
 }
@@ -116,7 +126,9 @@ async fn an_append_that_was_given_up_and_arrives_before_its_repetition_is_the_on
     // Long enough to stand at the second gate while the first append is committed.
     let store = connect_with(scene.proxy.url(), 4, Duration::from_secs(3));
     let (first, second) = (Gate::new(), Gate::new());
-    scene.proxy.fail_appends([Fault::Hold(first.clone()), Fault::Hold(second.clone())]);
+    scene
+        .proxy
+        .fail_appends([Fault::Hold(first.clone()), Fault::Hold(second.clone())]);
     let batch = scene.batch();
     let mut writer = writer(&store);
     let opening_the_gates = async {
@@ -128,7 +140,11 @@ async fn an_append_that_was_given_up_and_arrives_before_its_repetition_is_the_on
     let (processed, ()) = tokio::join!(process(&mut writer, &batch), opening_the_gates);
     assert_eq!(
         verdicts(&processed),
-        ["repeated accepted", "repeated insufficient_funds", "repeated accepted"]
+        [
+            "repeated accepted",
+            "repeated insufficient_funds",
+            "repeated accepted"
+        ]
     );
     scene.assert_done_once().await;
 }
@@ -148,7 +164,10 @@ async fn a_writer_that_is_dropped_in_the_midst_of_an_append_leaves_nothing_half_
         }
     }
     let processed = process(&mut writer(&scene.store), &batch).await;
-    assert_eq!(verdicts(&processed), ["accepted", "insufficient_funds", "accepted"]);
+    assert_eq!(
+        verdicts(&processed),
+        ["accepted", "insufficient_funds", "accepted"]
+    );
     gate.open().await;
     scene.assert_done_once().await;
 }

@@ -18,7 +18,11 @@ async fn paging_over_the_heads_meets_every_account_once() {
     let mut expected = BTreeMap::new();
     let mut commands = Vec::new();
     let mut random = Random::new(1);
-    for name in ["a", "B", "-", "_", "0", "zz", "Z9"].iter().cycle().take(150) {
+    for name in ["a", "B", "-", "_", "0", "zz", "Z9"]
+        .iter()
+        .cycle()
+        .take(150)
+    {
         let account_id = new_account_id(name);
         let versions = 1 + random.below(4);
         commands.push(create(&account_id, "0"));

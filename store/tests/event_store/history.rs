@@ -39,7 +39,10 @@ async fn a_history_is_read_in_pages() {
     }
     let behind_all = Version::new(u64::MAX);
     assert_eq!(store.history(&account_id, behind_all, 5).await.unwrap(), []);
-    assert_eq!(store.history(&account_id, Version::NONE, 0).await.unwrap(), []);
+    assert_eq!(
+        store.history(&account_id, Version::NONE, 0).await.unwrap(),
+        []
+    );
     let missing = new_account_id("missing");
     assert_eq!(store.history(&missing, Version::NONE, 5).await.unwrap(), []);
 }
@@ -67,18 +70,39 @@ async fn a_reference_to_an_event_that_is_not_there_is_an_error_that_names_it() {
     let (account_id, made) = account_with(&store, 3).await;
     let there = EventReference::from(&made[1]);
     for missing in [
-        EventReference { version: Version::new(4), ..there.clone() },
-        EventReference { version: Version::new(u64::MAX), ..there.clone() },
-        EventReference { version: Version::new(1), ..there.clone() },
-        EventReference { event_id: Uuid::new_v4().into(), ..there.clone() },
-        EventReference { account_id: new_account_id("missing"), ..there.clone() },
+        EventReference {
+            version: Version::new(4),
+            ..there.clone()
+        },
+        EventReference {
+            version: Version::new(u64::MAX),
+            ..there.clone()
+        },
+        EventReference {
+            version: Version::new(1),
+            ..there.clone()
+        },
+        EventReference {
+            event_id: Uuid::new_v4().into(),
+            ..there.clone()
+        },
+        EventReference {
+            account_id: new_account_id("missing"),
+            ..there.clone()
+        },
     ] {
-        let error = store.events(&[there.clone(), missing.clone()]).await.unwrap_err();
+        let error = store
+            .events(&[there.clone(), missing.clone()])
+            .await
+            .unwrap_err();
         let text = error.to_string();
         assert!(matches!(error, Error::Unreadable { .. }), "{text}");
         assert!(text.contains(&missing.event_id.to_string()), "{text}");
         assert!(text.contains(missing.account_id.as_str()), "{text}");
         assert!(!error.is_transient());
     }
-    assert_eq!(store.account(&account_id).await.unwrap().unwrap().version, Version::new(3));
+    assert_eq!(
+        store.account(&account_id).await.unwrap().unwrap().version,
+        Version::new(3)
+    );
 }

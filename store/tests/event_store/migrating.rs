@@ -84,9 +84,15 @@ async fn an_awkward_name_is_a_name() {
 async fn a_url_without_a_database_creates_none() {
     let url = testing::event_store_url("unnamed").await;
     let (server, rest) = url.rsplit_once('/').unwrap();
-    let parameters = rest.split_once('?').map_or("", |(_, parameters)| parameters);
-    create_database(&format!("{server}/?{parameters}")).await.unwrap();
-    create_database(&format!("{server}?{parameters}")).await.unwrap();
+    let parameters = rest
+        .split_once('?')
+        .map_or("", |(_, parameters)| parameters);
+    create_database(&format!("{server}/?{parameters}"))
+        .await
+        .unwrap();
+    create_database(&format!("{server}?{parameters}"))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -107,7 +113,11 @@ async fn an_owner_who_may_not_create_databases_can_use_the_one_he_was_given() {
     create_database(&url).await.unwrap();
     migrate(&url).await.unwrap();
     let database = Database { owner_url: url };
-    process(&mut writer(&database.store()), &[create(&new_account_id("given"), "1")]).await;
+    process(
+        &mut writer(&database.store()),
+        &[create(&new_account_id("given"), "1")],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -117,7 +127,10 @@ async fn without_tables_the_store_says_what_to_do() {
     let command = create(&new_account_id("bare"), "1");
     for error in [
         store.ping().await.unwrap_err(),
-        writer(&store).process(&[command], &clock::now).await.unwrap_err(),
+        writer(&store)
+            .process(&[command], &clock::now)
+            .await
+            .unwrap_err(),
     ] {
         assert!(matches!(error, Error::Fatal(_)), "{error}");
         assert!(error.to_string().contains("chronicle migrate"), "{error}");
@@ -128,9 +141,15 @@ async fn without_tables_the_store_says_what_to_do() {
 #[tokio::test]
 async fn the_primary_keys_are_told() {
     let store = Database::shared().await.store();
-    assert_eq!(store.primary_key("events").await.unwrap(), ["account_id", "version"]);
+    assert_eq!(
+        store.primary_key("events").await.unwrap(),
+        ["account_id", "version"]
+    );
     assert_eq!(store.primary_key("commands").await.unwrap(), ["command_id"]);
-    assert_eq!(store.primary_key("nothing").await.unwrap(), Vec::<String>::new());
+    assert_eq!(
+        store.primary_key("nothing").await.unwrap(),
+        Vec::<String>::new()
+    );
 }
 
 #[tokio::test]
@@ -143,7 +162,11 @@ async fn tables_lie_where_the_search_path_leads() {
         owner_url: format!("{}?options[search_path]=book", database.owner_url),
     };
     migrate(&searched.owner_url).await.unwrap();
-    process(&mut writer(&searched.store()), &[create(&new_account_id("searched"), "1")]).await;
+    process(
+        &mut writer(&searched.store()),
+        &[create(&new_account_id("searched"), "1")],
+    )
+    .await;
     let mut owner = database.owner().await;
     let schemas = sqlx::query("SELECT schemaname::text FROM pg_tables WHERE tablename = 'events'")
         .fetch_all(&mut owner)
@@ -151,7 +174,10 @@ async fn tables_lie_where_the_search_path_leads() {
         .unwrap();
     let schemas: Vec<String> = schemas.iter().map(|row| row.get(0)).collect();
     assert_eq!(schemas, ["book"]);
-    assert_eq!(searched.store().excess_privileges().await.unwrap(), Vec::<String>::new());
+    assert_eq!(
+        searched.store().excess_privileges().await.unwrap(),
+        Vec::<String>::new()
+    );
 }
 
 /// The database of a URL, as it is spelled there.

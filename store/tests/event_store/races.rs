@@ -117,8 +117,13 @@ async fn writers_that_share_accounts_and_commands_keep_every_invariant() {
     let distinct: std::collections::HashSet<CommandId> =
         told.iter().map(|(command, _)| command.command_id).collect();
     assert_eq!(book.outcomes.len(), distinct.len() + opening.len());
-    let committed = |(_, processed): &&(Command, Processed)| matches!(processed, Processed::Committed { .. });
-    assert_eq!(told.iter().filter(committed).count(), distinct.len(), "each was decided once");
+    let committed =
+        |(_, processed): &&(Command, Processed)| matches!(processed, Processed::Committed { .. });
+    assert_eq!(
+        told.iter().filter(committed).count(),
+        distinct.len(),
+        "each was decided once"
+    );
 }
 
 /// Everybody was told the one stored outcome, or that the id belongs to another command.
@@ -153,7 +158,10 @@ fn assert_money_is_conserved(told: &[(Command, Processed)], book: &Book) {
             _ => 0,
         };
     }
-    let balances = book.histories.keys().map(|id| book.balance(id).value().mantissa());
+    let balances = book
+        .histories
+        .keys()
+        .map(|id| book.balance(id).value().mantissa());
     assert_eq!(balances.sum::<i128>(), cents);
 }
 
@@ -190,7 +198,10 @@ async fn appends_of_the_same_accounts_in_opposite_order_do_not_lock_each_other_o
     }
     store.close().await;
     let mut owner = database.owner().await;
-    wait_until("the connections are gone", async || sessions(&mut owner).await == 0).await;
+    wait_until("the connections are gone", async || {
+        sessions(&mut owner).await == 0
+    })
+    .await;
     let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
     let row = owner.fetch_one(deadlocks).await.unwrap();
     assert_eq!(row.get::<i64, _>(0), 0);

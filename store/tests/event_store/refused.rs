@@ -23,8 +23,18 @@ async fn neighbours_of_a_refused_command_are_committed_wherever_it_stands() {
     let database = Database::shared().await;
     let store = database.store();
     // CockroachDB takes U+0000, and no value is known that it refuses and a command can have.
-    let expected = if database.is_cockroach().await { "accepted" } else { "refused" };
-    for (size, places) in [(1, vec![0]), (2, vec![1]), (9, vec![0]), (9, vec![4, 5]), (40, vec![0, 17, 39])] {
+    let expected = if database.is_cockroach().await {
+        "accepted"
+    } else {
+        "refused"
+    };
+    for (size, places) in [
+        (1, vec![0]),
+        (2, vec![1]),
+        (9, vec![0]),
+        (9, vec![4, 5]),
+        (40, vec![0, 17, 39]),
+    ] {
         let account_id = new_account_id("neighbour");
         process(&mut writer(&store), &[create(&account_id, "0")]).await;
         let mut batch: Vec<Command> = (0..size).map(|_| deposit(&account_id, "1")).collect();
@@ -37,7 +47,10 @@ async fn neighbours_of_a_refused_command_are_committed_wherever_it_stands() {
 
         for (index, (processed, command)) in processed.iter().zip(&batch).enumerate() {
             let is_poisoned = places.contains(&index);
-            assert_eq!(verdict(processed), if is_poisoned { expected } else { "accepted" });
+            assert_eq!(
+                verdict(processed),
+                if is_poisoned { expected } else { "accepted" }
+            );
             if expected == "refused" && is_poisoned {
                 assert_eq!(store.outcomes(&[command.command_id]).await.unwrap(), []);
             }

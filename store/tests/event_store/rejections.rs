@@ -4,9 +4,7 @@ use ledger::AccountId;
 use store::{EventStore, Writer};
 
 use crate::support::book::Book;
-use crate::support::build::{
-    create, deposit, expecting, new_account_id, transfer, withdraw,
-};
+use crate::support::build::{create, deposit, expecting, new_account_id, transfer, withdraw};
 use crate::support::clock;
 use crate::support::database;
 use crate::support::outcomes::{outcome, process, verdicts, writer};
@@ -24,7 +22,11 @@ async fn stale_writer(store: &EventStore) -> (Writer, AccountId) {
 async fn an_accepted_command_over_a_stale_memory_is_decided_anew() {
     let store = database::store().await;
     let (mut stale, account_id) = stale_writer(&store).await;
-    let processed = process(&mut stale, &[withdraw(&account_id, "5"), deposit(&account_id, "1")]).await;
+    let processed = process(
+        &mut stale,
+        &[withdraw(&account_id, "5"), deposit(&account_id, "1")],
+    )
+    .await;
     assert_eq!(verdicts(&processed), ["accepted", "accepted"]);
     let book = Book::of(&store, &[&account_id]).await;
     assert_eq!(book.balance(&account_id).to_string(), "106.00");

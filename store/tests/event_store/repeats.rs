@@ -16,8 +16,10 @@ async fn a_command_twice_in_a_batch_is_done_once() {
     let opening = create(&account_id, "10");
     let (more, less) = (deposit(&account_id, "1"), withdraw(&account_id, "100"));
     let other = under_the_id_of(&more, deposit(&account_id, "2"));
-    let batch = [&opening, &more, &less, &more, &other, &less, &opening, &other, &more]
-        .map(Clone::clone);
+    let batch = [
+        &opening, &more, &less, &more, &other, &less, &opening, &other, &more,
+    ]
+    .map(Clone::clone);
     let processed = process(&mut writer(&store), &batch).await;
     assert_eq!(
         verdicts(&processed),
@@ -40,8 +42,13 @@ async fn a_command_twice_in_a_batch_is_done_once() {
     assert_eq!(book.balance(&account_id).to_string(), "11.00");
     assert_eq!(book.versions(&account_id), 2);
     // What is answered for a repeat within the batch is what is stored.
-    let Processed::Repeated(within) = &processed[3] else { unreachable!() };
-    assert_eq!(store.outcomes(&[more.command_id]).await.unwrap(), [within.clone()]);
+    let Processed::Repeated(within) = &processed[3] else {
+        unreachable!()
+    };
+    assert_eq!(
+        store.outcomes(&[more.command_id]).await.unwrap(),
+        [within.clone()]
+    );
 }
 
 #[tokio::test]
@@ -54,7 +61,10 @@ async fn a_repeat_has_the_first_outcome_by_any_writer_at_any_time() {
     let batch = [opening, refused.clone(), done.clone()];
     let mut first_writer = writer(&store);
     let first = process(&mut first_writer, &batch).await;
-    assert_eq!(verdicts(&first), ["accepted", "insufficient_funds", "accepted"]);
+    assert_eq!(
+        verdicts(&first),
+        ["accepted", "insufficient_funds", "accepted"]
+    );
 
     // Now the refused one could be done and the done one could not.
     process(&mut first_writer, &[deposit(&account_id, "5")]).await;
@@ -100,7 +110,10 @@ async fn another_command_under_a_used_id_is_refused_and_changes_nothing() {
     let stored = store.outcomes(&[opening.command_id]).await.unwrap();
     let mut described = opening.clone();
     described.description = Some("another reason".to_owned());
-    for other in [under_the_id_of(&opening, deposit(&account_id, "5")), described] {
+    for other in [
+        under_the_id_of(&opening, deposit(&account_id, "5")),
+        described,
+    ] {
         let mut late = writer(&store);
         let neighbour = deposit(&account_id, "1");
         let processed = process(&mut late, &[other.clone(), neighbour, other]).await;
@@ -110,7 +123,10 @@ async fn another_command_under_a_used_id_is_refused_and_changes_nothing() {
         );
     }
     assert_eq!(store.outcomes(&[opening.command_id]).await.unwrap(), stored);
-    assert_eq!(store.command(opening.command_id).await.unwrap(), Some(opening));
+    assert_eq!(
+        store.command(opening.command_id).await.unwrap(),
+        Some(opening)
+    );
     let book = Book::of(&store, &[&account_id]).await;
     assert_eq!(book.balance(&account_id).to_string(), "12.00");
 }
@@ -128,7 +144,11 @@ async fn a_writer_that_expects_repeats_looks_before_it_appends() {
     let mut restarted = writer(&store);
     restarted.expect_repeats();
     let processed = process(&mut restarted, &batch).await;
-    assert!(verdicts(&processed).iter().all(|verdict| verdict == "repeated accepted"));
+    assert!(
+        verdicts(&processed)
+            .iter()
+            .all(|verdict| verdict == "repeated accepted")
+    );
     assert_eq!(proxy.appends(), appends, "nothing was left to append");
 
     // Nothing new is repeated any more: back to one statement a batch.

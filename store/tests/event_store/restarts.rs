@@ -44,21 +44,30 @@ async fn a_writer_survives_restarts_and_crashes_of_the_database() {
     });
     for crash in [false, true, true, false] {
         let before = *progressed.borrow_and_update();
-        progressed.wait_for(|batches| *batches > before + 5).await.unwrap();
+        progressed
+            .wait_for(|batches| *batches > before + 5)
+            .await
+            .unwrap();
         if crash {
             server.kill().await;
         }
         server.restart().await.unwrap();
     }
     let before = *progressed.borrow_and_update();
-    progressed.wait_for(|batches| *batches > before + 5).await.unwrap();
+    progressed
+        .wait_for(|batches| *batches > before + 5)
+        .await
+        .unwrap();
     drop(progressed);
     let told = work.await.unwrap();
 
     let book = Book::of_everything(&store).await;
     assert_eq!(book.outcomes.len(), told.len() + opening.len());
     for (command, processed) in &told {
-        assert_eq!(*outcome(processed), book.outcomes[&command.command_id].outcome);
+        assert_eq!(
+            *outcome(processed),
+            book.outcomes[&command.command_id].outcome
+        );
     }
     let batches = told.len() / 9;
     for id in &ids {

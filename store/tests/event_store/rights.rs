@@ -14,8 +14,14 @@ async fn scene() -> (Database, PgConnection, AccountId) {
     let database = Database::fresh("rights").await;
     let account_id = new_account_id("kept");
     let processed = process(&mut writer(&database.store()), &[create(&account_id, "1")]).await;
-    assert_eq!(verdicts(&processed), ["accepted"], "the role may INSERT and SELECT");
-    let application = PgConnection::connect(&database.application_url()).await.unwrap();
+    assert_eq!(
+        verdicts(&processed),
+        ["accepted"],
+        "the role may INSERT and SELECT"
+    );
+    let application = PgConnection::connect(&database.application_url())
+        .await
+        .unwrap();
     (database, application, account_id)
 }
 
@@ -23,7 +29,9 @@ async fn scene() -> (Database, PgConnection, AccountId) {
 async fn refusal(connection: &mut PgConnection, statement: &str) -> String {
     let result = connection.execute(AssertSqlSafe(statement)).await;
     let error = result.expect_err(statement);
-    let database = error.as_database_error().unwrap_or_else(|| panic!("{statement}: {error}"));
+    let database = error
+        .as_database_error()
+        .unwrap_or_else(|| panic!("{statement}: {error}"));
     database.code().unwrap().into_owned()
 }
 
@@ -92,7 +100,11 @@ async fn the_application_cannot_give_itself_rights() {
         "CREATE ROLE accomplice".to_owned(),
         format!("DROP ROLE {own_name}"),
     ] {
-        assert_eq!(refusal(&mut application, &statement).await, "42501", "{statement}");
+        assert_eq!(
+            refusal(&mut application, &statement).await,
+            "42501",
+            "{statement}"
+        );
     }
     // 42601 and 0A000: CockroachDB before 22 does not know these at all.
     for statement in [
@@ -101,10 +113,20 @@ async fn the_application_cannot_give_itself_rights() {
         format!("SET SESSION AUTHORIZATION {own_name}"),
     ] {
         let code = refusal(&mut application, &statement).await;
-        assert!(["42501", "42601", "0A000"].contains(&&*code), "{statement}: {code}");
+        assert!(
+            ["42501", "42601", "0A000"].contains(&&*code),
+            "{statement}: {code}"
+        );
     }
-    for statement in ["UPDATE events SET actor = 'mallory'", "DELETE FROM commands"] {
-        assert_eq!(refusal(&mut application, statement).await, "42501", "{statement}");
+    for statement in [
+        "UPDATE events SET actor = 'mallory'",
+        "DELETE FROM commands",
+    ] {
+        assert_eq!(
+            refusal(&mut application, statement).await,
+            "42501",
+            "{statement}"
+        );
     }
     assert_untouched(&database, &account_id).await;
 }
@@ -112,24 +134,43 @@ async fn the_application_cannot_give_itself_rights() {
 #[tokio::test]
 async fn excess_privileges_are_told() {
     let (database, ..) = scene().await;
-    assert_eq!(database.store().excess_privileges().await.unwrap(), Vec::<String>::new());
-    let owner = connect(&database.owner_url).excess_privileges().await.unwrap();
-    for right in ["UPDATE on events", "DELETE on commands", "TRUNCATE on events"] {
+    assert_eq!(
+        database.store().excess_privileges().await.unwrap(),
+        Vec::<String>::new()
+    );
+    let owner = connect(&database.owner_url)
+        .excess_privileges()
+        .await
+        .unwrap();
+    for right in [
+        "UPDATE on events",
+        "DELETE on commands",
+        "TRUNCATE on events",
+    ] {
         assert!(owner.contains(&right.to_owned()), "{owner:?}");
     }
     database
-        .execute(&format!("GRANT DELETE ON TABLE events TO {APPLICATION_ROLE}"))
+        .execute(&format!(
+            "GRANT DELETE ON TABLE events TO {APPLICATION_ROLE}"
+        ))
         .await;
     // CockroachDB takes DELETE for TRUNCATE, too.
     let excess = database.store().excess_privileges().await.unwrap();
     assert_eq!(excess[0], "DELETE on events");
-    assert!(excess[1..].iter().all(|right| right == "TRUNCATE on events"));
+    assert!(
+        excess[1..]
+            .iter()
+            .all(|right| right == "TRUNCATE on events")
+    );
     let rights = connect(&database.owner_url).rights().await.unwrap();
     assert!(rights.owner);
     assert_eq!(rights.application_role_excess, ["DELETE on events"]);
 
     store::migrate::migrate(&database.owner_url).await.unwrap();
-    assert_eq!(database.store().excess_privileges().await.unwrap(), Vec::<String>::new());
+    assert_eq!(
+        database.store().excess_privileges().await.unwrap(),
+        Vec::<String>::new()
+    );
     let rights = database.store().rights().await.unwrap();
     assert!(!rights.owner);
     assert_eq!(rights.user, APPLICATION_ROLE);
@@ -144,18 +185,35 @@ async fn rights_that_everybody_was_given_are_taken_back() {
         .await;
     assert!(database.store().excess_privileges().await.unwrap().len() >= 4);
     store::migrate::migrate(&database.owner_url).await.unwrap();
-    assert_eq!(database.store().excess_privileges().await.unwrap(), Vec::<String>::new());
+    assert_eq!(
+        database.store().excess_privileges().await.unwrap(),
+        Vec::<String>::new()
+    );
 }
 
 /// As PostgreSQL before 15 does it in every database.
 #[tokio::test]
 async fn where_everybody_may_create_tables_the_application_may_not_any_more() {
-    let owner_url = testing::postgres().await.fresh_database("open_schema").await;
+    let owner_url = testing::postgres()
+        .await
+        .fresh_database("open_schema")
+        .await;
     let database = Database { owner_url };
-    database.execute("GRANT CREATE ON SCHEMA public TO PUBLIC").await;
+    database
+        .execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+        .await;
     store::migrate::migrate(&database.owner_url).await.unwrap();
-    let mut application = PgConnection::connect(&database.application_url()).await.unwrap();
-    let code = refusal(&mut application, "CREATE TABLE forged (id BIGINT PRIMARY KEY)").await;
+    let mut application = PgConnection::connect(&database.application_url())
+        .await
+        .unwrap();
+    let code = refusal(
+        &mut application,
+        "CREATE TABLE forged (id BIGINT PRIMARY KEY)",
+    )
+    .await;
     assert_eq!(code, "42501");
-    assert_eq!(database.store().excess_privileges().await.unwrap(), Vec::<String>::new());
+    assert_eq!(
+        database.store().excess_privileges().await.unwrap(),
+        Vec::<String>::new()
+    );
 }

@@ -16,8 +16,12 @@ use crate::support::random::Random;
 async fn all_events(snapshot: &mut Snapshot, page: u32) -> Vec<Event> {
     let mut read: Vec<Event> = Vec::new();
     loop {
-        let last = read.last().map(|event| (event.account_id.clone(), event.version));
-        let after = last.as_ref().map(|(account_id, version)| (account_id, *version));
+        let last = read
+            .last()
+            .map(|event| (event.account_id.clone(), event.version));
+        let after = last
+            .as_ref()
+            .map(|(account_id, version)| (account_id, *version));
         let page = snapshot.events(after, page).await.unwrap();
         if page.is_empty() {
             return read;
@@ -49,7 +53,13 @@ async fn a_snapshot_is_of_the_instant_at_which_it_was_begun() {
     let mut snapshot = store.snapshot().await.unwrap();
     let after: Vec<Command> = ids
         .iter()
-        .flat_map(|id| [deposit(id, "1"), withdraw(id, "100"), create(&new_account_id("new"), "1")])
+        .flat_map(|id| {
+            [
+                deposit(id, "1"),
+                withdraw(id, "100"),
+                create(&new_account_id("new"), "1"),
+            ]
+        })
         .collect();
     process(&mut writer, &after).await;
 
@@ -58,13 +68,17 @@ async fn a_snapshot_is_of_the_instant_at_which_it_was_begun() {
         assert_eq!(events.len(), 10, "in pages of {page}");
         assert!(events.iter().all(|event| event.version == Version::FIRST));
         let mut commands = all_commands(&mut snapshot, page).await;
-        let mut expected: Vec<CommandId> = before.iter().map(|command| command.command_id).collect();
+        let mut expected: Vec<CommandId> =
+            before.iter().map(|command| command.command_id).collect();
         commands.sort();
         expected.sort();
         assert_eq!(commands, expected, "in pages of {page}");
     }
     let [old, new] = [&before[0], &after[0]].map(|command| command.command_id);
-    let outcomes = snapshot.outcomes(&[old, new, Uuid::new_v4().into()]).await.unwrap();
+    let outcomes = snapshot
+        .outcomes(&[old, new, Uuid::new_v4().into()])
+        .await
+        .unwrap();
     assert_eq!(outcomes.len(), 1);
     assert_eq!(outcomes[0].outcome.command_id, old);
     snapshot.close().await.unwrap();
@@ -122,7 +136,10 @@ async fn the_book_balances_in_every_snapshot_while_transfers_are_committed() {
         let cents: i128 = ids
             .iter()
             .map(|id| {
-                let newest = events.iter().rfind(|event| event.account_id == *id).unwrap();
+                let newest = events
+                    .iter()
+                    .rfind(|event| event.account_id == *id)
+                    .unwrap();
                 newest.balance_after.value().mantissa()
             })
             .sum();
@@ -131,6 +148,9 @@ async fn the_book_balances_in_every_snapshot_while_transfers_are_committed() {
         versions = events.len();
     }
     is_over.store(true, Ordering::Relaxed);
-    assert!(transfers.await.unwrap() > 0, "something was committed meanwhile");
+    assert!(
+        transfers.await.unwrap() > 0,
+        "something was committed meanwhile"
+    );
     assert!(versions > ACCOUNTS, "a snapshot saw some of it");
 }

@@ -6,9 +6,7 @@ use ledger::{AccountId, Command, Event, Version};
 use store::{Processed, Writer, WriterOptions};
 
 use crate::support::book::Book;
-use crate::support::build::{
-    create, deposit, expecting, new_account_id, transfer, withdraw,
-};
+use crate::support::build::{create, deposit, expecting, new_account_id, transfer, withdraw};
 use crate::support::clock;
 use crate::support::database::{self, Database, connect};
 use crate::support::outcomes::{events, outcome, process, verdicts, writer};
@@ -21,7 +19,11 @@ async fn a_batch_over_remembered_accounts_is_one_append_and_nothing_else() {
     let store = connect(proxy.url());
     let mut writer = writer(&store);
     let (first, second) = (new_account_id("first"), new_account_id("second"));
-    process(&mut writer, &[create(&first, "100"), create(&second, "100")]).await;
+    process(
+        &mut writer,
+        &[create(&first, "100"), create(&second, "100")],
+    )
+    .await;
 
     for size in [1, 2, 50, 1_000] {
         let batch: Vec<Command> = (0..size)
@@ -54,7 +56,11 @@ async fn unknown_accounts_cost_one_more_round_trip_for_sixteen_of_them() {
         let statements = proxy.statements();
         let batch: Vec<Command> = ids.iter().map(|id| deposit(id, "1")).collect();
         process(&mut cold, &batch).await;
-        assert_eq!(proxy.statements() - statements, loads + 1, "{accounts} accounts");
+        assert_eq!(
+            proxy.statements() - statements,
+            loads + 1,
+            "{accounts} accounts"
+        );
     }
 }
 
@@ -100,11 +106,21 @@ async fn commands_of_one_account_in_one_batch_build_upon_each_other() {
     let versions: Vec<u64> = made.iter().map(|event| event.version.get()).collect();
     assert_eq!(versions, [1, 2, 3, 4]);
 
-    process(&mut writer, &[deposit(&account_id, "3"), deposit(&account_id, "4")]).await;
+    process(
+        &mut writer,
+        &[deposit(&account_id, "3"), deposit(&account_id, "4")],
+    )
+    .await;
     let book = Book::of(&store, &[&account_id]).await;
     assert_eq!(book.versions(&account_id), 6);
     assert_eq!(book.balance(&account_id).to_string(), "9.00");
-    assert_eq!(book.histories[&account_id].iter().take(4).collect::<Vec<_>>(), made);
+    assert_eq!(
+        book.histories[&account_id]
+            .iter()
+            .take(4)
+            .collect::<Vec<_>>(),
+        made
+    );
 }
 
 #[tokio::test]
@@ -144,13 +160,20 @@ async fn time_rises_within_an_account_though_the_clock_stands_or_falls() {
     ];
     writer.process(&batch, &|| time.now()).await.unwrap();
     time.advance(-1_000_000);
-    writer.process(&[deposit(&second, "1")], &|| time.now()).await.unwrap();
+    writer
+        .process(&[deposit(&second, "1")], &|| time.now())
+        .await
+        .unwrap();
 
     let book = Book::of(&store, &[&first, &second]).await;
     let micros = |account_id: &AccountId| -> Vec<i64> {
-        let noon = clock::Manual::at("2026-01-31T12:00:00.000000Z").now().unix_microseconds();
+        let noon = clock::Manual::at("2026-01-31T12:00:00.000000Z")
+            .now()
+            .unix_microseconds();
         let history = book.histories[account_id].iter();
-        history.map(|event| event.recorded_at.unix_microseconds() - noon).collect()
+        history
+            .map(|event| event.recorded_at.unix_microseconds() - noon)
+            .collect()
     };
     assert_eq!(micros(&first), [0, 1, 2, 3]);
     assert_eq!(micros(&second), [0, 3, 4]);
@@ -165,7 +188,11 @@ async fn a_small_memory_changes_nothing_but_the_speed() {
     };
     let mut writer = Writer::new(store.clone(), options);
     let ids: Vec<AccountId> = (0..10).map(|_| new_account_id("forgotten")).collect();
-    process(&mut writer, &ids.iter().map(|id| create(id, "10")).collect::<Vec<_>>()).await;
+    process(
+        &mut writer,
+        &ids.iter().map(|id| create(id, "10")).collect::<Vec<_>>(),
+    )
+    .await;
     for round in 0..3 {
         let batch: Vec<Command> = ids
             .iter()
@@ -173,7 +200,11 @@ async fn a_small_memory_changes_nothing_but_the_speed() {
             .flat_map(|(from, to)| [transfer(from, to, "1"), deposit(from, "1")])
             .collect();
         let processed = process(&mut writer, &batch).await;
-        assert!(verdicts(&processed).iter().all(|verdict| verdict == "accepted"));
+        assert!(
+            verdicts(&processed)
+                .iter()
+                .all(|verdict| verdict == "accepted")
+        );
     }
     let book = Book::of(&store, &ids.iter().collect::<Vec<_>>()).await;
     for id in &ids {
@@ -198,5 +229,8 @@ async fn a_writer_can_work_in_a_task_of_its_own() {
         async move { process(&mut writer(&store), &[command]).await }
     });
     assert_eq!(verdicts(&task.await.unwrap()), ["accepted"]);
-    assert_eq!(store.account(&account_id).await.unwrap().unwrap().version, Version::FIRST);
+    assert_eq!(
+        store.account(&account_id).await.unwrap().unwrap().version,
+        Version::FIRST
+    );
 }

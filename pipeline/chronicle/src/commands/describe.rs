@@ -16,10 +16,15 @@ const NOWHERE: Urls<'static> = Urls {
     read_model: "postgres://127.0.0.1/read_model",
 };
 
-pub(crate) async fn execute(arguments: &DescribeArguments, output: Format) -> anyhow::Result<ExitCode> {
+pub(crate) async fn execute(
+    arguments: &DescribeArguments,
+    output: Format,
+) -> anyhow::Result<ExitCode> {
     let parts = run::parts(&NOWHERE, &arguments.tuning).await?;
-    let descriptions: Vec<engine::Description> =
-        topology::pipelines(&parts).iter().map(|(_, build)| build().describe()).collect();
+    let descriptions: Vec<engine::Description> = topology::pipelines(&parts)
+        .iter()
+        .map(|(_, build)| build().describe())
+        .collect();
     let form = match (arguments.form, output) {
         (Some(Picture::Text), _) | (None, Format::Table) => PictureFormat::Text,
         (Some(Picture::Dot), _) => PictureFormat::Dot,

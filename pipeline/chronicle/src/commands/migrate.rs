@@ -6,10 +6,16 @@ use crate::arguments::MigrateArguments;
 use crate::output;
 use crate::servers_at::{ServerArguments, Stack};
 
-pub(crate) async fn execute(servers: &ServerArguments, arguments: &MigrateArguments) -> anyhow::Result<ExitCode> {
+pub(crate) async fn execute(
+    servers: &ServerArguments,
+    arguments: &MigrateArguments,
+) -> anyhow::Result<ExitCode> {
     let event_store = match &arguments.event_store_owner_url {
         Some(url) => url.clone(),
-        None => match (&servers.event_store_url, Stack::running_in(&servers.data_dir)) {
+        None => match (
+            &servers.event_store_url,
+            Stack::running_in(&servers.data_dir),
+        ) {
             (None, Some(stack)) => stack.event_store_owner,
             _ => servers.event_store_url()?,
         },
@@ -24,7 +30,11 @@ pub(crate) async fn execute(servers: &ServerArguments, arguments: &MigrateArgume
 }
 
 /// Both databases, as their owners.
-pub(crate) async fn databases(event_store: &str, read_model: &str, create: bool) -> anyhow::Result<()> {
+pub(crate) async fn databases(
+    event_store: &str,
+    read_model: &str,
+    create: bool,
+) -> anyhow::Result<()> {
     if create {
         store::migrate::create_database(event_store).await?;
         store::migrate::create_database(read_model).await?;

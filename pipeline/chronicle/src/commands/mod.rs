@@ -25,7 +25,12 @@ use crate::arguments::{Arguments, Task};
 
 /// Does what was asked for.
 pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let Arguments { task, servers, output, .. } = arguments;
+    let Arguments {
+        task,
+        servers,
+        output,
+        ..
+    } = arguments;
     match task {
         Task::Dev(arguments) => dev::execute(&servers, &arguments).await,
         Task::Status => status::execute(&servers, output).await,

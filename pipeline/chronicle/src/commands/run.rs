@@ -9,9 +9,15 @@ use crate::health::{self, Health};
 use crate::run::{self, Running, Urls};
 use crate::servers_at::ServerArguments;
 
-pub(crate) async fn execute(servers: &ServerArguments, arguments: &RunArguments) -> anyhow::Result<ExitCode> {
-    let (nats, event_store, read_model) =
-        (servers.nats_url()?, servers.event_store_url()?, servers.read_model_url()?);
+pub(crate) async fn execute(
+    servers: &ServerArguments,
+    arguments: &RunArguments,
+) -> anyhow::Result<ExitCode> {
+    let (nats, event_store, read_model) = (
+        servers.nats_url()?,
+        servers.event_store_url()?,
+        servers.read_model_url()?,
+    );
     let urls = Urls {
         nats: &nats,
         event_store: &event_store,

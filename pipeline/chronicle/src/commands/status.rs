@@ -30,7 +30,9 @@ pub(crate) async fn execute(servers: &ServerArguments, output: Format) -> anyhow
         )));
     };
     let readiness = readiness(&stack.http).await;
-    let ready = readiness.as_ref().is_ok_and(|readiness| readiness["ready"] == true);
+    let ready = readiness
+        .as_ref()
+        .is_ok_and(|readiness| readiness["ready"] == true);
     match output {
         Format::Json => output::json(&Answer {
             stack: &stack,
@@ -39,7 +41,11 @@ pub(crate) async fn execute(servers: &ServerArguments, output: Format) -> anyhow
         })?,
         Format::Table => print(&stack, readiness)?,
     }
-    Ok(if ready { ExitCode::SUCCESS } else { ExitCode::from(exit::NO) })
+    Ok(if ready {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(exit::NO)
+    })
 }
 
 fn print(stack: &Stack, readiness: anyhow::Result<serde_json::Value>) -> anyhow::Result<()> {
@@ -57,14 +63,26 @@ fn print(stack: &Stack, readiness: anyhow::Result<serde_json::Value>) -> anyhow:
     };
     let mut states = output::table(&["part", "state", "why"], &[]);
     for server in readiness["servers"].as_array().into_iter().flatten() {
-        let state = if server["ready"] == true { "ready" } else { "not ready" };
+        let state = if server["ready"] == true {
+            "ready"
+        } else {
+            "not ready"
+        };
         states.add_row([text(&server["name"]), state, text(&server["reason"])]);
     }
     for pipeline in readiness["pipelines"].as_array().into_iter().flatten() {
-        states.add_row([text(&pipeline["pipeline"]), text(&pipeline["state"]), text(&pipeline["reason"])]);
+        states.add_row([
+            text(&pipeline["pipeline"]),
+            text(&pipeline["state"]),
+            text(&pipeline["reason"]),
+        ]);
     }
     output::line(states)?;
-    output::line(if readiness["ready"] == true { "ready" } else { "not ready" })
+    output::line(if readiness["ready"] == true {
+        "ready"
+    } else {
+        "not ready"
+    })
 }
 
 fn text(value: &serde_json::Value) -> &str {
@@ -82,13 +100,19 @@ async fn readiness(http: &str) -> anyhow::Result<serde_json::Value> {
         let request = format!("GET /readyz HTTP/1.0\r\nHost: {address}\r\n\r\n");
         connection.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
-        connection.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await?;
+        connection
+            .take(ANSWER_BYTES_MAX)
+            .read_to_end(&mut answer)
+            .await?;
         std::io::Result::Ok(answer)
     };
     let answer = tokio::time::timeout(ANSWER_WITHIN, ask)
         .await
         .context("its process does not answer")?
         .context("its process does not answer")?;
-    let body = answer.windows(4).position(|window| window == b"\r\n\r\n").map(|at| &answer[at + 4..]);
+    let body = answer
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .map(|at| &answer[at + 4..]);
     serde_json::from_slice(body.unwrap_or_default()).context("its process answers something else")
 }

@@ -13,14 +13,25 @@ use crate::{files_below, read};
 fn table_below(heading: &str) -> BTreeSet<String> {
     let page = read("docs/wire.md");
     let (_, prose) = take_apart(&page);
-    let section = prose.split(heading).nth(1).unwrap_or_else(|| panic!("docs/wire.md has no {heading:?}"));
-    let rows = section.lines().take_while(|line| !line.starts_with('#')).filter_map(|line| line.strip_prefix("| `"));
-    rows.filter_map(|row| row.split('`').next()).map(str::to_owned).collect()
+    let section = prose
+        .split(heading)
+        .nth(1)
+        .unwrap_or_else(|| panic!("docs/wire.md has no {heading:?}"));
+    let rows = section
+        .lines()
+        .take_while(|line| !line.starts_with('#'))
+        .filter_map(|line| line.strip_prefix("| `"));
+    rows.filter_map(|row| row.split('`').next())
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
 fn the_table_of_rejections_has_exactly_the_codes_there_are() {
-    let codes: BTreeSet<String> = RejectionCode::ALL.iter().map(|code| code.as_str().to_owned()).collect();
+    let codes: BTreeSet<String> = RejectionCode::ALL
+        .iter()
+        .map(|code| code.as_str().to_owned())
+        .collect();
     assert_eq!(table_below("\n## Rejection codes\n"), codes);
 }
 
@@ -66,9 +77,21 @@ fn of_the_pipeline() -> BTreeSet<String> {
 
 /// The string literals that follow `before` in the sources below a folder.
 fn literals_after(folder: &str, before: &str) -> BTreeSet<String> {
-    let sources: String = files_below(folder, ".rs").iter().map(|path| read(path)).collect();
-    let squeezed: String = sources.split_whitespace().collect::<Vec<_>>().join(" ").replace("( \"", "(\"");
-    squeezed.split(before).skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
+    let sources: String = files_below(folder, ".rs")
+        .iter()
+        .map(|path| read(path))
+        .collect();
+    let squeezed: String = sources
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replace("( \"", "(\"");
+    squeezed
+        .split(before)
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
@@ -86,11 +109,20 @@ fn the_table_of_dead_letters_has_exactly_the_codes_there_are() {
 fn no_code_of_the_decoder_is_without_an_example() {
     // Those of events are nobody's dead letters: a projection stops at such an event.
     let of_events = ["invalid_event", "unknown_event_type"];
-    let shown: BTreeSet<String> = malformed().iter().map(|(code, ..)| (*code).to_owned()).collect();
+    let shown: BTreeSet<String> = malformed()
+        .iter()
+        .map(|(code, ..)| (*code).to_owned())
+        .collect();
     let in_source = literals_after("ledger/src/codec", "Malformed::new(\"");
     assert!(in_source.len() > 12, "only {in_source:?}");
-    for code in in_source.iter().filter(|code| !of_events.contains(&code.as_str())) {
-        assert!(shown.contains(code), "{code} has no example in this test, and so none in docs/wire.md");
+    for code in in_source
+        .iter()
+        .filter(|code| !of_events.contains(&code.as_str()))
+    {
+        assert!(
+            shown.contains(code),
+            "{code} has no example in this test, and so none in docs/wire.md"
+        );
     }
 }
 
@@ -114,13 +146,25 @@ fn every_limit_is_the_code_s() {
         (limits::DESCRIPTION_BYTES_MAX, "why; at most {} bytes"),
         (limits::ACTOR_BYTES_MAX, "who asks; at most {} bytes"),
         (limits::METADATA_ENTRIES_MAX, "at most {} entries"),
-        (limits::METADATA_KEY_BYTES_MAX, "1 to {} printable ASCII characters"),
-        (limits::METADATA_VALUE_BYTES_MAX, "values have at most {} bytes"),
-        (ledger::AccountId::LENGTH_MAX, "1 to {} characters of `A-Z a-z 0-9 _ -`"),
+        (
+            limits::METADATA_KEY_BYTES_MAX,
+            "1 to {} printable ASCII characters",
+        ),
+        (
+            limits::METADATA_VALUE_BYTES_MAX,
+            "values have at most {} bytes",
+        ),
+        (
+            ledger::AccountId::LENGTH_MAX,
+            "1 to {} characters of `A-Z a-z 0-9 _ -`",
+        ),
         (ledger::Money::DIGITS_MAX as usize, "At most {} digits"),
     ] {
         let sentence = around.replace("{}", &with_commas(limit));
-        assert!(page.contains(&sentence), "docs/wire.md does not say {sentence:?}");
+        assert!(
+            page.contains(&sentence),
+            "docs/wire.md does not say {sentence:?}"
+        );
     }
 }
 
@@ -129,24 +173,45 @@ fn every_example_is_what_it_says() {
     let page = read("docs/wire.md");
     let (blocks, _) = take_apart(&page);
     let (mut commands, mut events, mut outcomes) = (0, 0, 0);
-    for line in blocks.iter().filter(|block| block.language == "json").flat_map(|block| block.text.lines()) {
-        let value: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    for line in blocks
+        .iter()
+        .filter(|block| block.language == "json")
+        .flat_map(|block| block.text.lines())
+    {
+        let value: serde_json::Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         if value.get("prev_hash").is_some() {
-            let event = json::decode_event(line.as_bytes()).unwrap_or_else(|error| panic!("{error}: {line}"));
-            event.check_hash().unwrap_or_else(|error| panic!("{error}: {line}"));
-            assert_eq!(String::from_utf8(json::encode_event(&event)).expect("JSON is UTF-8"), line);
+            let event = json::decode_event(line.as_bytes())
+                .unwrap_or_else(|error| panic!("{error}: {line}"));
+            event
+                .check_hash()
+                .unwrap_or_else(|error| panic!("{error}: {line}"));
+            assert_eq!(
+                String::from_utf8(json::encode_event(&event)).expect("JSON is UTF-8"),
+                line
+            );
             events += 1;
         } else if value.get("dead_letter_id").is_some() {
             let code = value["rejection"]["code"].as_str().expect("it has a code");
-            assert!(table_below("\n### Dead-letter codes\n").contains(code), "{line}");
+            assert!(
+                table_below("\n### Dead-letter codes\n").contains(code),
+                "{line}"
+            );
         } else if value.get("status").is_some() {
-            let outcome: Outcome = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-            assert_eq!(serde_json::to_string(&outcome).expect("an outcome becomes JSON"), line);
+            let outcome: Outcome =
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            assert_eq!(
+                serde_json::to_string(&outcome).expect("an outcome becomes JSON"),
+                line
+            );
             outcomes += 1;
         } else {
             json::decode_command(line.as_bytes()).unwrap_or_else(|error| panic!("{error}: {line}"));
             commands += 1;
         }
     }
-    assert!(commands >= 4 && events >= 3 && outcomes >= 2, "{commands} commands, {events} events, {outcomes} outcomes");
+    assert!(
+        commands >= 4 && events >= 3 && outcomes >= 2,
+        "{commands} commands, {events} events, {outcomes} outcomes"
+    );
 }

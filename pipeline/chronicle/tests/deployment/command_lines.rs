@@ -34,14 +34,19 @@ fn every_command_line_that_is_written_down_is_understood() {
     let mut lines = 0;
     let mut add = |place: &str, kind: Kind, arguments: Vec<String>| {
         lines += usize::from(kind == Kind::Line);
-        let known = found.entry(arguments).or_insert_with(|| (place.to_owned(), kind));
+        let known = found
+            .entry(arguments)
+            .or_insert_with(|| (place.to_owned(), kind));
         if kind == Kind::Line {
             *known = (place.to_owned(), kind);
         }
     };
     for page in documents() {
         let (blocks, prose) = take_apart(&read(&page));
-        for block in blocks.iter().filter(|block| ["sh", "bash", "console", ""].contains(&block.language.as_str())) {
+        for block in blocks
+            .iter()
+            .filter(|block| ["sh", "bash", "console", ""].contains(&block.language.as_str()))
+        {
             for arguments in in_script(&block.text) {
                 add(&page, Kind::Line, arguments);
             }
@@ -55,7 +60,10 @@ fn every_command_line_that_is_written_down_is_understood() {
         }
     }
     for file in ["docker-compose.yml", "Dockerfile"] {
-        for comment in read(file).lines().filter_map(|line| line.trim_start().strip_prefix('#')) {
+        for comment in read(file)
+            .lines()
+            .filter_map(|line| line.trim_start().strip_prefix('#'))
+        {
             for arguments in in_script(comment) {
                 add(file, Kind::Line, arguments);
             }
@@ -70,18 +78,35 @@ fn every_command_line_that_is_written_down_is_understood() {
         .iter()
         .filter_map(|(arguments, (place, kind))| {
             let refusal = refusal(arguments, *kind)?;
-            Some(format!("{place}: chronicle {}\n{refusal}", arguments.join(" ")))
+            Some(format!(
+                "{place}: chronicle {}\n{refusal}",
+                arguments.join(" ")
+            ))
         })
         .collect();
-    assert!(refused.is_empty(), "not understood:\n{}", refused.join("\n"));
+    assert!(
+        refused.is_empty(),
+        "not understood:\n{}",
+        refused.join("\n")
+    );
     // Should the reading of pages break, nothing would be refused any more.
-    assert!(lines > 60 && found.len() > 60, "only {lines} lines, {} of them different", found.len());
+    assert!(
+        lines > 60 && found.len() > 60,
+        "only {lines} lines, {} of them different",
+        found.len()
+    );
 }
 
 #[test]
 fn what_does_not_exist_is_refused() {
     let arguments = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
-    for line in ["frobnicate", "send --fiel x.ndjson", "projection rebuild", "run --only intake extra", "dev --run"] {
+    for line in [
+        "frobnicate",
+        "send --fiel x.ndjson",
+        "projection rebuild",
+        "run --only intake extra",
+        "dev --run",
+    ] {
         assert!(refusal(&arguments(line), Kind::Mention).is_some(), "{line}");
     }
     assert!(refusal(&arguments("outcome COMMAND_ID"), Kind::Line).is_some());
@@ -91,17 +116,27 @@ fn what_does_not_exist_is_refused() {
 /// The arguments of each `chronicle` that a script starts: directly, with cargo, or inside of a container.
 fn in_script(script: &str) -> Vec<Vec<String>> {
     let joined = script.replace("\\\n", " ");
-    let commands = joined.lines().flat_map(|line| split(line.trim_start().trim_start_matches("$ ")));
+    let commands = joined
+        .lines()
+        .flat_map(|line| split(line.trim_start().trim_start_matches("$ ")));
     commands.filter_map(|words| arguments_of(&words)).collect()
 }
 
 fn arguments_of(words: &[String]) -> Option<Vec<String>> {
     let is_assignment = |word: &&String| {
-        word.split_once('=').is_some_and(|(name, _)| !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'))
+        word.split_once('=').is_some_and(|(name, _)| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
+        })
     };
     let set_up = words.iter().take_while(|word| is_assignment(word)).count();
     let words = &words[set_up..];
-    let is = |prefix: &[&str]| words.len() >= prefix.len() && words.iter().zip(prefix).all(|(word, wanted)| word == wanted);
+    let is = |prefix: &[&str]| {
+        words.len() >= prefix.len()
+            && words
+                .iter()
+                .zip(prefix)
+                .all(|(word, wanted)| word == wanted)
+    };
     let arguments = if is(&["cargo", "run"]) {
         let separator = words.iter().position(|word| word == "--")?;
         &words[separator + 1..]
@@ -113,13 +148,25 @@ fn arguments_of(words: &[String]) -> Option<Vec<String>> {
         &words[4..]
     } else if is(&["timeout"]) && words.get(2).is_some_and(|word| word == "chronicle") {
         &words[3..]
-    } else if ["chronicle", "target/release/chronicle", "target/debug/chronicle"].contains(&words.first()?.as_str()) {
+    } else if [
+        "chronicle",
+        "target/release/chronicle",
+        "target/debug/chronicle",
+    ]
+    .contains(&words.first()?.as_str())
+    {
         &words[1..]
     } else {
         return None;
     };
     // "…" stands for whatever may follow.
-    Some(arguments.iter().filter(|word| !word.contains('…')).cloned().collect())
+    Some(
+        arguments
+            .iter()
+            .filter(|word| !word.contains('…'))
+            .cloned()
+            .collect(),
+    )
 }
 
 /// A line as the words of its commands, in a shell's way as far as these pages go: quotes, comments, pipes, lists,
@@ -130,7 +177,9 @@ fn split(line: &str) -> Vec<Vec<String>> {
     let mut characters = line.chars().peekable();
     while let Some(character) = characters.next() {
         match character {
-            '\'' => word.get_or_insert_default().extend(characters.by_ref().take_while(|c| *c != '\'')),
+            '\'' => word
+                .get_or_insert_default()
+                .extend(characters.by_ref().take_while(|c| *c != '\'')),
             '"' => {
                 let quoted: String = characters.by_ref().take_while(|c| *c != '"').collect();
                 inner.extend(substitutions(&quoted));
@@ -156,11 +205,17 @@ fn split(line: &str) -> Vec<Vec<String>> {
             }
             '>' | '<' => {
                 // A redirection: its file is no argument, nor is a descriptor's number before it.
-                if word.as_ref().is_some_and(|word| word.bytes().any(|b| !b.is_ascii_digit())) {
+                if word
+                    .as_ref()
+                    .is_some_and(|word| word.bytes().any(|b| !b.is_ascii_digit()))
+                {
                     words.extend(word.take());
                 }
                 word = None;
-                while characters.next_if(|c| matches!(c, '>' | '<' | '&' | ' ')).is_some() {}
+                while characters
+                    .next_if(|c| matches!(c, '>' | '<' | '&' | ' '))
+                    .is_some()
+                {}
                 while characters.next_if(|c| !c.is_whitespace()).is_some() {}
             }
             space if space.is_whitespace() => words.extend(word.take()),
@@ -176,18 +231,48 @@ fn split(line: &str) -> Vec<Vec<String>> {
 
 /// The commands of each `$(…)` in a text.
 fn substitutions(text: &str) -> Vec<Vec<String>> {
-    text.split("$(").skip(1).filter_map(|rest| rest.rsplit_once(')')).flat_map(|(inside, _)| split(inside)).collect()
+    text.split("$(")
+        .skip(1)
+        .filter_map(|rest| rest.rsplit_once(')'))
+        .flat_map(|(inside, _)| split(inside))
+        .collect()
 }
 
 #[test]
 fn scripts_are_split_as_a_shell_does() {
-    let lines = |script| in_script(script).iter().map(|words| words.join("|")).collect::<Vec<_>>();
-    assert_eq!(lines("chronicle send deposit A 1 --description \"for rent\" # why"), ["send|deposit|A|1|--description|for rent"]);
-    assert_eq!(lines("$ chronicle -o json status | jq .pid && chronicle verify > out 2>&1"), ["-o|json|status", "verify"]);
-    assert_eq!(lines("curl \"$(chronicle status -o json | jq -r .http)/readyz\""), ["status|-o|json"]);
-    assert_eq!(lines("kill $(chronicle status -o json | jq .pid)"), ["status|-o|json"]);
-    assert_eq!(lines("CHRONICLE_DATA_DIR=x cargo run --release -- dev \\\n  --demo"), ["dev|--demo"]);
-    assert_eq!(lines("docker compose exec chronicle chronicle verify"), ["verify"]);
-    assert_eq!(lines("send TYPE; chronicle projection skip NAME --reason \"…\""), ["projection|skip|NAME|--reason"]);
+    let lines = |script| {
+        in_script(script)
+            .iter()
+            .map(|words| words.join("|"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        lines("chronicle send deposit A 1 --description \"for rent\" # why"),
+        ["send|deposit|A|1|--description|for rent"]
+    );
+    assert_eq!(
+        lines("$ chronicle -o json status | jq .pid && chronicle verify > out 2>&1"),
+        ["-o|json|status", "verify"]
+    );
+    assert_eq!(
+        lines("curl \"$(chronicle status -o json | jq -r .http)/readyz\""),
+        ["status|-o|json"]
+    );
+    assert_eq!(
+        lines("kill $(chronicle status -o json | jq .pid)"),
+        ["status|-o|json"]
+    );
+    assert_eq!(
+        lines("CHRONICLE_DATA_DIR=x cargo run --release -- dev \\\n  --demo"),
+        ["dev|--demo"]
+    );
+    assert_eq!(
+        lines("docker compose exec chronicle chronicle verify"),
+        ["verify"]
+    );
+    assert_eq!(
+        lines("send TYPE; chronicle projection skip NAME --reason \"…\""),
+        ["projection|skip|NAME|--reason"]
+    );
     assert!(lines("echo chronicle dev; # chronicle dev").is_empty());
 }

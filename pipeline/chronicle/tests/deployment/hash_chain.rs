@@ -28,7 +28,9 @@ fn history() -> Vec<String> {
         let quoted = serde_json::to_string(text).expect("a text becomes JSON");
         let id = format!("8a1c6f0e-3b52-4b7e-9d5e-{number:012}");
         let command = if number == 0 {
-            format!(r#"{{"command_id":"{id}","type":"create_account","account_id":"ODD","owner_name":{quoted},"currency":"JPY"}}"#)
+            format!(
+                r#"{{"command_id":"{id}","type":"create_account","account_id":"ODD","owner_name":{quoted},"currency":"JPY"}}"#
+            )
         } else {
             format!(
                 r#"{{"command_id":"{id}","type":"deposit","account_id":"ODD","amount":{number},"description":{quoted},"actor":{quoted},
@@ -57,7 +59,9 @@ fn verify(lines: &[String]) -> Output {
         .spawn()
         .expect("python3 is there");
     let mut stdin = script.stdin.take().expect("it is piped");
-    stdin.write_all(lines.join("\n").as_bytes()).expect("the script reads all of it");
+    stdin
+        .write_all(lines.join("\n").as_bytes())
+        .expect("the script reads all of it");
     drop(stdin);
     script.wait_with_output().expect("the script ends")
 }
@@ -67,10 +71,21 @@ fn a_history_with_odd_texts_is_found_right() {
     let lines = history();
     let output = verify(&lines);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    let last: serde_json::Value = serde_json::from_str(&lines[lines.len() - 1]).expect("an event is JSON");
+    assert!(
+        output.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let last: serde_json::Value =
+        serde_json::from_str(&lines[lines.len() - 1]).expect("an event is JSON");
     let head = last["hash"].as_str().expect("it has a hash");
-    assert_eq!(said, format!("ODD: {} events, the chain holds, head {head}\n", TEXTS.len()));
+    assert_eq!(
+        said,
+        format!(
+            "ODD: {} events, the chain holds, head {head}\n",
+            TEXTS.len()
+        )
+    );
 }
 
 #[test]
@@ -87,12 +102,18 @@ fn whatever_is_done_to_a_history_is_found() {
     let mut swapped = lines.clone();
     swapped.swap(2, 3);
     for (what, lines) in [
-        ("another amount", changed(3, "\"amount\":\"3\"", "\"amount\":\"4\"")),
+        (
+            "another amount",
+            changed(3, "\"amount\":\"3\"", "\"amount\":\"4\""),
+        ),
         ("another time", changed(2, ".000002Z", ".000003Z")),
         ("one event less", gone),
         ("another order", swapped),
         ("no beginning", lines[1..].to_vec()),
-        ("another version", changed(4, "\"version\":5", "\"version\":6")),
+        (
+            "another version",
+            changed(4, "\"version\":5", "\"version\":6"),
+        ),
     ] {
         let output = verify(&lines);
         assert_eq!(output.status.code(), Some(1), "{what}");

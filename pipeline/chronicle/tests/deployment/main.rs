@@ -14,12 +14,14 @@ use std::path::{Path, PathBuf};
 /// The project's folder.
 fn root() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    root.canonicalize().expect("the package lies two folders below the project's")
+    root.canonicalize()
+        .expect("the package lies two folders below the project's")
 }
 
 /// A file of the project.
 fn read(path: &str) -> String {
-    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path} cannot be read: {error}"))
+    std::fs::read_to_string(root().join(path))
+        .unwrap_or_else(|error| panic!("{path} cannot be read: {error}"))
 }
 
 /// All files below a folder of the project whose names end so, as paths from the project's folder.
@@ -27,13 +29,16 @@ fn files_below(folder: &str, ending: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut open = vec![root().join(folder)];
     while let Some(folder) = open.pop() {
-        let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        let entries = std::fs::read_dir(&folder)
+            .unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         for entry in entries {
             let path = entry.expect("a folder can be read to its end").path();
             if path.is_dir() {
                 open.push(path);
             } else if path.to_string_lossy().ends_with(ending) {
-                let relative = path.strip_prefix(root()).expect("it lies below the project's folder");
+                let relative = path
+                    .strip_prefix(root())
+                    .expect("it lies below the project's folder");
                 found.push(relative.to_string_lossy().into_owned());
             }
         }

@@ -17,7 +17,10 @@ pub(crate) fn take_apart(markdown: &str) -> (Vec<Block>, String) {
     for line in markdown.lines() {
         match (line.trim_start().strip_prefix("```"), &mut open) {
             (Some(language), None) => {
-                open = Some(Block { language: language.trim().to_owned(), text: String::new() });
+                open = Some(Block {
+                    language: language.trim().to_owned(),
+                    text: String::new(),
+                });
             }
             (Some(_), Some(_)) => blocks.extend(open.take()),
             (None, Some(block)) => block.text.extend([line, "\n"]),
@@ -31,25 +34,45 @@ pub(crate) fn take_apart(markdown: &str) -> (Vec<Block>, String) {
 /// The code spans of prose.
 pub(crate) fn spans(prose: &str) -> Vec<&str> {
     // Of the parts between single backticks every second one is code.
-    prose.split("\n\n").flat_map(|paragraph| paragraph.split('`').skip(1).step_by(2)).collect()
+    prose
+        .split("\n\n")
+        .flat_map(|paragraph| paragraph.split('`').skip(1).step_by(2))
+        .collect()
 }
 
 /// The targets of a page's links, those in code left out.
 fn links(prose: &str) -> Vec<String> {
     let without_code: String = prose.split('`').step_by(2).collect();
-    let targets = without_code.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let targets = without_code
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next());
     targets.map(str::to_owned).collect()
 }
 
 /// What a link to a heading is called, by GitHub's rule.
 fn anchor(heading: &str) -> String {
-    let kept = heading.trim().chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
-    kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
+    let kept = heading
+        .trim()
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| {
+        if c == ' ' {
+            '-'
+        } else {
+            c.to_ascii_lowercase()
+        }
+    })
+    .collect()
 }
 
 fn anchors(markdown: &str) -> HashSet<String> {
     let (_, prose) = take_apart(markdown);
-    prose.lines().filter(|line| line.starts_with('#')).map(|line| anchor(line.trim_start_matches('#'))).collect()
+    prose
+        .lines()
+        .filter(|line| line.starts_with('#'))
+        .map(|line| anchor(line.trim_start_matches('#')))
+        .collect()
 }
 
 #[test]
@@ -62,22 +85,42 @@ fn every_relative_link_leads_somewhere() {
                 continue;
             }
             let (path, heading) = link.split_once('#').unwrap_or((&link, ""));
-            let folder = root().join(&page).parent().expect("a page lies in a folder").to_owned();
-            let target = if path.is_empty() { root().join(&page) } else { folder.join(path) };
+            let folder = root()
+                .join(&page)
+                .parent()
+                .expect("a page lies in a folder")
+                .to_owned();
+            let target = if path.is_empty() {
+                root().join(&page)
+            } else {
+                folder.join(path)
+            };
             let there = target.exists()
                 && (heading.is_empty()
-                    || std::fs::read_to_string(&target).is_ok_and(|text| anchors(&text).contains(heading)));
+                    || std::fs::read_to_string(&target)
+                        .is_ok_and(|text| anchors(&text).contains(heading)));
             if !there {
                 broken.push(format!("{page}: {link}"));
             }
         }
     }
-    assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
+    assert!(
+        broken.is_empty(),
+        "links that lead nowhere:\n{}",
+        broken.join("\n")
+    );
 }
 
 #[test]
 fn every_runbook_has_the_same_headings_and_is_in_the_index() {
-    let headings = ["Symptoms", "Impact", "Diagnosis", "Mitigation", "Verification", "Prevention"];
+    let headings = [
+        "Symptoms",
+        "Impact",
+        "Diagnosis",
+        "Mitigation",
+        "Verification",
+        "Prevention",
+    ];
     let index = read("runbooks/README.md");
     let pages = files_below("runbooks", ".md");
     assert!(pages.len() > 10, "only {pages:?}");
@@ -86,10 +129,16 @@ fn every_runbook_has_the_same_headings_and_is_in_the_index() {
         if name == "README.md" {
             continue;
         }
-        assert!(index.contains(&format!("({name})")), "runbooks/README.md does not lead to {name}");
+        assert!(
+            index.contains(&format!("({name})")),
+            "runbooks/README.md does not lead to {name}"
+        );
         let text = read(&page);
         let (_, prose) = take_apart(&text);
-        let own: Vec<&str> = prose.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+        let own: Vec<&str> = prose
+            .lines()
+            .filter_map(|line| line.strip_prefix("## "))
+            .collect();
         assert_eq!(own, headings, "{page}");
     }
 }
@@ -108,13 +157,24 @@ fn the_changelog_knows_the_version() {
     let version = format!("[{}]", env!("CARGO_PKG_VERSION"));
     let changelog = read("CHANGELOG.md");
     assert!(changelog.contains("## [Unreleased]"));
-    assert!(changelog.contains(&version), "CHANGELOG.md has nothing about {version}");
+    assert!(
+        changelog.contains(&version),
+        "CHANGELOG.md has nothing about {version}"
+    );
 }
 
 #[test]
 fn pages_are_taken_apart_as_meant() {
-    let (blocks, prose) = take_apart("a `b` [c](d.md#e)\n```sh\nx `y`\n```\n# An *odd* `heading`, no?\n");
-    assert_eq!((blocks.len(), blocks[0].language.as_str(), blocks[0].text.as_str()), (1, "sh", "x `y`\n"));
+    let (blocks, prose) =
+        take_apart("a `b` [c](d.md#e)\n```sh\nx `y`\n```\n# An *odd* `heading`, no?\n");
+    assert_eq!(
+        (
+            blocks.len(),
+            blocks[0].language.as_str(),
+            blocks[0].text.as_str()
+        ),
+        (1, "sh", "x `y`\n")
+    );
     assert_eq!(spans(&prose), ["b", "heading"]);
     assert_eq!(links(&prose), ["d.md#e"]);
     assert_eq!(anchor(" An *odd* `heading`, no?"), "an-odd-heading-no");

@@ -10,18 +10,35 @@ const PREFIX: &str = "CHRONICLE_";
 fn named(text: &str) -> BTreeSet<String> {
     let starts = text.match_indices(PREFIX).map(|(at, _)| at);
     // Part of a longer name is no name.
-    let whole = starts.filter(|at| *at == 0 || !text.as_bytes()[at - 1].is_ascii_alphanumeric() && text.as_bytes()[at - 1] != b'_');
+    let whole = starts.filter(|at| {
+        *at == 0
+            || !text.as_bytes()[at - 1].is_ascii_alphanumeric() && text.as_bytes()[at - 1] != b'_'
+    });
     let name = |at: usize| {
         let rest = &text[at..];
-        let end = rest.find(|c: char| !c.is_ascii_uppercase() && !c.is_ascii_digit() && c != '_').unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !c.is_ascii_uppercase() && !c.is_ascii_digit() && c != '_')
+            .unwrap_or(rest.len());
         rest[..end].trim_end_matches('_').to_owned()
     };
-    whole.map(name).filter(|name| name.len() > PREFIX.len()).collect()
+    whole
+        .map(name)
+        .filter(|name| name.len() > PREFIX.len())
+        .collect()
 }
 
 /// The variables that the code names, in folders whose path contains `part`.
 fn in_code(part: &str) -> BTreeSet<String> {
-    let folders = ["ledger", "store", "pipeline", "sources", "operators", "sinks", "servers", "benches"];
+    let folders = [
+        "ledger",
+        "store",
+        "pipeline",
+        "sources",
+        "operators",
+        "sinks",
+        "servers",
+        "benches",
+    ];
     let files = folders.iter().flat_map(|folder| files_below(folder, ".rs"));
     let chosen = files.filter(|path| path.contains(part) && !path.contains("tests/deployment/"));
     chosen.flat_map(|path| named(&read(&path))).collect()
@@ -31,9 +48,16 @@ fn in_code(part: &str) -> BTreeSet<String> {
 fn every_variable_that_is_named_exists() {
     let existing = in_code("");
     assert!(existing.len() > 15, "only {existing:?}");
-    for file in documents().iter().map(String::as_str).chain(["docker-compose.yml", "Dockerfile"]) {
+    for file in documents()
+        .iter()
+        .map(String::as_str)
+        .chain(["docker-compose.yml", "Dockerfile"])
+    {
         for variable in named(&read(file)) {
-            assert!(existing.contains(&variable), "{file} names {variable}, which nothing reads");
+            assert!(
+                existing.contains(&variable),
+                "{file} names {variable}, which nothing reads"
+            );
         }
     }
 }
@@ -42,5 +66,8 @@ fn every_variable_that_is_named_exists() {
 fn every_variable_that_exists_is_documented() {
     let documented = named(&read("docs/operations.md"));
     let missing: Vec<String> = in_code("/src/").difference(&documented).cloned().collect();
-    assert!(missing.is_empty(), "docs/operations.md does not mention {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "docs/operations.md does not mention {missing:?}"
+    );
 }

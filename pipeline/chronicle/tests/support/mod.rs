@@ -2,7 +2,12 @@
 //! ask. Everything is gone with it.
 
 // Each test file uses its own part of this.
-#![allow(dead_code, unreachable_pub, clippy::missing_panics_doc)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::missing_panics_doc,
+    clippy::print_stdout
+)]
 
 pub mod books;
 pub mod publisher;
@@ -23,7 +28,7 @@ use tokio::time::Instant;
 use transport::Nats;
 
 /// How long anything may take before the test fails.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The servers of one test.
 pub struct Ledger {
@@ -59,7 +64,11 @@ impl Ledger {
             folder: tempfile::tempdir().expect("a folder can be made"),
         };
         let migrated = ledger
-            .chronicle(&["migrate", "--event-store-owner-url", &ledger.event_store_owner])
+            .chronicle(&[
+                "migrate",
+                "--event-store-owner-url",
+                &ledger.event_store_owner,
+            ])
             .await;
         assert!(migrated.status.success(), "{}", text(&migrated.stderr));
         ledger
@@ -100,8 +109,13 @@ impl Ledger {
     pub async fn json(&self, arguments: &[&str], code: i32) -> Value {
         let output = self.chronicle(&[&["-o", "json"], arguments].concat()).await;
         let (out, err) = (text(&output.stdout), text(&output.stderr));
-        assert_eq!(output.status.code(), Some(code), "chronicle {arguments:?}\n{out}\n{err}");
-        serde_json::from_str(&out).unwrap_or_else(|error| panic!("chronicle {arguments:?}: {error}\n{out}\n{err}"))
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "chronicle {arguments:?}\n{out}\n{err}"
+        );
+        serde_json::from_str(&out)
+            .unwrap_or_else(|error| panic!("chronicle {arguments:?}: {error}\n{out}\n{err}"))
     }
 
     /// Starts `chronicle run` with these flags and environment variables and waits until it is ready.
@@ -112,10 +126,12 @@ impl Ledger {
     }
 
     /// Starts `chronicle run` and does not wait.
+    #[allow(clippy::unused_async)] // like `run`
     pub async fn start(&self, flags: &[&str], environment: &[(&str, &str)]) -> Process {
         // The port is free now; if somebody takes it in between, the process says so and the test fails.
         let port = {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+            let listener =
+                std::net::TcpListener::bind("127.0.0.1:0").expect("there is a free port");
             listener.local_addr().expect("it is bound").port()
         };
         let address = format!("127.0.0.1:{port}");
@@ -130,7 +146,11 @@ impl Ledger {
             .stderr(file)
             .spawn()
             .expect("chronicle can be started");
-        Process { child, address, log }
+        Process {
+            child,
+            address,
+            log,
+        }
     }
 
     /// Checks every invariant; the test fails with what is violated.
@@ -161,7 +181,11 @@ impl Ledger {
 }
 
 async fn pool(url: &str) -> PgPool {
-    PgPoolOptions::new().max_connections(2).connect(url).await.expect("the database runs")
+    PgPoolOptions::new()
+        .max_connections(2)
+        .connect(url)
+        .await
+        .expect("the database runs")
 }
 
 /// A running `chronicle`.
@@ -193,7 +217,10 @@ impl Process {
     pub async fn readyz(&self) -> Option<(u16, Value)> {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut connection = tokio::net::TcpStream::connect(&self.address).await.ok()?;
-        connection.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await.ok()?;
+        connection
+            .write_all(b"GET /readyz HTTP/1.0\r\n\r\n")
+            .await
+            .ok()?;
         let mut answer = String::new();
         connection.read_to_string(&mut answer).await.ok()?;
         let (head, body) = answer.split_once("\r\n\r\n")?;
@@ -208,7 +235,10 @@ impl Process {
 
     /// Waits until the log contains `words`.
     pub async fn until_logged(&self, words: &str) {
-        eventually(&format!("the log to say {words:?}"), || async { self.log().contains(words) }).await;
+        eventually(&format!("the log to say {words:?}"), || async {
+            self.log().contains(words)
+        })
+        .await;
     }
 
     /// The process id.
@@ -218,7 +248,10 @@ impl Process {
 
     /// Sends a signal, e.g. `STOP`.
     pub fn signal(&self, name: &str) {
-        let told = std::process::Command::new("kill").arg(format!("-{name}")).arg(self.id().to_string()).status();
+        let told = std::process::Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.id().to_string())
+            .status();
         assert!(told.expect("kill is there").success());
     }
 
@@ -259,7 +292,9 @@ pub fn text(bytes: &[u8]) -> String {
 
 /// A file of the folder `examples/`.
 pub fn example(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../examples")
+        .join(name)
 }
 
 /// The owner's URL with the application's role in it.

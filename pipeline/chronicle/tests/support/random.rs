@@ -13,7 +13,9 @@ impl Random {
 
     /// The seed that `CHRONICLE_TEST_SEED` names, or another one each time; it is printed, to run the test with it again.
     pub fn seeded(test: &str) -> Self {
-        let named = std::env::var("CHRONICLE_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+        let named = std::env::var("CHRONICLE_TEST_SEED")
+            .ok()
+            .and_then(|seed| seed.parse().ok());
         let seed = named.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
         println!("{test}: CHRONICLE_TEST_SEED={seed}");
         Self::new(seed)
@@ -42,6 +44,7 @@ impl Random {
     /// A UUID.
     pub fn uuid(&mut self) -> uuid::Uuid {
         let (high, low) = (self.next(), self.next());
-        uuid::Builder::from_random_bytes(((u128::from(high) << 64) | u128::from(low)).to_be_bytes()).into_uuid()
+        uuid::Builder::from_random_bytes(((u128::from(high) << 64) | u128::from(low)).to_be_bytes())
+            .into_uuid()
     }
 }

@@ -81,7 +81,7 @@ impl RawPublisher {
                 Some("PING") => self.write(b"PONG\r\n").await,
                 Some("MSG") => {
                     let length: usize = words
-                        .last()
+                        .next_back()
                         .and_then(|word| word.parse().ok())
                         .expect("a message has a length");
                     let mut body = vec![0; length + 2];

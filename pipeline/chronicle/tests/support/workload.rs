@@ -71,11 +71,19 @@ impl Answers {
 
     /// Waits until so many messages have been answered.
     pub async fn until(&self, count: usize) {
-        eventually(&format!("{count} answers"), || async { self.count() >= count }).await;
+        eventually(&format!("{count} answers"), || async {
+            self.count() >= count
+        })
+        .await;
     }
 
     fn of(&self, index: usize) -> Vec<Value> {
-        self.heard.lock().expect("nobody panics with it").get(&index).cloned().unwrap_or_default()
+        self.heard
+            .lock()
+            .expect("nobody panics with it")
+            .get(&index)
+            .cloned()
+            .unwrap_or_default()
     }
 }
 
@@ -86,15 +94,32 @@ impl Workload {
         let nats = ledger.connect().await;
         let name = format!("{:x}", random.next());
         let answers = Answers::default();
-        let mut heard = nats.client.subscribe(format!("answers.{name}.*")).await.expect("it can be subscribed to");
-        nats.client.flush().await.expect("NATS knows the subscription");
+        let mut heard = nats
+            .client
+            .subscribe(format!("answers.{name}.*"))
+            .await
+            .expect("it can be subscribed to");
+        nats.client
+            .flush()
+            .await
+            .expect("NATS knows the subscription");
         let collected = answers.clone();
         tokio::spawn(async move {
             while let Some(answer) = heard.next().await {
-                let index = answer.subject.rsplit('.').next().and_then(|index| index.parse().ok());
+                let index = answer
+                    .subject
+                    .rsplit('.')
+                    .next()
+                    .and_then(|index| index.parse().ok());
                 let index = index.expect("we chose the subject");
                 let answer = serde_json::from_slice(&answer.payload).expect("an answer is JSON");
-                collected.heard.lock().expect("nobody panics with it").entry(index).or_default().push(answer);
+                collected
+                    .heard
+                    .lock()
+                    .expect("nobody panics with it")
+                    .entry(index)
+                    .or_default()
+                    .push(answer);
             }
         });
         Self {
@@ -133,8 +158,13 @@ impl Workload {
                 self.messages.push(message.clone());
                 let mut map = HeaderMap::new();
                 map.insert(headers::REPLY_TO, format!("answers.{}.{index}", self.name));
-                let publish = PublishMessage::build().payload(message.payload.clone().into()).headers(map);
-                let publish = self.nats.jetstream.send_publish(message.subject.clone(), publish);
+                let publish = PublishMessage::build()
+                    .payload(message.payload.clone().into())
+                    .headers(map);
+                let publish = self
+                    .nats
+                    .jetstream
+                    .send_publish(message.subject.clone(), publish);
                 acknowledgements.push((index, publish.await.expect("it can be published")));
             }
             for (index, acknowledgement) in acknowledgements {
@@ -160,11 +190,23 @@ impl Workload {
             }
         }
         commands.retain(|sequence, id| first[id] == *sequence);
-        let present: BTreeSet<u64> = ledger.messages(streams::COMMANDS).await.iter().map(|message| message.position).collect();
+        let present: BTreeSet<u64> = ledger
+            .messages(streams::COMMANDS)
+            .await
+            .iter()
+            .map(|message| message.position)
+            .collect();
         commands.retain(|sequence, _| present.contains(sequence));
         let ids: Vec<CommandId> = commands.values().copied().collect();
-        let stored = ledger.store().outcomes(&ids).await.expect("the event store can be read");
-        let decided: BTreeSet<CommandId> = stored.iter().map(|stored| stored.outcome.command_id).collect();
+        let stored = ledger
+            .store()
+            .outcomes(&ids)
+            .await
+            .expect("the event store can be read");
+        let decided: BTreeSet<CommandId> = stored
+            .iter()
+            .map(|stored| stored.outcome.command_id)
+            .collect();
         commands
             .iter()
             .map(|(sequence, id)| Waiting {
@@ -211,7 +253,10 @@ impl Workload {
     /// An id, an amount: what no two commands share.
     fn fresh(&mut self) -> (String, String) {
         let cents = self.random.below(6_000) + 1;
-        (self.random.uuid().to_string(), format!("{}.{:02}", cents / 100, cents % 100))
+        (
+            self.random.uuid().to_string(),
+            format!("{}.{:02}", cents / 100, cents % 100),
+        )
     }
 
     /// Opens an account, under an id of its own each time.
@@ -231,25 +276,35 @@ impl Workload {
     /// A deposit or a withdrawal.
     pub fn movement_of(&mut self, kind: &str, account: &str) -> Message {
         let (id, amount) = self.fresh();
-        message(account, &json!({"command_id": id, "type": kind, "account_id": account, "amount": amount}))
+        message(
+            account,
+            &json!({"command_id": id, "type": kind, "account_id": account, "amount": amount}),
+        )
     }
 
     fn transfer(&mut self) -> Message {
         let (id, amount) = self.fresh();
         // Now and then it is the same account twice, which is refused.
         let (from, to) = (self.account(), self.account());
-        message(&from, &json!({"command_id": id, "type": "transfer", "from_account_id": from, "to_account_id": to, "amount": amount}))
+        message(
+            &from,
+            &json!({"command_id": id, "type": "transfer", "from_account_id": from, "to_account_id": to, "amount": amount}),
+        )
     }
 
     fn of_nobody(&mut self) -> Message {
         let (id, amount) = self.fresh();
-        message("NOBODY", &json!({"command_id": id, "type": "withdraw", "account_id": "NOBODY", "amount": amount}))
+        message(
+            "NOBODY",
+            &json!({"command_id": id, "type": "withdraw", "account_id": "NOBODY", "amount": amount}),
+        )
     }
 
     /// An earlier command's id with another body.
     fn another_body(&mut self) -> Message {
         let earlier = self.messages[self.random.index(self.accounts)].clone();
-        let mut body: Value = serde_json::from_slice(&earlier.payload).expect("the first messages are commands");
+        let mut body: Value =
+            serde_json::from_slice(&earlier.payload).expect("the first messages are commands");
         body["owner_name"] = json!("Somebody else");
         Message {
             payload: body.to_string().into_bytes(),
@@ -263,7 +318,11 @@ impl Workload {
             0 => garbage.payload = self.random.next().to_be_bytes().to_vec(),
             1 => garbage.payload.truncate(40),
             2 => garbage.subject = subjects::COMMANDS.to_owned() + ".SOMEBODY",
-            _ => garbage.payload = String::from_utf8_lossy(&garbage.payload).replace("amount", "amuont").into_bytes(),
+            _ => {
+                garbage.payload = String::from_utf8_lossy(&garbage.payload)
+                    .replace("amount", "amuont")
+                    .into_bytes()
+            }
         }
         garbage
     }
@@ -299,7 +358,9 @@ impl Workload {
             Fate::Outcome(Box::new(outcome))
         };
         let messages = self.stored.iter();
-        messages.map(|(sequence, index)| (*sequence, fate_of(&self.messages[*index]))).collect()
+        messages
+            .map(|(sequence, index)| (*sequence, fate_of(&self.messages[*index])))
+            .collect()
     }
 
     /// Every command has exactly the outcome that it must have, all that is no command is a dead letter, everybody was
@@ -324,17 +385,36 @@ impl Workload {
             }
         }
         let ids: Vec<CommandId> = expected.keys().copied().collect();
-        let stored = ledger.store().outcomes(&ids).await.expect("the event store can be read");
+        let stored = ledger
+            .store()
+            .outcomes(&ids)
+            .await
+            .expect("the event store can be read");
         for (sequence, fate) in fates {
-            let Fate::Outcome(outcome) = fate else { continue };
-            let found = stored.iter().find(|found| found.outcome.command_id == outcome.command_id);
-            let found = found.unwrap_or_else(|| panic!("the command at sequence {sequence} has no outcome: {outcome:?}"));
-            assert_eq!(found.outcome, **outcome, "the command at sequence {sequence}");
+            let Fate::Outcome(outcome) = fate else {
+                continue;
+            };
+            let found = stored
+                .iter()
+                .find(|found| found.outcome.command_id == outcome.command_id);
+            let found = found.unwrap_or_else(|| {
+                panic!("the command at sequence {sequence} has no outcome: {outcome:?}")
+            });
+            assert_eq!(
+                found.outcome, **outcome,
+                "the command at sequence {sequence}"
+            );
         }
         let pool = ledger.event_store().await;
-        let count = sqlx::query("SELECT count(*) AS count FROM commands").fetch_one(&pool).await;
+        let count = sqlx::query("SELECT count(*) AS count FROM commands")
+            .fetch_one(&pool)
+            .await;
         let count: i64 = count.expect("the event store can be read").get("count");
-        assert_eq!(usize::try_from(count).expect("a count is not negative"), expected.len(), "outcomes of nobody's commands");
+        assert_eq!(
+            usize::try_from(count).expect("a count is not negative"),
+            expected.len(),
+            "outcomes of nobody's commands"
+        );
     }
 
     /// Each message was answered, and always with the same.
@@ -345,10 +425,18 @@ impl Workload {
             let expected = &fates[sequence];
             for answer in answers {
                 let same = match expected {
-                    Fate::Outcome(outcome) => answer == serde_json::to_value(outcome).expect("an outcome becomes JSON"),
-                    Fate::DeadLetter(code) => answer["status"] == "rejected" && answer["rejection"]["code"] == code.as_str(),
+                    Fate::Outcome(outcome) => {
+                        answer == serde_json::to_value(outcome).expect("an outcome becomes JSON")
+                    }
+                    Fate::DeadLetter(code) => {
+                        answer["status"] == "rejected"
+                            && answer["rejection"]["code"] == code.as_str()
+                    }
                 };
-                assert!(same, "the message at sequence {sequence} was told {answer}, expected {expected:?}");
+                assert!(
+                    same,
+                    "the message at sequence {sequence} was told {answer}, expected {expected:?}"
+                );
             }
         }
     }
@@ -371,14 +459,19 @@ pub async fn until_settled(ledger: &Ledger) -> Duration {
         if waiting == 0 {
             return started.elapsed();
         }
-        assert!(started.elapsed() < DEADLINE, "{waiting} commands are not settled");
+        assert!(
+            started.elapsed() < DEADLINE,
+            "{waiting} commands are not settled"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
 /// How many messages `LEDGER_COMMANDS` holds.
 pub async fn waiting(nats: &Nats) -> u64 {
-    let stream = streams::existing(&nats.jetstream, streams::COMMANDS).await.expect("NATS answers");
+    let stream = streams::existing(&nats.jetstream, streams::COMMANDS)
+        .await
+        .expect("NATS answers");
     stream.map_or(0, |stream| stream.cached_info().state.messages)
 }
 
@@ -395,14 +488,30 @@ async fn check_dead_letters(ledger: &Ledger, fates: &BTreeMap<u64, Fate>) {
     let present: BTreeSet<(u64, String)> = letters
         .iter()
         .map(|letter| {
-            let id = letter.header(headers::DEAD_LETTER_ID).expect("a dead letter has an id");
-            let sequence = id.strip_prefix("LEDGER_COMMANDS-").and_then(|rest| rest.split('-').next()?.parse().ok());
-            let code = letter.header(headers::DEAD_LETTER_CODE).expect("a dead letter has a reason");
-            (sequence.unwrap_or_else(|| panic!("the dead letter {id} names no sequence")), code.to_owned())
+            let id = letter
+                .header(headers::DEAD_LETTER_ID)
+                .expect("a dead letter has an id");
+            let sequence = id
+                .strip_prefix("LEDGER_COMMANDS-")
+                .and_then(|rest| rest.split('-').next()?.parse().ok());
+            let code = letter
+                .header(headers::DEAD_LETTER_CODE)
+                .expect("a dead letter has a reason");
+            (
+                sequence.unwrap_or_else(|| panic!("the dead letter {id} names no sequence")),
+                code.to_owned(),
+            )
         })
         .collect();
     let missing: Vec<_> = expected.difference(&present).collect();
     let extra: Vec<_> = present.difference(&expected).collect();
-    assert!(missing.is_empty() && extra.is_empty(), "dead letters: missing {missing:?}, too many {extra:?}");
-    assert_eq!(letters.len(), expected.len(), "a dead letter is there twice");
+    assert!(
+        missing.is_empty() && extra.is_empty(),
+        "dead letters: missing {missing:?}, too many {extra:?}"
+    );
+    assert_eq!(
+        letters.len(),
+        expected.len(),
+        "a dead letter is there twice"
+    );
 }

@@ -139,7 +139,7 @@ impl Book {
             projection,
             nats,
             Limits::default(),
-            pool,
+            &pool,
             self.store.clone(),
         );
         sink.open().await.unwrap();

@@ -21,7 +21,9 @@ impl Book {
         let mut snapshot = store.snapshot().await.unwrap();
         let mut last: Option<(AccountId, Version)> = None;
         loop {
-            let after = last.as_ref().map(|(account_id, version)| (account_id, *version));
+            let after = last
+                .as_ref()
+                .map(|(account_id, version)| (account_id, *version));
             let page = snapshot.events(after, PAGE).await.unwrap();
             let Some(newest) = page.last() else { break };
             last = Some((newest.account_id.clone(), newest.version));
@@ -103,13 +105,19 @@ impl Book {
             made.entry(event.command_id).or_default().push(event);
         }
         for (command_id, events) in made {
-            let stored = self.outcomes.get(&command_id).expect("every event has an outcome");
+            let stored = self
+                .outcomes
+                .get(&command_id)
+                .expect("every event has an outcome");
             let at = events[0].recorded_at;
             assert!(events.iter().all(|event| event.recorded_at == at));
             assert_eq!(stored.recorded_at, at, "of command {command_id}");
             for event in events {
                 let reference = EventReference::from(event);
-                assert!(stored.outcome.events().contains(&reference), "{reference:?}");
+                assert!(
+                    stored.outcome.events().contains(&reference),
+                    "{reference:?}"
+                );
             }
         }
     }
@@ -133,8 +141,7 @@ fn check_history(history: &[Event]) -> Account {
         if let Some(before) = &state {
             let previous = &history[usize::try_from(before.version.get()).unwrap() - 1];
             assert!(
-                event.command_id == previous.command_id
-                    || event.recorded_at > previous.recorded_at,
+                event.command_id == previous.command_id || event.recorded_at > previous.recorded_at,
                 "time rises from command to command"
             );
         }

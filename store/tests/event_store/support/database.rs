@@ -75,7 +75,11 @@ pub(crate) fn connect(url: &str) -> EventStore {
     EventStore::connect_lazy(url, &Options::default()).unwrap()
 }
 
-pub(crate) fn connect_with(url: &str, connections_max: u32, statement_timeout: Duration) -> EventStore {
+pub(crate) fn connect_with(
+    url: &str,
+    connections_max: u32,
+    statement_timeout: Duration,
+) -> EventStore {
     let options = Options {
         connections_max,
         statement_timeout,

@@ -149,11 +149,7 @@ impl Drop for Proxy {
     }
 }
 
-async fn serve(
-    client: TcpStream,
-    upstream: SocketAddr,
-    shared: &Shared,
-) -> std::io::Result<()> {
+async fn serve(client: TcpStream, upstream: SocketAddr, shared: &Shared) -> std::io::Result<()> {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = TcpStream::connect(upstream).await?.into_split();
     let mut messages = Messages::default();

@@ -39,13 +39,17 @@ pub(crate) async fn play(stack: &Stack) -> anyhow::Result<()> {
         // The same id in every demo: a second one finds its accounts open.
         publish(&nats, opening_id(index), action, "opened for the demo").await?;
     }
-    output::say("demo: a small household pays its bills for a minute; watch it with `chronicle events --follow`");
+    output::say(
+        "demo: a small household pays its bills for a minute; watch it with `chronicle events --follow`",
+    );
     for step in 0..STEPS {
         let (action, description) = movement(step)?;
         publish(&nats, Uuid::new_v4(), action, description).await?;
         tokio::time::sleep(STEP).await;
     }
-    output::say("demo: done; `chronicle account DEMO-ALICE`, `chronicle history DEMO-BOB` and `chronicle verify` show what is left");
+    output::say(
+        "demo: done; `chronicle account DEMO-ALICE`, `chronicle history DEMO-BOB` and `chronicle verify` show what is left",
+    );
     Ok(())
 }
 
@@ -77,12 +81,24 @@ fn movement(step: u32) -> anyhow::Result<(Action, &'static str)> {
             }),
             "wages",
         ),
-        1 => (transfer("DEMO-ALICE", "DEMO-BOB", amount)?, "half of the dinner"),
+        1 => (
+            transfer("DEMO-ALICE", "DEMO-BOB", amount)?,
+            "half of the dinner",
+        ),
         2 => (transfer("DEMO-BOB", "DEMO-GROCER", amount)?, "groceries"),
-        3 => (transfer("DEMO-ALICE", "DEMO-LANDLORD", Decimal::new(12_000, 2))?, "rent"),
+        3 => (
+            transfer("DEMO-ALICE", "DEMO-LANDLORD", Decimal::new(12_000, 2))?,
+            "rent",
+        ),
         4 => (transfer("DEMO-CAROL", "DEMO-GROCER", amount)?, "groceries"),
-        5 => (transfer("DEMO-LANDLORD", "DEMO-CAROL", amount)?, "gardening"),
-        6 => (transfer("DEMO-SAVINGS", "DEMO-ALICE", Decimal::new(2_500, 2))?, "from savings"),
+        5 => (
+            transfer("DEMO-LANDLORD", "DEMO-CAROL", amount)?,
+            "gardening",
+        ),
+        6 => (
+            transfer("DEMO-SAVINGS", "DEMO-ALICE", Decimal::new(2_500, 2))?,
+            "from savings",
+        ),
         7 => (
             Action::Withdraw(Withdraw {
                 account_id: "DEMO-GROCER".parse()?,
@@ -99,11 +115,19 @@ fn movement(step: u32) -> anyhow::Result<(Action, &'static str)> {
             }),
             "a car that Bob cannot afford",
         ),
-        _ => (transfer("DEMO-ALICE", "DEMO-SAVINGS", amount)?, "to savings"),
+        _ => (
+            transfer("DEMO-ALICE", "DEMO-SAVINGS", amount)?,
+            "to savings",
+        ),
     })
 }
 
-async fn publish(nats: &Nats, command_id: Uuid, action: Action, description: &str) -> anyhow::Result<()> {
+async fn publish(
+    nats: &Nats,
+    command_id: Uuid,
+    action: Action,
+    description: &str,
+) -> anyhow::Result<()> {
     let command = Command {
         command_id: command_id.into(),
         action,
@@ -113,7 +137,10 @@ async fn publish(nats: &Nats, command_id: Uuid, action: Action, description: &st
         expected_version: None,
     };
     let subject = subjects::command(command.account_id());
-    let stored = nats.jetstream.publish(subject, json::encode_command(&command).into()).await?;
+    let stored = nats
+        .jetstream
+        .publish(subject, json::encode_command(&command).into())
+        .await?;
     stored.await?;
     Ok(())
 }

@@ -22,7 +22,10 @@ use crate::{exit, output};
 
 use self::servers::Servers;
 
-pub(crate) async fn execute(given: &ServerArguments, arguments: &DevArguments) -> anyhow::Result<ExitCode> {
+pub(crate) async fn execute(
+    given: &ServerArguments,
+    arguments: &DevArguments,
+) -> anyhow::Result<ExitCode> {
     std::fs::create_dir_all(&given.data_dir)
         .with_context(|| format!("the folder {} cannot be made", given.data_dir.display()))?;
     let data_dir = given.data_dir.canonicalize()?;
@@ -30,7 +33,8 @@ pub(crate) async fn execute(given: &ServerArguments, arguments: &DevArguments) -
 
     let stop = run::stop_signal();
     let started = async {
-        let servers = Servers::start(&data_dir, arguments, given.event_store_url.as_deref()).await?;
+        let servers =
+            Servers::start(&data_dir, arguments, given.event_store_url.as_deref()).await?;
         super::migrate::databases(&servers.event_store_owner, &servers.read_model, false).await?;
         anyhow::Ok(servers)
     };
@@ -82,7 +86,12 @@ pub(crate) async fn execute(given: &ServerArguments, arguments: &DevArguments) -
 /// Held until the process ends, however it ends: one stack per folder, and `chronicle status` can tell that it runs.
 fn lock(data_dir: &Path) -> anyhow::Result<File> {
     let path = Stack::lock_file(data_dir);
-    let file = File::options().create(true).truncate(false).write(true).read(true).open(&path)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .read(true)
+        .open(&path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(exit::usage(format!(
@@ -101,7 +110,11 @@ fn publish(stack: &Stack) -> anyhow::Result<()> {
     let fresh = path.with_extension("json.new");
     let _ = std::fs::remove_file(&fresh);
     // The URLs may hold a password.
-    let mut file = File::options().create_new(true).write(true).mode(0o600).open(&fresh)?;
+    let mut file = File::options()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(&fresh)?;
     file.write_all(&serde_json::to_vec_pretty(stack)?)?;
     std::fs::rename(&fresh, &path)?;
     Ok(())

@@ -79,12 +79,16 @@ impl Servers {
 
     /// Starts a server again when it has died. Never ends.
     pub(crate) async fn keep_running(&self) {
-        tokio::join!(keep_running("NATS", &self.nats), keep_running("PostgreSQL", &self.postgres), async {
-            match &self.cockroach {
-                Some(cockroach) => keep_running("CockroachDB", cockroach).await,
-                None => std::future::pending().await,
+        tokio::join!(
+            keep_running("NATS", &self.nats),
+            keep_running("PostgreSQL", &self.postgres),
+            async {
+                match &self.cockroach {
+                    Some(cockroach) => keep_running("CockroachDB", cockroach).await,
+                    None => std::future::pending().await,
+                }
             }
-        });
+        );
     }
 
     /// Stops all of them, the transport first.
@@ -110,7 +114,10 @@ async fn keep_running<P: servers::Program>(name: &str, server: &servers::Server<
     const PAUSE: Duration = Duration::from_secs(1);
     loop {
         let status = server.exited().await;
-        tracing::error!("{name} has died ({status}); its log is {}", server.log().display());
+        tracing::error!(
+            "{name} has died ({status}); its log is {}",
+            server.log().display()
+        );
         while let Err(error) = server.restart().await {
             tracing::error!("{name} does not start again: {error}");
             tokio::time::sleep(PAUSE).await;
@@ -129,7 +136,9 @@ fn as_application(owner_url: &str) -> String {
     let (authority, tail) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let (credentials, host) = authority.rsplit_once('@').unwrap_or(("", authority));
     if credentials.contains(':') {
-        tracing::warn!("the event store's owner has a password, and {role} has none: the application connects as the owner");
+        tracing::warn!(
+            "the event store's owner has a password, and {role} has none: the application connects as the owner"
+        );
         return owner_url.to_owned();
     }
     format!("{scheme}://{role}@{host}{tail}")
@@ -142,9 +151,18 @@ mod tests {
     #[test]
     fn the_application_connects_as_its_own_role() {
         for (owner, application) in [
-            ("postgres://root@127.0.0.1:26257/db?sslmode=disable", "postgres://chronicle_app@127.0.0.1:26257/db?sslmode=disable"),
-            ("postgres://localhost/db", "postgres://chronicle_app@localhost/db"),
-            ("postgres://a:secret@localhost/db", "postgres://a:secret@localhost/db"),
+            (
+                "postgres://root@127.0.0.1:26257/db?sslmode=disable",
+                "postgres://chronicle_app@127.0.0.1:26257/db?sslmode=disable",
+            ),
+            (
+                "postgres://localhost/db",
+                "postgres://chronicle_app@localhost/db",
+            ),
+            (
+                "postgres://a:secret@localhost/db",
+                "postgres://a:secret@localhost/db",
+            ),
         ] {
             assert_eq!(as_application(owner), application);
         }

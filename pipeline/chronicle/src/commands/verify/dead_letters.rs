@@ -8,8 +8,8 @@ use futures::StreamExt;
 use transport::{Nats, dead_letter, headers, message, streams};
 
 use super::intake::{self, WithoutOutcome};
-use crate::commands::dead_letter::is_record;
 use super::report::{Invariant, Report, Violation};
+use crate::commands::dead_letter::is_record;
 
 /// How many messages are read at a time.
 const PAGE: usize = 500;
