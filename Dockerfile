@@ -1,4 +1,4 @@
-# chronicle in a small image: built with Rust, run without it.
+# The program in a small image: built with Rust, run without it.
 #
 #   docker build -t chronicle .
 #   docker run --rm chronicle describe
@@ -6,7 +6,7 @@
 # The release that the project is built and tested with; Cargo.toml says the oldest one that will do.
 FROM rust:1.95.0-slim-trixie AS build
 WORKDIR /build
-# Every member of the workspace, by name: cargo wants all of them, and pipeline/chronicle/tests/deployment.rs sees to it
+# Every member of the workspace, by name: cargo wants all of them, and pipeline/chronicle/tests/deployment sees to it
 # that none is missing here or in .dockerignore.
 COPY Cargo.toml Cargo.lock ./
 COPY ledger ledger

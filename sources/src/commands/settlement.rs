@@ -182,7 +182,7 @@ impl Settler for CommandSettler {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "some settled commands stay behind"),
                 Err(_) => {
-                    tracing::debug!("NATS does not answer; some settled commands may stay behind")
+                    tracing::debug!("NATS does not answer; some settled commands may stay behind");
                 }
             }
         })

@@ -7,11 +7,15 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::{HeaderMap, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt;
+use futures::stream::FuturesOrdered;
 use serde_json::{Value, json};
 use transport::{Nats, headers};
 use uuid::Uuid;
 
 use super::{DEADLINE, Ledger};
+
+/// How many publishes wait for their acknowledgement.
+const IN_FLIGHT_MAX: usize = 1_000;
 
 /// One publisher with a connection of its own.
 pub struct Publisher {
@@ -137,11 +141,29 @@ impl Publisher {
         self.answer(self.ask(command).await).await
     }
 
-    /// Publishes commands one after the other without waiting for an answer, then waits for all of them.
+    /// Publishes commands without waiting for anything in between, then waits for all answers.
     pub async fn tell_all(&self, commands: &[Value]) -> Vec<Value> {
         let mut numbers = Vec::with_capacity(commands.len());
+        let mut acknowledgements = FuturesOrdered::new();
         for command in commands {
-            numbers.push(self.ask(command).await);
+            let number = self.asked.fetch_add(1, Ordering::Relaxed);
+            numbers.push(number);
+            let message = PublishMessage::build()
+                .payload(command.to_string().into())
+                .header(headers::REPLY_TO, self.reply_to(number));
+            let publish = self
+                .nats
+                .jetstream
+                .send_publish(subject_of(command), message);
+            let acknowledgement = publish.await.expect("it can be sent");
+            acknowledgements.push_back(acknowledgement.into_future());
+            if acknowledgements.len() >= IN_FLIGHT_MAX {
+                let stored = acknowledgements.next().await.expect("there are some");
+                stored.expect("it is stored");
+            }
+        }
+        while let Some(stored) = acknowledgements.next().await {
+            stored.expect("it is stored");
         }
         let mut answers = Vec::with_capacity(numbers.len());
         for number in numbers {
