@@ -2,6 +2,9 @@
 //!
 //! Data goes to stdout, talk to stderr. Exit codes: see [`exit`].
 
+// Output goes through `output`: data to stdout, talk to stderr.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod arguments;
 mod commands;
 mod exit;

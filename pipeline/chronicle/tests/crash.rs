@@ -31,20 +31,42 @@ async fn start_with_fault(ledger: &Ledger, point: &str, nth: u64) -> Process {
 
 /// Waits until the process has killed itself at the fault point.
 async fn until_dead(mut process: Process, point: &str) {
-    assert_eq!(process.ended().await, None, "it was to kill itself\n{}", process.log());
-    assert!(process.log().contains(&format!("fault=\"{point}\"")), "it died of something else\n{}", process.log());
+    assert_eq!(
+        process.ended().await,
+        None,
+        "it was to kill itself\n{}",
+        process.log()
+    );
+    assert!(
+        process.log().contains(&format!("fault=\"{point}\"")),
+        "it died of something else\n{}",
+        process.log()
+    );
 }
 
 /// The ids of the events that the event store has and the feed lacks.
 async fn unpublished(ledger: &Ledger) -> BTreeSet<EventId> {
-    let published: BTreeSet<EventId> = ledger.feed().await.iter().map(|event| event.event_id).collect();
+    let published: BTreeSet<EventId> = ledger
+        .feed()
+        .await
+        .iter()
+        .map(|event| event.event_id)
+        .collect();
     let stored = ledger.stored_events().await;
-    stored.iter().map(|event| event.event_id).filter(|id| !published.contains(id)).collect()
+    stored
+        .iter()
+        .map(|event| event.event_id)
+        .filter(|id| !published.contains(id))
+        .collect()
 }
 
 /// Kills the process at the nth pass of a fault point under load, looks at what it left behind, starts it again, and
 /// checks everything; for each n.
-async fn dies_at(point: &str, nths: &[u64], looks_as_expected: impl AsyncFn(&Ledger, &[Waiting]) -> bool) {
+async fn dies_at(
+    point: &str,
+    nths: &[u64],
+    looks_as_expected: impl AsyncFn(&Ledger, &[Waiting]) -> bool,
+) {
     let ledger = Ledger::new().await;
     let mut workload = Workload::new(&ledger, Random::seeded(point)).await;
     for nth in nths {
@@ -54,12 +76,18 @@ async fn dies_at(point: &str, nths: &[u64], looks_as_expected: impl AsyncFn(&Led
         workload.publish(300).await;
         until_dead(process, point).await;
         let waiting = workload.waiting(&ledger).await;
-        assert!(looks_as_expected(&ledger, &waiting).await, "it left something else behind");
+        assert!(
+            looks_as_expected(&ledger, &waiting).await,
+            "it left something else behind"
+        );
         let process = ledger.run(&SMALL_BATCHES, &[]).await;
         let started = Instant::now();
         workload.check(&ledger).await;
         ledger.check_feed_is_in_order().await;
-        println!("{point}:{nth}: everything is right {:?} after the restart", started.elapsed());
+        println!(
+            "{point}:{nth}: everything is right {:?} after the restart",
+            started.elapsed()
+        );
         assert_eq!(process.stop().await, Some(0));
     }
 }
@@ -67,33 +95,48 @@ async fn dies_at(point: &str, nths: &[u64], looks_as_expected: impl AsyncFn(&Led
 async fn until_streams(ledger: &Ledger) {
     let nats = ledger.connect().await;
     eventually("the stream of commands", || async {
-        streams::existing(&nats.jetstream, streams::COMMANDS).await.is_ok_and(|found| found.is_some())
+        streams::existing(&nats.jetstream, streams::COMMANDS)
+            .await
+            .is_ok_and(|found| found.is_some())
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn between_commit_and_publishing() {
-    dies_at("after_commit", &[1, 7], async |ledger, _| !unpublished(ledger).await.is_empty()).await;
+    dies_at("after_commit", &[1, 7], async |ledger, _| {
+        !unpublished(ledger).await.is_empty()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn between_publishing_and_the_answer() {
     let decided_only = |waiting: &Waiting| waiting.is_decided && !waiting.is_answered;
-    dies_at("after_publish", &[1, 5], async |_, waiting| waiting.iter().any(decided_only)).await;
+    dies_at("after_publish", &[1, 5], async |_, waiting| {
+        waiting.iter().any(decided_only)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn between_the_answer_and_settlement() {
-    dies_at("before_settle", &[1, 4], async |_, waiting| waiting.iter().any(|waiting| waiting.is_answered)).await;
+    dies_at("before_settle", &[1, 4], async |_, waiting| {
+        waiting.iter().any(|waiting| waiting.is_answered)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn inside_a_projections_transaction() {
-    dies_at("in_projection_transaction", &[1, 3, 8], async |ledger, _| {
-        let pool = ledger.read_model().await;
-        Books::read(&pool).await != Books::fold(&ledger.stored_events().await)
-    })
+    dies_at(
+        "in_projection_transaction",
+        &[1, 3, 8],
+        async |ledger, _| {
+            let pool = ledger.read_model().await;
+            Books::read(&pool).await != Books::fold(&ledger.stored_events().await)
+        },
+    )
     .await;
 }
 
@@ -101,10 +144,15 @@ async fn inside_a_projections_transaction() {
 async fn again_and_again_before_the_work_is_done() {
     let ledger = Ledger::new().await;
     let mut random = Random::seeded("again and again");
-    let points: Vec<(&str, u64)> = ["after_commit", "in_projection_transaction", "after_publish", "before_settle"]
-        .into_iter()
-        .map(|point| (point, random.below(4) + 1))
-        .collect();
+    let points: Vec<(&str, u64)> = [
+        "after_commit",
+        "in_projection_transaction",
+        "after_publish",
+        "before_settle",
+    ]
+    .into_iter()
+    .map(|point| (point, random.below(4) + 1))
+    .collect();
     let mut workload = Workload::new(&ledger, random).await;
     let warm = ledger.run(&SMALL_BATCHES, &[]).await;
     assert_eq!(warm.stop().await, Some(0));
@@ -135,7 +183,11 @@ async fn killed_at_any_moment() {
             process.kill().await;
         };
         tokio::join!(killing, workload.publish(400));
-        println!("killed after {moment} ms with {} of {} answered", answers.count(), workload.len());
+        println!(
+            "killed after {moment} ms with {} of {} answered",
+            answers.count(),
+            workload.len()
+        );
         process = ledger.run(&SMALL_BATCHES, &[]).await;
     }
     workload.check(&ledger).await;
@@ -159,10 +211,22 @@ async fn told_to_stop_under_load_it_drains_and_nothing_that_was_settled_comes_ag
         assert_eq!(code, Some(0));
         // What it had taken it has finished; what it had not finished it had not taken.
         let waiting = workload.waiting(&ledger).await;
-        let again = waiting.iter().filter(|waiting| waiting.is_decided || waiting.is_answered).count();
-        assert_eq!(again, 0, "of {} commands that wait so many have an outcome and will come again", waiting.len());
+        let again = waiting
+            .iter()
+            .filter(|waiting| waiting.is_decided || waiting.is_answered)
+            .count();
+        assert_eq!(
+            again,
+            0,
+            "of {} commands that wait so many have an outcome and will come again",
+            waiting.len()
+        );
         let unpublished = unpublished(&ledger).await;
-        assert!(unpublished.is_empty(), "{} events are not published", unpublished.len());
+        assert!(
+            unpublished.is_empty(),
+            "{} events are not published",
+            unpublished.len()
+        );
     }
     let process = ledger.run(&[], &[]).await;
     workload.check(&ledger).await;
@@ -188,11 +252,17 @@ async fn told_to_stop_twice_it_ends_at_once() {
     })
     .await;
     process.signal("TERM");
-    process.until_logged("stopping: finishing what is in flight").await;
+    process
+        .until_logged("stopping: finishing what is in flight")
+        .await;
     let told = Instant::now();
     process.signal("TERM");
     assert_eq!(process.ended().await, Some(130));
-    assert!(told.elapsed() < Duration::from_secs(3), "it took {:?}", told.elapsed());
+    assert!(
+        told.elapsed() < Duration::from_secs(3),
+        "it took {:?}",
+        told.elapsed()
+    );
 
     postgres.resume();
     let process = ledger.run(&[], &[]).await;

@@ -69,8 +69,11 @@ fn the_json_is_golden() {
     );
 }
 
+/// The names of the nodes, and the edges between them.
+type Graph = (Vec<String>, Vec<(String, String)>);
+
 /// Each pipeline's nodes and edges, from the JSON.
-fn graph(arguments: &[&str]) -> BTreeMap<String, (Vec<String>, Vec<(String, String)>)> {
+fn graph(arguments: &[&str]) -> BTreeMap<String, Graph> {
     let printed = describe(&[&["--form", "json"], arguments].concat());
     let pipelines: Vec<Value> = serde_json::from_str(&printed).expect("it is a JSON array");
     let name = |value: &Value| value.as_str().expect("a name is a string").to_owned();

@@ -18,8 +18,14 @@ use tokio::time::Instant;
 use transport::streams;
 
 const INTAKE: [&str; 2] = ["--only", "intake"];
-const PROJECTIONS: [&str; 6] =
-    ["--only", "projection.account_balance", "--only", "projection.transactions", "--only", "projection.transfers"];
+const PROJECTIONS: [&str; 6] = [
+    "--only",
+    "projection.account_balance",
+    "--only",
+    "projection.transactions",
+    "--only",
+    "projection.transfers",
+];
 
 /// An event store that takes connections and never says a word: whoever takes commands to it gets stuck with them.
 struct BlackHole {
@@ -42,21 +48,29 @@ impl BlackHole {
 /// An intake process that takes commands and cannot decide them.
 async fn start_stuck(ledger: &Ledger, black_hole: &BlackHole, flags: &[&str]) -> Process {
     let environment = [("CHRONICLE_EVENT_STORE_URL", black_hole.url())];
-    let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let environment = environment
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
     let process = ledger.start(&[&INTAKE, flags].concat(), &environment).await;
     let nats = ledger.connect().await;
     eventually("the intake's consumer", || async {
         let Ok(stream) = nats.jetstream.get_stream(streams::COMMANDS).await else {
             return false;
         };
-        stream.consumer_info("intake-0").await.is_ok_and(|info| info.num_waiting > 0)
+        stream
+            .consumer_info("intake-0")
+            .await
+            .is_ok_and(|info| info.num_waiting > 0)
     })
     .await;
     process
 }
 
 async fn until_in_flight(ledger: &Ledger, count: usize) {
-    eventually(&format!("{count} commands in flight"), || async { in_flight(ledger).await == count }).await;
+    eventually(&format!("{count} commands in flight"), || async {
+        in_flight(ledger).await == count
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,7 +87,10 @@ async fn what_a_dead_process_had_taken_is_decided_before_what_came_later() {
     let killed = Instant::now();
     workload.publish(100).await;
     workload.answers().until(110).await;
-    println!("taken over, with new commands coming, after {:?}", killed.elapsed());
+    println!(
+        "taken over, with new commands coming, after {:?}",
+        killed.elapsed()
+    );
     workload.check(&ledger).await;
     assert_eq!(standby.stop().await, Some(0));
 }
@@ -108,7 +125,10 @@ async fn a_dead_process_that_had_used_up_all_credit_does_not_block_the_other() {
     stuck.kill().await;
     let killed = Instant::now();
     workload.answers().until(200).await;
-    println!("taken over, with all credit used up, after {:?}", killed.elapsed());
+    println!(
+        "taken over, with all credit used up, after {:?}",
+        killed.elapsed()
+    );
     workload.check(&ledger).await;
     assert_eq!(standby.stop().await, Some(0));
 }
@@ -127,32 +147,61 @@ async fn what_a_dead_client_had_taken_at_different_times_is_not_passed_over() {
 
     // A client that takes commands and never acknowledges one: the test itself.
     let nats = ledger.connect().await;
-    let stream = nats.jetstream.get_stream(streams::COMMANDS).await.expect("it is there");
-    let consumer = stream.get_consumer::<pull::Config>("intake-0").await.expect("it is there");
-    let pulling = consumer.stream().group("intake").expires(Duration::from_secs(3)).heartbeat(Duration::from_secs(1));
+    let stream = nats
+        .jetstream
+        .get_stream(streams::COMMANDS)
+        .await
+        .expect("it is there");
+    let consumer = stream
+        .get_consumer::<pull::Config>("intake-0")
+        .await
+        .expect("it is there");
+    let pulling = consumer
+        .stream()
+        .group("intake")
+        .expires(Duration::from_secs(3))
+        .heartbeat(Duration::from_secs(1));
     let mut taken = pulling.messages().await.expect("it can be pulled");
     workload.publish(1).await;
-    let message = taken.next().await.expect("it goes on").expect("it is a message");
+    let message = taken
+        .next()
+        .await
+        .expect("it goes on")
+        .expect("it is a message");
     message.ack().await.expect("it can be acknowledged");
 
     let standby = ledger.run(&[], &[]).await;
     let config = pull::Config {
         ack_wait: DELIVERED_AGAIN_AFTER,
-        ..pull::Config::try_from_consumer_config(consumer.cached_info().config.clone()).expect("it is a pull consumer")
+        ..pull::Config::try_from_consumer_config(consumer.cached_info().config.clone())
+            .expect("it is a pull consumer")
     };
-    stream.update_consumer(config).await.expect("it can be changed");
+    stream
+        .update_consumer(config)
+        .await
+        .expect("it can be changed");
     workload.publish(20).await;
     let began = Instant::now();
     for _ in 0..20 {
-        taken.next().await.expect("it goes on").expect("it is a message");
+        taken
+            .next()
+            .await
+            .expect("it goes on")
+            .expect("it is a message");
     }
     // Keeps asking, and so its place, until the first ones' time is nearly over.
-    let rest = DELIVERED_AGAIN_AFTER.checked_sub(Duration::from_secs(2)).expect("it is longer");
+    let rest = DELIVERED_AGAIN_AFTER
+        .checked_sub(Duration::from_secs(2))
+        .expect("it is longer");
     let nothing = tokio::time::timeout_at(began + rest, taken.next()).await;
     assert!(nothing.is_err(), "nothing was published");
     workload.publish(20).await;
     for _ in 0..20 {
-        taken.next().await.expect("it goes on").expect("it is a message");
+        taken
+            .next()
+            .await
+            .expect("it goes on")
+            .expect("it is a message");
     }
     drop(taken);
     let died = Instant::now();
@@ -205,7 +254,11 @@ async fn told_to_stop_the_active_one_hands_over_at_once() {
     workload.publish(1).await;
     answers.until(21).await;
     println!("handed over after {:?}", stopped.elapsed());
-    assert!(stopped.elapsed() < Duration::from_secs(2), "it took {:?}", stopped.elapsed());
+    assert!(
+        stopped.elapsed() < Duration::from_secs(2),
+        "it took {:?}",
+        stopped.elapsed()
+    );
     workload.check(&ledger).await;
     assert_eq!(standby.stop().await, Some(0));
     assert_eq!(projections.stop().await, Some(0));
@@ -231,7 +284,11 @@ async fn stopped_for_a_while_and_woken_up_again_it_does_no_harm() {
             let stopped = Instant::now();
             let answered_then = answers.count();
             answers.until(answered + 1_500).await;
-            println!("{} more answers {:?} after the stop", answers.count() - answered_then, stopped.elapsed());
+            println!(
+                "{} more answers {:?} after the stop",
+                answers.count() - answered_then,
+                stopped.elapsed()
+            );
             intakes[zombie].signal("CONT");
         };
         tokio::join!(stopping, workload.publish(1_500));
@@ -251,7 +308,10 @@ async fn stopped_for_a_while_and_woken_up_again_it_does_no_harm() {
 async fn two_writers_on_the_same_commands_at_the_same_time() {
     let one = Ledger::new().await;
     let other = Ledger::on(one.event_store_owner.clone()).await;
-    let processes = [one.run(&["--batch-max", "64"], &[]).await, other.run(&["--batch-max", "50"], &[]).await];
+    let processes = [
+        one.run(&["--batch-max", "64"], &[]).await,
+        other.run(&["--batch-max", "50"], &[]).await,
+    ];
     let mut random = Random::seeded("two writers");
     let seed = random.next();
     // The same seed: the same messages.
@@ -271,7 +331,11 @@ async fn two_writers_on_the_same_commands_at_the_same_time() {
 
     tokio::join!(first.check_agreement(&one), second.check_agreement(&other));
     // Neither feed has all events: the rest comes from the event store.
-    println!("read models: {:?} and {:?}", one.until_converged().await, other.until_converged().await);
+    println!(
+        "read models: {:?} and {:?}",
+        one.until_converged().await,
+        other.until_converged().await
+    );
     one.verify().await;
     other.verify().await;
     for process in processes {
@@ -283,7 +347,9 @@ async fn two_writers_on_the_same_commands_at_the_same_time() {
 async fn of_two_copies_of_a_projection_the_first_is_fenced_and_says_so() {
     let ledger = Ledger::new().await;
     let balance = ["--only", "projection.account_balance"];
-    let rest = ledger.run(&[&INTAKE, &PROJECTIONS[2..]].concat(), &[]).await;
+    let rest = ledger
+        .run(&[&INTAKE, &PROJECTIONS[2..]].concat(), &[])
+        .await;
     let mut fenced = ledger.run(&balance, &[]).await;
     let mut workload = Workload::new(&ledger, Random::seeded("two copies")).await;
     workload.publish(100).await;
@@ -297,8 +363,15 @@ async fn of_two_copies_of_a_projection_the_first_is_fenced_and_says_so() {
     workload.publish(100).await;
     assert_eq!(fenced.ended().await, Some(4), "{}", fenced.log());
     let log = fenced.log();
-    assert!(log.contains("projection account_balance is fenced: another copy of it has started"), "{log}");
-    assert_eq!(Books::read(&pool).await.account_balance, before.account_balance, "the fenced copy has changed rows");
+    assert!(
+        log.contains("projection account_balance is fenced: another copy of it has started"),
+        "{log}"
+    );
+    assert_eq!(
+        Books::read(&pool).await.account_balance,
+        before.account_balance,
+        "the fenced copy has changed rows"
+    );
     second.signal("CONT");
     workload.check(&ledger).await;
     assert_eq!(second.stop().await, Some(0));

@@ -17,6 +17,7 @@ mod heads;
 mod history;
 mod large_batches;
 mod migrating;
+mod prepared_plans;
 mod races;
 mod refused;
 mod rejections;

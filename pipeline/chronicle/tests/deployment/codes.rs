@@ -61,7 +61,7 @@ fn malformed() -> Vec<(&'static str, Option<&'static str>, Vec<u8>)> {
     let deposit = |fields: &str| {
         format!(r#"{{"command_id":"8a1c6f0e-3b52-4b7e-9d5e-0c1f2a3b4c01","type":"deposit","account_id":"A","amount":"1"{fields}}}"#).into_bytes()
     };
-    let many: String = (0..80).map(|number| format!(r#","x{number}":1"#)).collect();
+    let many: Vec<String> = (0..80).map(|number| format!(r#","x{number}":1"#)).collect();
     let command = json::decode_command(&deposit("")).expect("the plain one is a command");
     let mut newer = codec::binary::encode_command(&command);
     newer[0] = 9;
@@ -72,7 +72,7 @@ fn malformed() -> Vec<(&'static str, Option<&'static str>, Vec<u8>)> {
         ("invalid_json", Some(CONTENT_TYPE_JSON), Vec::new()),
         ("not_utf8", None, b"{\"type\":\"\xff\"}".to_vec()),
         ("duplicate_field", None, deposit(r#","amount":"2""#)),
-        ("too_many_fields", None, deposit(&many)),
+        ("too_many_fields", None, deposit(&many.concat())),
         ("missing_field", None, br#"{"command_id":"8a1c6f0e-3b52-4b7e-9d5e-0c1f2a3b4c01"}"#.to_vec()),
         ("unknown_field", None, deposit(r#","note":"x""#)),
         ("unknown_type", None, br#"{"command_id":"8a1c6f0e-3b52-4b7e-9d5e-0c1f2a3b4c01","type":"steal"}"#.to_vec()),
@@ -154,7 +154,7 @@ fn every_limit_is_the_code_s() {
         let digits = number.to_string();
         let mut text = String::new();
         for (index, digit) in digits.chars().enumerate() {
-            if index > 0 && (digits.len() - index) % 3 == 0 {
+            if index > 0 && (digits.len() - index).is_multiple_of(3) {
                 text.push(',');
             }
             text.push(digit);

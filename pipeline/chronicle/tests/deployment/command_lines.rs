@@ -140,9 +140,9 @@ fn arguments_of(words: &[String]) -> Option<Vec<String>> {
     let arguments = if is(&["cargo", "run"]) {
         let separator = words.iter().position(|word| word == "--")?;
         &words[separator + 1..]
-    } else if is(&["docker", "compose", "exec", "chronicle", "chronicle"]) {
-        &words[5..]
-    } else if is(&["docker", "compose", "run", "--rm", "chronicle"]) {
+    } else if is(&["docker", "compose", "exec", "chronicle", "chronicle"])
+        || is(&["docker", "compose", "run", "--rm", "chronicle"])
+    {
         &words[5..]
     } else if is(&["docker", "run", "--rm", "chronicle"]) {
         &words[4..]

@@ -110,14 +110,6 @@ fn the_builder_is_new_enough_and_builds_exactly_the_lock_file() {
         "{build}"
     );
     // One Debian, one C library.
-    let release = |image: &str| {
-        image
-            .split(['-', ':'])
-            .find(|part| {
-                part.chars().all(char::is_alphabetic) && part.len() > 5 && *part != "debian"
-            })
-            .map(str::to_owned)
-    };
     let (first, last) = (
         from[0].split(' ').next().expect("an image"),
         from.last().expect("a last stage"),
@@ -127,11 +119,7 @@ fn the_builder_is_new_enough_and_builds_exactly_the_lock_file() {
         .split('-')
         .next()
         .expect("a code name");
-    assert!(
-        first.ends_with(code_name),
-        "{first} and {last} ({:?})",
-        release(first)
-    );
+    assert!(first.ends_with(code_name), "{first} and {last}");
 }
 
 #[test]

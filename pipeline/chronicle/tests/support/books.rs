@@ -46,31 +46,60 @@ impl Books {
                     balances.insert(account_id, row);
                     ("opening", event.data.amount().to_string())
                 }
-                EventData::MoneyDeposited(moved) if moved.transfer.is_some() => ("transfer_in", moved.amount.to_string()),
+                EventData::MoneyDeposited(moved) if moved.transfer.is_some() => {
+                    ("transfer_in", moved.amount.to_string())
+                }
                 EventData::MoneyDeposited(moved) => ("deposit", moved.amount.to_string()),
-                EventData::MoneyWithdrawn(moved) if moved.transfer.is_some() => ("transfer_out", format!("-{}", moved.amount)),
+                EventData::MoneyWithdrawn(moved) if moved.transfer.is_some() => {
+                    ("transfer_out", format!("-{}", moved.amount))
+                }
                 EventData::MoneyWithdrawn(moved) => ("withdrawal", format!("-{}", moved.amount)),
             };
-            let row = balances.get_mut(account_id).expect("an account is opened first");
+            let row = balances
+                .get_mut(account_id)
+                .expect("an account is opened first");
             row[1].clone_from(&balance);
             row[5].clone_from(&version);
             let leg = event.data.transfer();
-            let transfer_id = leg.map_or(String::new(), |leg| leg.transfer_id.as_uuid().to_string());
+            let transfer_id =
+                leg.map_or(String::new(), |leg| leg.transfer_id.as_uuid().to_string());
             let counterparty = leg.map_or("", |leg| leg.counterparty_account_id.as_str());
             transactions.push(
-                [account_id, &version, &event.event_id.to_string(), kind, &amount, &balance, &transfer_id, counterparty].join("|"),
+                [
+                    account_id,
+                    &version,
+                    &event.event_id.to_string(),
+                    kind,
+                    &amount,
+                    &balance,
+                    &transfer_id,
+                    counterparty,
+                ]
+                .join("|"),
             );
             if kind == "transfer_out" {
-                let row = [account_id.to_owned(), counterparty.to_owned(), event.data.amount().to_string(), currency, "completed".to_owned()];
+                let row = [
+                    account_id.to_owned(),
+                    counterparty.to_owned(),
+                    event.data.amount().to_string(),
+                    currency,
+                    "completed".to_owned(),
+                ];
                 transfers.insert(transfer_id, row);
             }
         }
         transactions.sort_unstable();
         let lines = |(key, row): (String, Vec<String>)| format!("{key}|{}", row.join("|"));
         Self {
-            account_balance: balances.into_iter().map(|(key, row)| lines((key.to_owned(), row.to_vec()))).collect(),
+            account_balance: balances
+                .into_iter()
+                .map(|(key, row)| lines((key.to_owned(), row.to_vec())))
+                .collect(),
             transactions,
-            transfers: transfers.into_iter().map(|(key, row)| lines((key, row.to_vec()))).collect(),
+            transfers: transfers
+                .into_iter()
+                .map(|(key, row)| lines((key, row.to_vec())))
+                .collect(),
         }
     }
 
@@ -100,7 +129,10 @@ impl Books {
 }
 
 async fn rows(pool: &PgPool, statement: &'static str) -> Vec<String> {
-    let rows = sqlx::query(statement).fetch_all(pool).await.expect("the read model can be read");
+    let rows = sqlx::query(statement)
+        .fetch_all(pool)
+        .await
+        .expect("the read model can be read");
     let mut lines: Vec<String> = rows.iter().map(|row| row.get("line")).collect();
     lines.sort_unstable();
     lines
@@ -109,7 +141,8 @@ async fn rows(pool: &PgPool, statement: &'static str) -> Vec<String> {
 impl Ledger {
     /// The event store, as the application sees it.
     pub fn store(&self) -> EventStore {
-        EventStore::connect_lazy(&self.event_store, &store::Options::default()).expect("the URL is right")
+        EventStore::connect_lazy(&self.event_store, &store::Options::default())
+            .expect("the URL is right")
     }
 
     /// Every event of the event store, account by account.
@@ -119,7 +152,10 @@ impl Ledger {
         let mut events = Vec::new();
         let mut after = None;
         loop {
-            let heads = store.heads(after.as_ref(), PAGE).await.expect("the event store can be read");
+            let heads = store
+                .heads(after.as_ref(), PAGE)
+                .await
+                .expect("the event store can be read");
             let Some(last) = heads.last() else {
                 return events;
             };
@@ -164,7 +200,9 @@ impl Ledger {
     /// Every message of a stream, in order; none, if there is no such stream.
     pub async fn messages(&self, stream: &str) -> Vec<engine::Message> {
         let nats = self.connect().await;
-        let found = streams::existing(&nats.jetstream, stream).await.expect("NATS answers");
+        let found = streams::existing(&nats.jetstream, stream)
+            .await
+            .expect("NATS answers");
         let Some(found) = found else {
             return Vec::new();
         };
@@ -173,10 +211,18 @@ impl Ledger {
             memory_storage: true,
             ..pull::Config::default()
         };
-        let consumer = found.create_consumer(config).await.expect("the stream can be read");
+        let consumer = found
+            .create_consumer(config)
+            .await
+            .expect("the stream can be read");
         let mut messages = Vec::new();
         loop {
-            let mut batch = consumer.fetch().max_messages(1_000).messages().await.expect("the stream can be read");
+            let mut batch = consumer
+                .fetch()
+                .max_messages(1_000)
+                .messages()
+                .await
+                .expect("the stream can be read");
             let before = messages.len();
             while let Some(found) = batch.next().await {
                 let found = found.expect("the stream can be read");
@@ -191,17 +237,32 @@ impl Ledger {
     /// The events of the feed, in order.
     pub async fn feed(&self) -> Vec<Event> {
         let messages = self.messages(streams::EVENTS).await;
-        let decode = |message: &engine::Message| ledger::codec::json::decode_event(&message.payload).expect("the feed holds events");
+        let decode = |message: &engine::Message| {
+            ledger::codec::json::decode_event(&message.payload).expect("the feed holds events")
+        };
         messages.iter().map(decode).collect()
     }
 
     /// The feed holds each event of the event store, and no others.
     pub async fn check_feed_is_complete(&self) {
-        let stored: BTreeSet<EventId> = self.stored_events().await.iter().map(|event| event.event_id).collect();
-        let published: BTreeSet<EventId> = self.feed().await.iter().map(|event| event.event_id).collect();
+        let stored: BTreeSet<EventId> = self
+            .stored_events()
+            .await
+            .iter()
+            .map(|event| event.event_id)
+            .collect();
+        let published: BTreeSet<EventId> = self
+            .feed()
+            .await
+            .iter()
+            .map(|event| event.event_id)
+            .collect();
         let missing: Vec<&EventId> = stored.difference(&published).collect();
         let unknown: Vec<&EventId> = published.difference(&stored).collect();
-        assert!(missing.is_empty() && unknown.is_empty(), "the feed lacks {missing:?} and has {unknown:?} too many");
+        assert!(
+            missing.is_empty() && unknown.is_empty(),
+            "the feed lacks {missing:?} and has {unknown:?} too many"
+        );
     }
 
     /// In the feed each account's events come in the order of their versions, repetitions aside.
@@ -210,7 +271,11 @@ impl Ledger {
         for event in self.feed().await {
             let newest = newest.entry(event.account_id.to_string()).or_default();
             let version = event.version.get();
-            assert!(version <= *newest + 1, "version {version} of {} comes after {newest}", event.account_id);
+            assert!(
+                version <= *newest + 1,
+                "version {version} of {} comes after {newest}",
+                event.account_id
+            );
             *newest = version.max(*newest);
         }
     }
@@ -218,8 +283,13 @@ impl Ledger {
 
 /// The first lines that are in one list only.
 fn difference(expected: &[String], present: &[String]) -> String {
-    let (wanted, found): (BTreeSet<&String>, BTreeSet<&String>) = (expected.iter().collect(), present.iter().collect());
+    let (wanted, found): (BTreeSet<&String>, BTreeSet<&String>) =
+        (expected.iter().collect(), present.iter().collect());
     let missing: Vec<_> = wanted.difference(&found).take(3).collect();
     let extra: Vec<_> = found.difference(&wanted).take(3).collect();
-    format!("{} rows, expected {}; missing {missing:?}; too many {extra:?}", present.len(), expected.len())
+    format!(
+        "{} rows, expected {}; missing {missing:?}; too many {extra:?}",
+        present.len(),
+        expected.len()
+    )
 }

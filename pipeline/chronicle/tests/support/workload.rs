@@ -54,7 +54,12 @@ pub struct Workload {
     stored: BTreeMap<u64, usize>,
     answers: Answers,
     nats: Nats,
+    /// What the subjects of its answers begin with.
     name: String,
+    /// What the names of its accounts begin with.
+    owner: String,
+    /// The accounts are there already.
+    accounts_opened: bool,
 }
 
 /// The answers heard so far, by message. Clones share them.
@@ -71,11 +76,19 @@ impl Answers {
 
     /// Waits until so many messages have been answered.
     pub async fn until(&self, count: usize) {
-        eventually(&format!("{count} answers"), || async { self.count() >= count }).await;
+        eventually(&format!("{count} answers"), || async {
+            self.count() >= count
+        })
+        .await;
     }
 
     fn of(&self, index: usize) -> Vec<Value> {
-        self.heard.lock().expect("nobody panics with it").get(&index).cloned().unwrap_or_default()
+        self.heard
+            .lock()
+            .expect("nobody panics with it")
+            .get(&index)
+            .cloned()
+            .unwrap_or_default()
     }
 }
 
@@ -86,15 +99,32 @@ impl Workload {
         let nats = ledger.connect().await;
         let name = format!("{:x}", random.next());
         let answers = Answers::default();
-        let mut heard = nats.client.subscribe(format!("answers.{name}.*")).await.expect("it can be subscribed to");
-        nats.client.flush().await.expect("NATS knows the subscription");
+        let mut heard = nats
+            .client
+            .subscribe(format!("answers.{name}.*"))
+            .await
+            .expect("it can be subscribed to");
+        nats.client
+            .flush()
+            .await
+            .expect("NATS knows the subscription");
         let collected = answers.clone();
         tokio::spawn(async move {
             while let Some(answer) = heard.next().await {
-                let index = answer.subject.rsplit('.').next().and_then(|index| index.parse().ok());
+                let index = answer
+                    .subject
+                    .rsplit('.')
+                    .next()
+                    .and_then(|index| index.parse().ok());
                 let index = index.expect("we chose the subject");
                 let answer = serde_json::from_slice(&answer.payload).expect("an answer is JSON");
-                collected.heard.lock().expect("nobody panics with it").entry(index).or_default().push(answer);
+                collected
+                    .heard
+                    .lock()
+                    .expect("nobody panics with it")
+                    .entry(index)
+                    .or_default()
+                    .push(answer);
             }
         });
         Self {
@@ -104,8 +134,19 @@ impl Workload {
             stored: BTreeMap::new(),
             answers,
             nats,
+            owner: name.clone(),
             name,
+            accounts_opened: false,
         }
+    }
+
+    /// A workload that goes on with the same accounts over another connection, and knows nothing of what was before.
+    pub async fn continued(&mut self, ledger: &Ledger) -> Self {
+        let seed = self.random.next();
+        let mut next = Self::new(ledger, Random::new(seed)).await;
+        next.owner.clone_from(&self.owner);
+        next.accounts_opened = true;
+        next
     }
 
     /// What is heard.
@@ -144,8 +185,13 @@ impl Workload {
                 let message = &self.messages[*index];
                 let mut map = HeaderMap::new();
                 map.insert(headers::REPLY_TO, format!("answers.{}.{index}", self.name));
-                let publish = PublishMessage::build().payload(message.payload.clone().into()).headers(map);
-                let publish = self.nats.jetstream.send_publish(message.subject.clone(), publish);
+                let publish = PublishMessage::build()
+                    .payload(message.payload.clone().into())
+                    .headers(map);
+                let publish = self
+                    .nats
+                    .jetstream
+                    .send_publish(message.subject.clone(), publish);
                 acknowledgements.push((*index, publish.await.expect("it can be published")));
             }
             for (index, acknowledgement) in acknowledgements {
@@ -171,11 +217,23 @@ impl Workload {
             }
         }
         commands.retain(|sequence, id| first[id] == *sequence);
-        let present: BTreeSet<u64> = ledger.messages(streams::COMMANDS).await.iter().map(|message| message.position).collect();
+        let present: BTreeSet<u64> = ledger
+            .messages(streams::COMMANDS)
+            .await
+            .iter()
+            .map(|message| message.position)
+            .collect();
         commands.retain(|sequence, _| present.contains(sequence));
         let ids: Vec<CommandId> = commands.values().copied().collect();
-        let stored = ledger.store().outcomes(&ids).await.expect("the event store can be read");
-        let decided: BTreeSet<CommandId> = stored.iter().map(|stored| stored.outcome.command_id).collect();
+        let stored = ledger
+            .store()
+            .outcomes(&ids)
+            .await
+            .expect("the event store can be read");
+        let decided: BTreeSet<CommandId> = stored
+            .iter()
+            .map(|stored| stored.outcome.command_id)
+            .collect();
         commands
             .iter()
             .map(|(sequence, id)| Waiting {
@@ -188,14 +246,14 @@ impl Workload {
     /// Makes up the next message: the accounts first, then anything.
     fn next(&mut self) -> Message {
         let opened = self.messages.len();
-        if opened < self.accounts {
+        if !self.accounts_opened && opened < self.accounts {
             return self.create_account(opened);
         }
         match self.random.below(100) {
             0..30 => self.movement("deposit"),
             30..55 => self.movement("withdraw"),
             55..80 => self.transfer(),
-            80..88 => {
+            80..88 if opened > 0 => {
                 let earlier = self.random.index(self.messages.len());
                 self.messages[earlier].clone()
             }
@@ -204,7 +262,7 @@ impl Workload {
                 let again = self.random.index(self.accounts);
                 self.create_account(again)
             }
-            93..95 => self.another_body(),
+            93..95 if !self.accounts_opened => self.another_body(),
             _ => self.garbage(),
         }
     }
@@ -216,13 +274,16 @@ impl Workload {
 
     /// The name of an account.
     pub fn account_name(&self, index: usize) -> String {
-        format!("ACC-{}-{index}", self.name)
+        format!("ACC-{}-{index}", self.owner)
     }
 
     /// An id, an amount: what no two commands share.
     fn fresh(&mut self) -> (String, String) {
         let cents = self.random.below(6_000) + 1;
-        (self.random.uuid().to_string(), format!("{}.{:02}", cents / 100, cents % 100))
+        (
+            self.random.uuid().to_string(),
+            format!("{}.{:02}", cents / 100, cents % 100),
+        )
     }
 
     /// Opens an account, under an id of its own each time.
@@ -242,25 +303,35 @@ impl Workload {
     /// A deposit or a withdrawal.
     pub fn movement_of(&mut self, kind: &str, account: &str) -> Message {
         let (id, amount) = self.fresh();
-        message(account, &json!({"command_id": id, "type": kind, "account_id": account, "amount": amount}))
+        message(
+            account,
+            &json!({"command_id": id, "type": kind, "account_id": account, "amount": amount}),
+        )
     }
 
     fn transfer(&mut self) -> Message {
         let (id, amount) = self.fresh();
         // Now and then it is the same account twice, which is refused.
         let (from, to) = (self.account(), self.account());
-        message(&from, &json!({"command_id": id, "type": "transfer", "from_account_id": from, "to_account_id": to, "amount": amount}))
+        message(
+            &from,
+            &json!({"command_id": id, "type": "transfer", "from_account_id": from, "to_account_id": to, "amount": amount}),
+        )
     }
 
     fn of_nobody(&mut self) -> Message {
         let (id, amount) = self.fresh();
-        message("NOBODY", &json!({"command_id": id, "type": "withdraw", "account_id": "NOBODY", "amount": amount}))
+        message(
+            "NOBODY",
+            &json!({"command_id": id, "type": "withdraw", "account_id": "NOBODY", "amount": amount}),
+        )
     }
 
     /// An earlier command's id with another body.
     fn another_body(&mut self) -> Message {
         let earlier = self.messages[self.random.index(self.accounts)].clone();
-        let mut body: Value = serde_json::from_slice(&earlier.payload).expect("the first messages are commands");
+        let mut body: Value =
+            serde_json::from_slice(&earlier.payload).expect("the first messages are commands");
         body["owner_name"] = json!("Somebody else");
         Message {
             payload: body.to_string().into_bytes(),
@@ -274,7 +345,11 @@ impl Workload {
             0 => garbage.payload = self.random.next().to_be_bytes().to_vec(),
             1 => garbage.payload.truncate(40),
             2 => garbage.subject = subjects::COMMANDS.to_owned() + ".SOMEBODY",
-            _ => garbage.payload = String::from_utf8_lossy(&garbage.payload).replace("amount", "amuont").into_bytes(),
+            _ => {
+                garbage.payload = String::from_utf8_lossy(&garbage.payload)
+                    .replace("amount", "amuont")
+                    .into_bytes()
+            }
         }
         garbage
     }
@@ -310,7 +385,9 @@ impl Workload {
             Fate::Outcome(Box::new(outcome))
         };
         let messages = self.stored.iter();
-        messages.map(|(sequence, index)| (*sequence, fate_of(&self.messages[*index]))).collect()
+        messages
+            .map(|(sequence, index)| (*sequence, fate_of(&self.messages[*index])))
+            .collect()
     }
 
     /// Every command has exactly the outcome that it must have, all that is no command is a dead letter, everybody was
@@ -333,21 +410,39 @@ impl Workload {
     pub async fn check_agreement(&self, ledger: &Ledger) {
         until_settled(ledger).await;
         self.answers.until(self.messages.len()).await;
-        let decoded: Vec<_> = self.messages.iter().map(|message| decode_command(None, &message.payload)).collect();
-        let ids: BTreeSet<CommandId> = decoded.iter().flatten().map(|command| command.command_id).collect();
+        let decoded: Vec<_> = self
+            .messages
+            .iter()
+            .map(|message| decode_command(None, &message.payload))
+            .collect();
+        let ids: BTreeSet<CommandId> = decoded
+            .iter()
+            .flatten()
+            .map(|command| command.command_id)
+            .collect();
         let ids: Vec<CommandId> = ids.into_iter().collect();
-        let stored = ledger.store().outcomes(&ids).await.expect("the event store can be read");
-        let stored: HashMap<CommandId, _> = stored.into_iter().map(|stored| (stored.outcome.command_id, stored)).collect();
+        let stored = ledger
+            .store()
+            .outcomes(&ids)
+            .await
+            .expect("the event store can be read");
+        let stored: HashMap<CommandId, _> = stored
+            .into_iter()
+            .map(|stored| (stored.outcome.command_id, stored))
+            .collect();
         for (index, decoded) in decoded.iter().enumerate() {
             let message = &self.messages[index];
             let expected = match decoded {
                 Err(malformed) => Fate::DeadLetter(malformed.code.to_owned()),
-                Ok(command) if subjects::account_of(&message.subject) != command.account_id().as_str() => {
+                Ok(command)
+                    if subjects::account_of(&message.subject) != command.account_id().as_str() =>
+                {
                     Fate::DeadLetter("wrong_subject".to_owned())
                 }
                 Ok(command) => {
                     let stored = stored.get(&command.command_id);
-                    let stored = stored.unwrap_or_else(|| panic!("command {} has no outcome", command.command_id));
+                    let stored = stored
+                        .unwrap_or_else(|| panic!("command {} has no outcome", command.command_id));
                     if stored.fingerprint == command.fingerprint() {
                         Fate::Outcome(Box::new(stored.outcome.clone()))
                     } else {
@@ -360,8 +455,15 @@ impl Workload {
     }
 
     async fn check_outcomes(&self, ledger: &Ledger, fates: &BTreeMap<u64, Fate>) {
-        let accepted = fates.values().filter(|fate| matches!(fate, Fate::Outcome(outcome) if outcome.is_accepted())).count();
-        assert!(accepted * 3 > fates.len(), "only {accepted} of {} commands are accepted: that proves little", fates.len());
+        let accepted = fates
+            .values()
+            .filter(|fate| matches!(fate, Fate::Outcome(outcome) if outcome.is_accepted()))
+            .count();
+        assert!(
+            accepted * 3 > fates.len(),
+            "only {accepted} of {} commands are accepted: that proves little",
+            fates.len()
+        );
         let mut expected: HashMap<CommandId, &Outcome> = HashMap::new();
         for fate in fates.values() {
             if let Fate::Outcome(outcome) = fate {
@@ -369,17 +471,36 @@ impl Workload {
             }
         }
         let ids: Vec<CommandId> = expected.keys().copied().collect();
-        let stored = ledger.store().outcomes(&ids).await.expect("the event store can be read");
+        let stored = ledger
+            .store()
+            .outcomes(&ids)
+            .await
+            .expect("the event store can be read");
         for (sequence, fate) in fates {
-            let Fate::Outcome(outcome) = fate else { continue };
-            let found = stored.iter().find(|found| found.outcome.command_id == outcome.command_id);
-            let found = found.unwrap_or_else(|| panic!("the command at sequence {sequence} has no outcome: {outcome:?}"));
-            assert_eq!(found.outcome, **outcome, "the command at sequence {sequence}");
+            let Fate::Outcome(outcome) = fate else {
+                continue;
+            };
+            let found = stored
+                .iter()
+                .find(|found| found.outcome.command_id == outcome.command_id);
+            let found = found.unwrap_or_else(|| {
+                panic!("the command at sequence {sequence} has no outcome: {outcome:?}")
+            });
+            assert_eq!(
+                found.outcome, **outcome,
+                "the command at sequence {sequence}"
+            );
         }
         let pool = ledger.event_store().await;
-        let count = sqlx::query("SELECT count(*) AS count FROM commands").fetch_one(&pool).await;
+        let count = sqlx::query("SELECT count(*) AS count FROM commands")
+            .fetch_one(&pool)
+            .await;
         let count: i64 = count.expect("the event store can be read").get("count");
-        assert_eq!(usize::try_from(count).expect("a count is not negative"), expected.len(), "outcomes of nobody's commands");
+        assert_eq!(
+            usize::try_from(count).expect("a count is not negative"),
+            expected.len(),
+            "outcomes of nobody's commands"
+        );
     }
 
     /// Each message was answered, and always with the same.
@@ -393,10 +514,17 @@ impl Workload {
     fn check_answers_to(&self, index: usize, expected: &Fate) {
         for answer in self.answers.of(index) {
             let same = match expected {
-                Fate::Outcome(outcome) => answer == serde_json::to_value(outcome).expect("an outcome becomes JSON"),
-                Fate::DeadLetter(code) => answer["status"] == "rejected" && answer["rejection"]["code"] == code.as_str(),
+                Fate::Outcome(outcome) => {
+                    answer == serde_json::to_value(outcome).expect("an outcome becomes JSON")
+                }
+                Fate::DeadLetter(code) => {
+                    answer["status"] == "rejected" && answer["rejection"]["code"] == code.as_str()
+                }
             };
-            assert!(same, "the publisher of message {index} was told {answer}, expected {expected:?}");
+            assert!(
+                same,
+                "the publisher of message {index} was told {answer}, expected {expected:?}"
+            );
         }
     }
 }
@@ -418,7 +546,10 @@ pub async fn until_settled(ledger: &Ledger) -> Duration {
         if waiting == 0 {
             return started.elapsed();
         }
-        assert!(started.elapsed() < DEADLINE, "{waiting} commands are not settled");
+        assert!(
+            started.elapsed() < DEADLINE,
+            "{waiting} commands are not settled"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -435,7 +566,9 @@ pub async fn in_flight(ledger: &Ledger) -> usize {
 
 /// How many messages `LEDGER_COMMANDS` holds.
 pub async fn waiting(nats: &Nats) -> u64 {
-    let stream = streams::existing(&nats.jetstream, streams::COMMANDS).await.expect("NATS answers");
+    let stream = streams::existing(&nats.jetstream, streams::COMMANDS)
+        .await
+        .expect("NATS answers");
     stream.map_or(0, |stream| stream.cached_info().state.messages)
 }
 
@@ -452,14 +585,30 @@ async fn check_dead_letters(ledger: &Ledger, fates: &BTreeMap<u64, Fate>) {
     let present: BTreeSet<(u64, String)> = letters
         .iter()
         .map(|letter| {
-            let id = letter.header(headers::DEAD_LETTER_ID).expect("a dead letter has an id");
-            let sequence = id.strip_prefix("LEDGER_COMMANDS-").and_then(|rest| rest.split('-').next()?.parse().ok());
-            let code = letter.header(headers::DEAD_LETTER_CODE).expect("a dead letter has a reason");
-            (sequence.unwrap_or_else(|| panic!("the dead letter {id} names no sequence")), code.to_owned())
+            let id = letter
+                .header(headers::DEAD_LETTER_ID)
+                .expect("a dead letter has an id");
+            let sequence = id
+                .strip_prefix("LEDGER_COMMANDS-")
+                .and_then(|rest| rest.split('-').next()?.parse().ok());
+            let code = letter
+                .header(headers::DEAD_LETTER_CODE)
+                .expect("a dead letter has a reason");
+            (
+                sequence.unwrap_or_else(|| panic!("the dead letter {id} names no sequence")),
+                code.to_owned(),
+            )
         })
         .collect();
     let missing: Vec<_> = expected.difference(&present).collect();
     let extra: Vec<_> = present.difference(&expected).collect();
-    assert!(missing.is_empty() && extra.is_empty(), "dead letters: missing {missing:?}, too many {extra:?}");
-    assert_eq!(letters.len(), expected.len(), "a dead letter is there twice");
+    assert!(
+        missing.is_empty() && extra.is_empty(),
+        "dead letters: missing {missing:?}, too many {extra:?}"
+    );
+    assert_eq!(
+        letters.len(),
+        expected.len(),
+        "a dead letter is there twice"
+    );
 }

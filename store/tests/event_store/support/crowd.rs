@@ -1,5 +1,7 @@
 //! Many rows, quickly: written by SQL, as the owner.
 
+use std::ops::RangeInclusive;
+
 use ledger::AccountId;
 use sqlx::{AssertSqlSafe, Executor};
 
@@ -8,9 +10,13 @@ use super::database::Database;
 /// CockroachDB holds a statement's rows in memory.
 const ROWS_PER_STATEMENT: usize = 5_000;
 
-/// Gives an account a history that can be read and continued, though its hashes are not right.
-pub(crate) async fn add_history(database: &Database, account_id: &AccountId, events: usize) {
-    insert(database, &format!("'{account_id}'"), "number", events).await;
+/// Gives an account events that can be read and continued, though their hashes are not right.
+pub(crate) async fn add_history(
+    database: &Database,
+    account_id: &AccountId,
+    versions: RangeInclusive<usize>,
+) {
+    insert(database, &format!("'{account_id}'"), "number", versions).await;
 }
 
 /// Adds accounts with one event each.
@@ -19,15 +25,21 @@ pub(crate) async fn add_accounts(database: &Database, name: &str, accounts: usiz
         database,
         &format!("'{name}-' || number::text"),
         "1",
-        accounts,
+        1..=accounts,
     )
     .await;
 }
 
-async fn insert(database: &Database, account_id: &str, version: &str, rows: usize) {
+async fn insert(
+    database: &Database,
+    account_id: &str,
+    version: &str,
+    numbers: RangeInclusive<usize>,
+) {
     let mut owner = database.owner().await;
-    for first in (1..=rows).step_by(ROWS_PER_STATEMENT) {
-        let last = rows.min(first + ROWS_PER_STATEMENT - 1);
+    let end = *numbers.end();
+    for first in numbers.step_by(ROWS_PER_STATEMENT) {
+        let last = end.min(first + ROWS_PER_STATEMENT - 1);
         let statement = format!(
             r#"INSERT INTO events (account_id, version, event_id, event_type, command_id, data, balance_after,
                 recorded_at, prev_hash, hash, profile_version, profile)
