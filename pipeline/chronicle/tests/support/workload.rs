@@ -348,7 +348,7 @@ impl Workload {
             _ => {
                 garbage.payload = String::from_utf8_lossy(&garbage.payload)
                     .replace("amount", "amuont")
-                    .into_bytes()
+                    .into_bytes();
             }
         }
         garbage
