@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::query::Query;
-use sqlx::{Executor, PgConnection, Postgres};
+use sqlx::{Executor, PgConnection, Postgres, SqlSafeStr};
 
 use crate::Error;
 
@@ -89,8 +89,10 @@ impl EventStore {
 
     /// For statements that always answer with a row.
     pub(crate) async fn fetch_one(&self, statement: Statement<'_>) -> Result<PgRow, Error> {
-        let row = self.fetch_optional(statement).await?;
-        row.ok_or(Error::Fatal(sqlx::Error::RowNotFound))
+        let mut lease = self.lease().await?;
+        let row = lease.fetch_one(statement).await;
+        lease.give_back();
+        row
     }
 
     /// A connection. Whatever goes wrong here, nothing was changed.
@@ -137,8 +139,14 @@ impl Lease {
             .await
     }
 
+    /// For statements that always answer with a row.
+    pub(crate) async fn fetch_one(&mut self, statement: Statement<'_>) -> Result<PgRow, Error> {
+        let row = self.fetch_optional(statement).await?;
+        row.ok_or(Error::Fatal(sqlx::Error::RowNotFound))
+    }
+
     /// Runs statements that have no values and answer with nothing.
-    pub(crate) async fn execute(&mut self, statements: &'static str) -> Result<(), Error> {
+    pub(crate) async fn execute(&mut self, statements: impl SqlSafeStr) -> Result<(), Error> {
         self.bounded(async |connection| connection.execute(statements).await.map(drop))
             .await
     }

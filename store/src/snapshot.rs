@@ -17,16 +17,24 @@ pub struct Snapshot {
 }
 
 impl EventStore {
-    /// Begins a snapshot: of the instant at which this returns. REPEATABLE READ on PostgreSQL; CockroachDB makes it
-    /// SERIALIZABLE.
+    /// Begins a snapshot: of the instant at which this returns, or shortly before.
+    ///
+    /// REPEATABLE READ on PostgreSQL. CockroachDB would make that SERIALIZABLE, and refuse to go on wherever a row was
+    /// written within half a second of the beginning, as the clocks of its nodes may be that far apart; it is told to
+    /// look at an instant that has passed.
     pub async fn snapshot(&self) -> Result<Snapshot, Error> {
         let mut lease = self.lease().await?;
-        // PostgreSQL chooses the instant at the first query of the transaction.
-        lease
-            .execute(
-                "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SELECT 1 FROM events LIMIT 1",
-            )
-            .await?;
+        let version = lease.fetch_one(sqlx::query("SELECT version()")).await?;
+        if version.try_get::<&str, _>(0)?.contains("CockroachDB") {
+            let now = "SELECT cluster_logical_timestamp()::text";
+            let now: String = lease.fetch_one(sqlx::query(now)).await?.try_get(0)?;
+            let begin = format!("BEGIN READ ONLY, AS OF SYSTEM TIME '{now}'");
+            lease.execute(AssertSqlSafe(begin)).await?;
+        } else {
+            // PostgreSQL chooses the instant at the first query of the transaction.
+            let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SELECT 1";
+            lease.execute(begin).await?;
+        }
         Ok(Snapshot { lease })
     }
 

@@ -3,6 +3,7 @@
 
 // How long it takes is worth seeing.
 #![allow(clippy::print_stdout)]
+#![allow(clippy::type_complexity)] // tables of cases
 
 mod support;
 
