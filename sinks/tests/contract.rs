@@ -183,11 +183,8 @@ impl SinkUnderTest for Feed {
                 .get_raw_message(sequence)
                 .await
                 .expect("nothing is missing");
-            effect.push_str(&format!(
-                "{} {}\n",
-                message.subject,
-                String::from_utf8_lossy(&message.payload)
-            ));
+            let payload = String::from_utf8_lossy(&message.payload);
+            effect.push_str(&[message.subject.as_str(), " ", &payload, "\n"].concat());
         }
         effect
     }

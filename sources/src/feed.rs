@@ -17,6 +17,8 @@ use transport::{Nats, headers, message, subjects};
 
 const HEARTBEAT: Duration = Duration::from_secs(2);
 const PULL_EXPIRES: Duration = Duration::from_secs(10);
+/// How often to look, when nothing arrives, whether the feed should have given more.
+const LOOK_AHEAD_EVERY: Duration = Duration::from_secs(2);
 
 /// One step of the feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,20 +81,24 @@ impl Source for JetStreamEvents {
             .messages()
             .await
             .map_err(|error| Failure::retry("the feed cannot be read").because(error))?;
-        let mut last_position = position;
-        let deliveries = messages.flat_map(move |message| {
-            let items = match message {
-                Ok(message) => arrived(&message, &mut last_position),
-                Err(error) => vec![Err(Failure::retry("the feed cannot be read").because(error))],
-            };
-            stream::iter(items)
+        let reader = Reader {
+            stream,
+            messages,
+            last_position: position,
+            silent_at: None,
+        };
+        let deliveries = stream::unfold(Some(reader), |reader| async {
+            let mut reader = reader?;
+            match reader.next().await {
+                Ok(items) => Some((stream::iter(items).map(Ok).left_stream(), Some(reader))),
+                Err(failure) => Some((stream::iter([Err(failure)]).right_stream(), None)),
+            }
         });
-        let ended = stream::once(async { Err(Failure::retry("the feed's consumer has ended")) });
         let connection_lost = async move {
             lost.await;
             Err(Failure::retry("the connection to NATS was lost"))
         };
-        let live = stream::select(deliveries.chain(ended), stream::once(connection_lost));
+        let live = stream::select(deliveries.flatten(), stream::once(connection_lost));
         let gap = gap.map(|why| Ok(announce(position, why)));
         Ok(Opened {
             deliveries: stream::iter(gap).chain(live).boxed(),
@@ -174,30 +180,78 @@ async fn message_id_at(stream: &Stream, position: u64) -> Result<Option<String>,
     }
 }
 
-fn arrived(
-    message: &async_nats::jetstream::Message,
-    last_position: &mut u64,
-) -> Vec<Result<Delivery<FeedItem>, Failure>> {
-    let Some(parsed) = message::from_jetstream(message) else {
-        return Vec::new();
-    };
-    let position = parsed.position;
-    if position <= *last_position {
-        return Vec::new();
+/// Reads the feed from behind a position.
+struct Reader {
+    stream: Stream,
+    messages: pull::Stream,
+    /// Everything up to here was handed out, or announced as lost.
+    last_position: u64,
+    /// Where we stood when the feed had more than it gave.
+    silent_at: Option<u64>,
+}
+
+impl Reader {
+    /// What comes next; may be nothing.
+    async fn next(&mut self) -> Result<Vec<Delivery<FeedItem>>, Failure> {
+        match tokio::time::timeout(LOOK_AHEAD_EVERY, self.messages.next()).await {
+            Ok(Some(Ok(message))) => Ok(self.arrived(&message)),
+            Ok(Some(Err(error))) => Err(Failure::retry("the feed cannot be read").because(error)),
+            Ok(None) => Err(Failure::retry("the feed's consumer has ended")),
+            Err(_) => self.look_ahead().await,
+        }
     }
-    let mut items = Vec::with_capacity(1);
-    if position > *last_position + 1 {
-        let why = format!("the feed goes from sequence {last_position} to {position}");
-        items.push(Ok(announce(position - 1, why)));
+
+    fn arrived(&mut self, message: &async_nats::jetstream::Message) -> Vec<Delivery<FeedItem>> {
+        let Some(parsed) = message::from_jetstream(message) else {
+            return Vec::new();
+        };
+        let position = parsed.position;
+        if position <= self.last_position {
+            return Vec::new();
+        }
+        let mut items = Vec::with_capacity(1);
+        if position > self.last_position + 1 {
+            let why = format!(
+                "the feed goes from sequence {} to {position}",
+                self.last_position
+            );
+            items.push(announce(position - 1, why));
+        }
+        self.last_position = position;
+        let parsed = Arc::new(parsed);
+        items.push(Delivery {
+            position,
+            origin: Some(Arc::clone(&parsed)),
+            item: FeedItem::Message(parsed),
+        });
+        items
     }
-    *last_position = position;
-    let parsed = Arc::new(parsed);
-    items.push(Ok(Delivery {
-        position,
-        origin: Some(Arc::clone(&parsed)),
-        item: FeedItem::Message(parsed),
-    }));
-    items
+
+    /// Nothing has come for a while. A hole shows when the message behind it comes; but if the newest messages are gone
+    /// (purged before we had read them), none may come for long. So: a feed that has had more than we were given for two
+    /// looks in a row has lost it.
+    async fn look_ahead(&mut self) -> Result<Vec<Delivery<FeedItem>>, Failure> {
+        let info = self
+            .stream
+            .get_info()
+            .await
+            .map_err(|error| Failure::retry("the feed cannot be looked up").because(error))?;
+        let last = info.state.last_sequence;
+        let before = self.silent_at.take();
+        if last <= self.last_position {
+            return Ok(Vec::new());
+        }
+        if before != Some(self.last_position) {
+            self.silent_at = Some(self.last_position);
+            return Ok(Vec::new());
+        }
+        let why = format!(
+            "the feed ends at sequence {last}, and gives nothing behind {}",
+            self.last_position
+        );
+        self.last_position = last;
+        Ok(vec![announce(last, why)])
+    }
 }
 
 fn announce(position: u64, why: String) -> Delivery<FeedItem> {

@@ -146,7 +146,10 @@ impl Lease {
     }
 
     /// Runs statements that have no values and answer with nothing.
-    pub(crate) async fn execute(&mut self, statements: impl SqlSafeStr) -> Result<(), Error> {
+    pub(crate) async fn execute(
+        &mut self,
+        statements: impl SqlSafeStr + Send,
+    ) -> Result<(), Error> {
         self.bounded(async |connection| connection.execute(statements).await.map(drop))
             .await
     }

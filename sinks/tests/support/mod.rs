@@ -52,7 +52,7 @@ fn action(number: u64) -> Action {
             initial_balance: 100.into(),
             overdraft_limit: 1_000_000.into(),
         }),
-        _ if number % 4 == 0 => Action::Deposit(Deposit {
+        _ if number.is_multiple_of(4) => Action::Deposit(Deposit {
             account_id: name(0),
             amount: number.into(),
             currency: None,

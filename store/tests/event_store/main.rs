@@ -2,6 +2,7 @@
 //!
 //! One program, so that all topics share one server. Tests work on accounts that nobody else has, in a database that
 //! they share; those that look at everything, or change the tables, have a database of their own.
+#![allow(clippy::inconsistent_digit_grouping)] // 100_00 is 100.00 in cents
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
 mod support;

@@ -75,6 +75,33 @@ async fn a_writer_survives_restarts_and_crashes_of_the_database() {
     }
 }
 
+/// As after a failover to a copy that lags behind, or a crash without fsync.
+#[tokio::test]
+async fn a_store_that_comes_back_without_its_last_commits_gets_no_hole() {
+    let server = testing::Postgres::start().await;
+    let owner_url = server.fresh_database("lagging").await;
+    store::migrate::migrate(&owner_url).await.unwrap();
+    let database = Database { owner_url };
+    let store = database.store();
+    let account_id = new_account_id("lagging");
+    let mut writer = writer(&store);
+    process(&mut writer, &[create(&account_id, "1")]).await;
+    let lost = [deposit(&account_id, "2"), deposit(&account_id, "4")];
+    process(&mut writer, &lost).await;
+
+    database
+        .execute("DELETE FROM events WHERE version > 1; DELETE FROM commands WHERE command_type = 'deposit'")
+        .await;
+    server.restart().await.unwrap();
+
+    let batch = [deposit(&account_id, "8")];
+    process_until_done(&mut writer, &batch, &clock::now).await;
+    process_until_done(&mut writer, &lost[1..], &clock::now).await;
+    let book = Book::of_everything(&store).await;
+    assert_eq!(book.balance(&account_id).to_string(), "13.00");
+    assert_eq!(book.versions(&account_id), 3);
+}
+
 #[tokio::test]
 async fn a_database_that_is_away_is_unavailable_and_comes_back() {
     let server = testing::Postgres::start().await;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_nats::HeaderMap;
+use async_nats::jetstream::context::{PublishAckFuture, PublishError};
 use async_nats::jetstream::message::PublishMessage;
 use futures::StreamExt;
 use ledger::codec::decode_command;
@@ -182,23 +183,62 @@ impl Workload {
         for chunk in indices.chunks(IN_FLIGHT_MAX) {
             let mut acknowledgements = Vec::new();
             for index in chunk {
-                let message = &self.messages[*index];
-                let mut map = HeaderMap::new();
-                map.insert(headers::REPLY_TO, format!("answers.{}.{index}", self.name));
-                let publish = PublishMessage::build()
-                    .payload(message.payload.clone().into())
-                    .headers(map);
-                let publish = self
-                    .nats
-                    .jetstream
-                    .send_publish(message.subject.clone(), publish);
-                acknowledgements.push((*index, publish.await.expect("it can be published")));
+                let sent = self.send(*index).await.expect("it can be published");
+                acknowledgements.push((*index, sent));
             }
             for (index, acknowledgement) in acknowledgements {
                 let stored = acknowledgement.await.expect("LEDGER_COMMANDS takes it");
                 self.stored.insert(stored.sequence, index);
             }
         }
+    }
+
+    /// The next `count` messages over a server that may be away for a while: each is published until it is surely stored,
+    /// so some may be stored twice, and nobody knows the order.
+    pub async fn publish_stubbornly(&mut self, count: usize) {
+        const AT_A_TIME: usize = 50;
+        let first = self.messages.len();
+        for _ in 0..count {
+            let message = self.next();
+            self.messages.push(message);
+        }
+        let mut open: Vec<usize> = (first..self.messages.len()).rev().collect();
+        let started = Instant::now();
+        while !open.is_empty() {
+            assert!(
+                started.elapsed() < DEADLINE,
+                "{} messages could not be published",
+                open.len()
+            );
+            let chunk = open.split_off(open.len().saturating_sub(AT_A_TIME));
+            let mut acknowledgements = Vec::new();
+            for index in chunk.into_iter().rev() {
+                acknowledgements.push((index, self.send(index).await));
+            }
+            for (index, acknowledgement) in acknowledgements {
+                let Ok(acknowledgement) = acknowledgement else {
+                    open.push(index);
+                    continue;
+                };
+                if acknowledgement.await.is_err() {
+                    open.push(index);
+                }
+            }
+        }
+    }
+
+    /// Sends a message, and does not wait until it is stored.
+    async fn send(&self, index: usize) -> Result<PublishAckFuture, PublishError> {
+        let message = &self.messages[index];
+        let mut map = HeaderMap::new();
+        map.insert(headers::REPLY_TO, format!("answers.{}.{index}", self.name));
+        let publish = PublishMessage::build()
+            .payload(message.payload.clone().into())
+            .headers(map);
+        self.nats
+            .jetstream
+            .send_publish(message.subject.clone(), publish)
+            .await
     }
 
     /// The messages so far.
@@ -410,6 +450,12 @@ impl Workload {
     pub async fn check_agreement(&self, ledger: &Ledger) {
         until_settled(ledger).await;
         self.answers.until(self.messages.len()).await;
+        self.check_what_was_heard(ledger).await;
+    }
+
+    /// As [`check_agreement`](Self::check_agreement), for when answers may be lost on their way.
+    pub async fn check_what_was_heard(&self, ledger: &Ledger) {
+        until_settled(ledger).await;
         let decoded: Vec<_> = self
             .messages
             .iter()

@@ -1,30 +1,32 @@
 //! Nothing is lost on the way in: what is in `LEDGER_COMMANDS` waits, or is settled and about to leave.
 //!
-//! Settled, but still there: such a message must have an outcome or a dead letter, for nobody will deliver it again.
-//! State: one page of messages, and the ids of those that still need a dead letter (bounded).
+//! The stream counts, not its consumers: the intake takes up whatever lies in it, even what a consumer holds to be
+//! acknowledged. So when the two disagree, the messages that are acknowledged and still there are read: they must have
+//! an outcome or a dead letter, or get one soon if an intake runs.
+//! State: one page of messages, and those without an outcome (bounded).
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::Context;
-use async_nats::jetstream::consumer::{self, AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::consumer;
 use async_nats::jetstream::context::ConsumerInfoErrorKind;
 use async_nats::jetstream::stream::Stream;
-use engine::Message;
-use futures::StreamExt;
 use ledger::{CommandId, codec};
 use store::EventStore;
 use tokio::time::Instant;
-use transport::{Nats, dead_letter, headers, message, streams, subjects};
+use transport::stored::{Stored, StoredMessages};
+use transport::{Nats, dead_letter, headers, streams, subjects};
 
 use super::report::{Invariant, Report, Violation};
 
 /// How long the stream and its consumers may disagree: a purge follows its acknowledgement a moment later.
 const AGREE_WITHIN: Duration = Duration::from_secs(2);
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
-/// How many messages are read at a time.
-const PAGE: usize = 200;
-/// How many settled messages without an outcome are looked up among the dead letters.
+/// How long an intake that runs may take to find what its consumer does not bring: it looks behind itself twice, five
+/// seconds apart.
+const TAKEN_UP_WITHIN: Duration = Duration::from_secs(15);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// How many messages without an outcome are kept.
 const WITHOUT_OUTCOME_MAX: usize = 10_000;
 
 /// The commands stream and what its consumers say, partition by partition.
@@ -88,72 +90,153 @@ fn partitions_of(destination: &str) -> Option<u32> {
     rest.split([',', ')']).next()?.trim().parse().ok()
 }
 
-/// Messages that are settled, still there, and have no outcome: by the id that their dead letter must have.
-pub(super) type WithoutOutcome = HashMap<String, Violation>;
+/// A message that is acknowledged, still there, and has no outcome.
+pub(super) struct Unsettled {
+    pub(super) violation: Violation,
+    /// An intake runs, and has not taken it up.
+    pub(super) is_passed_over: bool,
+}
 
-/// Compares the stream with its consumers, and settled messages with the event store. What is found without an outcome
-/// is answered, and must have a dead letter.
+/// Such messages, by the id that their dead letter must have.
+pub(super) type WithoutOutcome = HashMap<String, Unsettled>;
+
+/// Compares the stream with its consumers, and acknowledged messages with the event store. What is found without an
+/// outcome is answered, and must have a dead letter.
 pub(super) async fn check(
     nats: &Nats,
     store: &EventStore,
     report: &mut Report,
 ) -> anyhow::Result<(Option<Partitions>, WithoutOutcome)> {
     let invariant = Invariant::NoSilentLoss;
-    let deadline = Instant::now() + AGREE_WITHIN;
-    let partitions = loop {
+    let started = Instant::now();
+    let (partitions, acknowledged) = loop {
         let Some(partitions) = Partitions::look(nats).await? else {
-            report.not_checked(
-                invariant,
-                format!(
-                    "the stream {} is not there yet; `chronicle run` makes it",
-                    streams::COMMANDS
-                ),
-            );
+            let commands = streams::COMMANDS;
+            let reason =
+                format!("the stream {commands} is not there yet; `chronicle run` makes it");
+            report.not_checked(invariant, reason);
             return Ok((None, WithoutOutcome::new()));
         };
         let agree = partitions.messages() == partitions.unsettled();
-        if agree || !partitions.all_have_consumers() || Instant::now() >= deadline {
-            break partitions;
+        let wait = !agree && partitions.all_have_consumers() && started.elapsed() < AGREE_WITHIN;
+        if !wait {
+            let acknowledged = acknowledged(nats, store, &partitions).await?;
+            let passed_over = acknowledged.without_outcome.values();
+            let passed_over = passed_over
+                .filter(|unsettled| unsettled.is_passed_over)
+                .count();
+            if passed_over == 0 || started.elapsed() >= TAKEN_UP_WITHIN {
+                break (partitions, acknowledged);
+            }
         }
         tokio::time::sleep(LOOK_AGAIN_AFTER).await;
     };
     report.checked(invariant, "waiting", partitions.messages());
     check_removed(&partitions, report);
-    let mut without_outcome = WithoutOutcome::new();
-    if partitions.messages() > partitions.unsettled() {
-        for (name, info) in partitions.consumers() {
-            let floor = info.ack_floor.stream_sequence;
-            let settled = settled_messages(
-                &partitions.stream,
-                store,
-                &info.config.filter_subject,
-                floor,
-                &mut without_outcome,
-            );
-            let settled = settled
-                .await
-                .with_context(|| format!("messages of {name} cannot be read"))?;
-            if settled > 0 {
-                report.note(
-                    invariant,
-                    format!("{settled} settled messages wait for {name} to purge them"),
-                );
-            }
-        }
-    } else if partitions.messages() < partitions.unsettled() {
-        report.not_checked(
-            invariant,
-            format!("{} holds {} messages, and its consumers count {}: commands are moving; run this again when they rest",
-                streams::COMMANDS, partitions.messages(), partitions.unsettled()),
+    if partitions.messages() < partitions.unsettled() {
+        let reason = format!(
+            "{} holds {} messages, and its consumers count {}: run this again when they rest",
+            streams::COMMANDS,
+            partitions.messages(),
+            partitions.unsettled()
         );
+        report.not_checked(invariant, reason);
+    }
+    if acknowledged.settled > 0 {
+        let note = format!("settled and not yet purged: {}", acknowledged.settled);
+        report.note(invariant, note);
     }
     if !partitions.all_have_consumers() {
-        report.note(
-            invariant,
-            "a partition has no consumer yet: its commands wait for the first intake",
-        );
+        let note = "a partition has no consumer yet: its commands wait for the first intake";
+        report.note(invariant, note);
     }
-    Ok((Some(partitions), without_outcome))
+    Ok((Some(partitions), acknowledged.without_outcome))
+}
+
+/// What the consumers hold to be acknowledged, and what is still there.
+#[derive(Default)]
+struct Acknowledged {
+    /// How many have an outcome.
+    settled: u64,
+    without_outcome: WithoutOutcome,
+}
+
+/// Reads what the consumers hold to be acknowledged, if the stream has more than they count.
+async fn acknowledged(
+    nats: &Nats,
+    store: &EventStore,
+    partitions: &Partitions,
+) -> anyhow::Result<Acknowledged> {
+    let mut acknowledged = Acknowledged::default();
+    if partitions.messages() <= partitions.unsettled() {
+        return Ok(acknowledged);
+    }
+    let apart = u32::try_from(partitions.consumers.len()).unwrap_or(u32::MAX);
+    for (_, info) in partitions.consumers() {
+        let jetstream = nats.jetstream.clone();
+        let messages = StoredMessages::new(
+            jetstream,
+            streams::COMMANDS,
+            &info.config.filter_subject,
+            apart,
+        );
+        let floor = info.ack_floor.stream_sequence;
+        let mut from = Some(partitions.stream.cached_info().state.first_sequence);
+        while let Some(position) = from.filter(|position| *position <= floor) {
+            let (page, next) = messages.some(position, floor).await?;
+            acknowledged
+                .look_up(store, &page, info.num_waiting > 0)
+                .await?;
+            from = next;
+        }
+    }
+    Ok(acknowledged)
+}
+
+impl Acknowledged {
+    async fn look_up(
+        &mut self,
+        store: &EventStore,
+        page: &[Stored],
+        intake_runs: bool,
+    ) -> anyhow::Result<()> {
+        let ids: Vec<CommandId> = page.iter().filter_map(command_id).collect();
+        let known = store.command_rows_of(&ids).await?;
+        for stored in page {
+            let (message, id) = (&stored.message, command_id(stored));
+            if known.iter().any(|known| Some(known.command_id) == id) {
+                self.settled += 1;
+                continue;
+            }
+            if self.without_outcome.len() >= WITHOUT_OUTCOME_MAX {
+                continue;
+            }
+            let violation = Violation::new(format!(
+                "sequence {} of {} counts as acknowledged, has no outcome and no dead letter, and the intake that runs \
+                 does not take it up; restart the intake",
+                message.position,
+                streams::COMMANDS
+            ));
+            let violation = violation.account(subjects::account_of(&message.subject));
+            let unsettled = Unsettled {
+                violation: match id {
+                    Some(id) => violation.command(id),
+                    None => violation,
+                },
+                is_passed_over: intake_runs,
+            };
+            self.without_outcome
+                .insert(dead_letter::id_of(message), unsettled);
+        }
+        Ok(())
+    }
+}
+
+/// The id of the command that a message may be.
+fn command_id(stored: &Stored) -> Option<CommandId> {
+    let content_type = stored.message.header(headers::CONTENT_TYPE);
+    let command = codec::decode_command(content_type, &stored.message.payload);
+    command.ok().map(|command| command.command_id)
 }
 
 /// Settled commands leave the stream from its beginning; with one partition nothing else ever does.
@@ -174,85 +257,6 @@ fn check_removed(partitions: &Partitions, report: &mut Report) {
             Violation::new(message).values(0, removed),
         );
     }
-}
-
-/// Reads the messages of a partition up to the floor below which everything counts as settled. Answers with their
-/// number.
-async fn settled_messages(
-    stream: &Stream,
-    store: &EventStore,
-    filter: &str,
-    floor: u64,
-    without_outcome: &mut WithoutOutcome,
-) -> anyhow::Result<u64> {
-    let config = pull::Config {
-        filter_subject: filter.to_owned(),
-        ..reading()
-    };
-    let consumer = stream.create_consumer(config).await?;
-    let mut settled = 0;
-    loop {
-        let mut page: Vec<Message> = Vec::new();
-        let mut batch = consumer.fetch().max_messages(PAGE).messages().await?;
-        while let Some(message) = batch.next().await {
-            let message = message.map_err(anyhow::Error::from_boxed)?;
-            page.extend(
-                message::from_jetstream(&message).filter(|message| message.position <= floor),
-            );
-        }
-        settled += page.len() as u64;
-        look_up(store, &page, without_outcome).await?;
-        if page.len() < PAGE {
-            return Ok(settled);
-        }
-    }
-}
-
-/// A consumer that leaves no trace.
-pub(super) fn reading() -> pull::Config {
-    pull::Config {
-        description: Some("chronicle verify".to_owned()),
-        deliver_policy: DeliverPolicy::All,
-        ack_policy: AckPolicy::None,
-        inactive_threshold: Duration::from_secs(10),
-        memory_storage: true,
-        num_replicas: 1,
-        ..pull::Config::default()
-    }
-}
-
-async fn look_up(
-    store: &EventStore,
-    page: &[Message],
-    without_outcome: &mut WithoutOutcome,
-) -> anyhow::Result<()> {
-    let command_id = |message: &Message| -> Option<CommandId> {
-        let decoded =
-            codec::decode_command(message.header(headers::CONTENT_TYPE), &message.payload);
-        decoded.ok().map(|command| command.command_id)
-    };
-    let ids: Vec<CommandId> = page.iter().filter_map(command_id).collect();
-    let known = store.command_rows_of(&ids).await?;
-    for message in page {
-        let id = command_id(message);
-        if known.iter().any(|known| Some(known.command_id) == id)
-            || without_outcome.len() >= WITHOUT_OUTCOME_MAX
-        {
-            continue;
-        }
-        let violation = Violation::new(format!(
-            "sequence {} of {} is settled, and has no outcome and no dead letter; publish it again",
-            message.position,
-            streams::COMMANDS
-        ))
-        .account(subjects::account_of(&message.subject));
-        let violation = match id {
-            Some(id) => violation.command(id),
-            None => violation,
-        };
-        without_outcome.insert(dead_letter::id_of(message), violation);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! The event store is read from one snapshot, in pages; read models and streams are read as they are, and go on
 //! changing meanwhile. Memory does not grow with the ledger: each part says what it keeps. Nothing is changed anywhere,
-//! but for short-lived consumers that read `LEDGER_DEAD_LETTERS` and, rarely, `LEDGER_COMMANDS`.
+//! but for a short-lived consumer that reads `LEDGER_DEAD_LETTERS`.
 
 mod applier;
 mod conservation;
