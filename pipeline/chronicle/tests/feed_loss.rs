@@ -338,6 +338,41 @@ async fn deleted_and_made_anew() {
     assert_eq!(intake.stop().await, Some(0));
 }
 
+/// An operator removes the stream of commands and makes it again: nothing that is stored in the new one is lost, though
+/// its sequences are those of commands that were settled in the old one.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_stream_deleted_and_made_anew() {
+    let (ledger, process) = Ledger::running().await;
+    let mut workload = Workload::new(&ledger, Random::seeded("commands made anew")).await;
+    let nats = ledger.connect().await;
+    for _ in 0..5 {
+        workload.publish(100).await;
+        until_settled(&ledger).await;
+        let stream = nats
+            .jetstream
+            .get_stream(streams::COMMANDS)
+            .await
+            .expect("it is there");
+        let config = stream.cached_info().config.clone();
+        nats.jetstream
+            .delete_stream(streams::COMMANDS)
+            .await
+            .expect("it can be deleted");
+        nats.jetstream
+            .create_stream(config)
+            .await
+            .expect("it can be made");
+        workload.publish(80).await;
+        workload.answers().until(workload.len()).await;
+        until_settled(&ledger).await;
+    }
+    workload.check_agreement(&ledger).await;
+    ledger.check_feed_is_complete().await;
+    ledger.until_converged().await;
+    ledger.verify().await;
+    assert_eq!(process.stop().await, Some(0));
+}
+
 /// Where the server keeps its streams.
 fn data_of_nats(ledger: &Ledger) -> PathBuf {
     ledger.nats.folder().join("data")
@@ -627,6 +662,7 @@ async fn a_poison_message_stops_the_projections_loudly_and_can_be_skipped() {
     workload.publish(20).await;
     until_settled(&ledger).await;
     ledger.until_converged().await;
+    ledger.verify().await;
     assert_eq!(process.stop().await, Some(0));
 }
 

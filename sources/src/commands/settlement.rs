@@ -81,13 +81,30 @@ pub(crate) struct Queue {
     pub(crate) group: &'static str,
 }
 
+/// Why nothing was purged.
+#[derive(Debug, thiserror::Error)]
+enum Unpurged {
+    /// The stream was removed and made anew, and gives the sequences that we know to other commands.
+    #[error("the stream is another one than the one that was read")]
+    AnotherStream,
+    /// The server did not do it, or did not say so.
+    #[error(transparent)]
+    Failed(#[from] async_nats::Error),
+}
+
 impl Queue {
-    /// Removes everything up to `position`.
-    async fn purge(&self, position: u64) -> Result<(), async_nats::Error> {
+    /// Removes everything up to `position`, if the stream is still the one that was read. (JetStream has no purge that
+    /// names the stream's identity; what may happen between this look and the purge takes a script, not a person.)
+    async fn purge(&self, position: u64) -> Result<(), Unpurged> {
+        let present = self.stream.get_info().await.map_err(Box::from)?;
+        if present.created != self.stream.cached_info().created {
+            return Err(Unpurged::AnotherStream);
+        }
         let behind = position.saturating_add(1);
+        let purge = self.stream.purge().sequence(behind);
         match &self.filter {
-            None => self.stream.purge().sequence(behind).await?,
-            Some(filter) => self.stream.purge().filter(filter).sequence(behind).await?,
+            None => purge.await.map_err(Box::from)?,
+            Some(filter) => purge.filter(filter).await.map_err(Box::from)?,
         };
         Ok(())
     }
@@ -129,7 +146,7 @@ impl CommandSettler {
         );
         tokio::spawn(async move {
             // A purge names a sequence. It must not reach a server that has come back without its newest messages and
-            // given their sequences to others: with the connection, the purges of this run end.
+            // given their sequences to others: with the connection, the purges of this run end. So they do with the run.
             tokio::select! {
                 biased;
                 () = lost => {}
@@ -189,16 +206,16 @@ impl Settler for CommandSettler {
     }
 }
 
-/// Purges up to the settled position, now and then. Ends when the settler is gone, after a last purge if the process
-/// lives that long; what is left over is handed out again and found to have an outcome.
+/// Purges up to the settled position, now and then, until the settler is gone. What is left over then is handed out again
+/// and found to have an outcome.
 async fn purge_behind(queue: Queue, mut settled: watch::Receiver<u64>) {
     let mut failures: u32 = 0;
-    loop {
-        let ended = settled.changed().await.is_err();
+    while settled.changed().await.is_ok() {
         let position = *settled.borrow_and_update();
         match queue.purge(position).await {
             Ok(()) => failures = 0,
-            Err(error) => {
+            Err(Unpurged::AnotherStream) => return,
+            Err(Unpurged::Failed(error)) => {
                 // The next one covers it; but a stream that is never purged fills up.
                 failures += 1;
                 if failures.is_multiple_of(FAILURES_NOTED) {
@@ -210,9 +227,6 @@ async fn purge_behind(queue: Queue, mut settled: watch::Receiver<u64>) {
                     );
                 }
             }
-        }
-        if ended {
-            return;
         }
         tokio::time::sleep(PURGE_EVERY).await;
     }
