@@ -33,6 +33,8 @@ pub struct Options {
     pub payload_bytes_max: u32,
     /// How often JetStream syncs its files to disk; None: the server's own default (every two minutes).
     pub sync_interval: Option<SyncInterval>,
+    /// More lines for the configuration file.
+    pub configuration: String,
     /// The data will be thrown away: the drop of the handle kills the server.
     pub throwaway: bool,
 }
@@ -56,6 +58,7 @@ impl Options {
             monitoring_port: 0,
             payload_bytes_max: 1024 * 1024,
             sync_interval: None,
+            configuration: String::new(),
             throwaway: false,
         }
     }
@@ -154,12 +157,13 @@ max_payload: {payload_bytes_max}
 jetstream {{
   store_dir: {store}{sync_interval}
 }}
-"#,
+{more}"#,
             name = in_quotes(&server_name(folder)),
             port = ports.main,
             http = ports.http,
             payload_bytes_max = self.options.payload_bytes_max,
             store = in_quotes(&folder.join("data").to_string_lossy()),
+            more = self.options.configuration,
         )
     }
 }

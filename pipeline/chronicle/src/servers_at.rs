@@ -20,7 +20,8 @@ pub(crate) struct ServerArguments {
         env = "CHRONICLE_NATS_URL",
         value_name = "URL",
         global = true,
-        help_heading = "Servers"
+        help_heading = "Servers",
+        hide_env_values = true
     )]
     pub(crate) nats_url: Option<String>,
     /// The event store, e.g. postgres://chronicle_app@127.0.0.1:26257/event_store

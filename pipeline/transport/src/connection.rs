@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::ConnectOptions;
 use async_nats::connection::State;
 use async_nats::jetstream;
+use async_nats::{ConnectOptions, ServerAddr};
 use engine::Failure;
+use percent_encoding::percent_decode_str;
 use tokio::sync::watch;
+
+use crate::shown;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -17,17 +20,17 @@ pub enum ConnectError {
         "this is no URL of a NATS server: {url}; it looks like nats://127.0.0.1:4222 ({source})"
     )]
     Url {
-        /// The URL.
+        /// The URL, without secrets.
         url: String,
         /// Why not.
         source: std::io::Error,
     },
     /// Nobody answers, or not as a NATS server does.
     #[error(
-        "NATS at {url} cannot be reached: {source}; check that it runs and that the URL is right"
+        "NATS at {url} cannot be reached: {source}; check that it runs, and that its URL and credentials are right"
     )]
     Unreachable {
-        /// The URL.
+        /// The URL, without secrets.
         url: String,
         /// Why not.
         source: async_nats::ConnectError,
@@ -57,6 +60,9 @@ pub const PUBLISHES_IN_FLIGHT_MAX: usize = 4096;
 
 impl Nats {
     /// A connection to the server at `url` that is made in the background: the server need not be there yet.
+    ///
+    /// `url` may be several URLs with commas between, of the servers of one cluster. `nats://user:password@host` and
+    /// `nats://token@host` say who we are; those of the first URL that has some count for all servers.
     pub async fn connect_lazy(url: &str) -> Result<Self, ConnectError> {
         Self::connect_with(url, ConnectOptions::new().retry_on_initial_connect()).await
     }
@@ -72,14 +78,15 @@ impl Nats {
     }
 
     async fn connect_with(url: &str, options: ConnectOptions) -> Result<Self, ConnectError> {
-        let addresses: Vec<async_nats::ServerAddr> = url
+        let addresses: Vec<ServerAddr> = url
             .split(',')
             .map(|part| part.trim().parse())
             .collect::<Result<_, _>>()
             .map_err(|source| ConnectError::Url {
-                url: url.to_owned(),
+                url: shown(url),
                 source,
             })?;
+        let options = with_credentials(options, &addresses);
         let (sender, losses) = watch::channel(0);
         let (complain, complaint) = watch::channel(None);
         let sender = Arc::new(sender);
@@ -124,7 +131,7 @@ impl Nats {
             .connect(addresses)
             .await
             .map_err(|source| ConnectError::Unreachable {
-                url: url.to_owned(),
+                url: shown(url),
                 source,
             })?;
         let jetstream = context(&client);
@@ -177,6 +184,19 @@ impl Nats {
                     "NATS cannot be reached{complaint}; check that it runs, and that its URL and credentials are right"
                 ))
             })
+    }
+}
+
+/// async-nats takes addresses from URLs, and nothing else.
+fn with_credentials(options: ConnectOptions, addresses: &[ServerAddr]) -> ConnectOptions {
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let named = addresses
+        .iter()
+        .find_map(|address| Some((address.username()?, address.password())));
+    match named {
+        Some((user, Some(password))) => options.user_and_password(decoded(user), decoded(password)),
+        Some((token, None)) => options.token(decoded(token)),
+        None => options,
     }
 }
 

@@ -7,8 +7,10 @@ mod connection;
 pub mod dead_letter;
 pub mod headers;
 pub mod message;
+mod shown;
 pub mod stored;
 pub mod streams;
 pub mod subjects;
 
 pub use connection::{ConnectError, Nats, PUBLISHES_IN_FLIGHT_MAX};
+pub use shown::shown;
