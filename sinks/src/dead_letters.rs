@@ -58,8 +58,13 @@ impl JetStreamDeadLetters {
 }
 
 impl DeadLetters for JetStreamDeadLetters {
-    async fn bury(&self, letters: Vec<DeadLetter>) -> Result<(), Failure> {
+    async fn open(&self) -> Result<(), Failure> {
+        self.nats.ready().await?;
         streams::dead_letters(&self.nats.jetstream, &self.limits).await?;
+        Ok(())
+    }
+
+    async fn bury(&self, letters: Vec<DeadLetter>) -> Result<(), Failure> {
         let payload_bytes_max = self.nats.client.server_info().max_payload;
         let now = SystemTime::now();
         for letter in &letters {

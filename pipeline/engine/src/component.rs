@@ -150,6 +150,11 @@ pub struct DeadLetter {
 
 /// Where a pipeline writes its dead letters.
 pub trait DeadLetters: Send + Sync + 'static {
+    /// Called once before the sinks and the source are opened: there must be a place for the first dead letter.
+    fn open(&self) -> impl Future<Output = Result<(), Failure>> + Send {
+        async { Ok(()) }
+    }
+
     /// Returns when all of them are durable.
     fn bury(&self, letters: Vec<DeadLetter>) -> impl Future<Output = Result<(), Failure>> + Send;
 

@@ -1,7 +1,7 @@
 //! How a topology becomes tasks.
 //!
-//! Owns the order of starting: every sink is opened before the source, and every stage waits at its queue before the
-//! first delivery. Stages are started from the last to the first, because each needs the queue behind it.
+//! Owns the order of starting: the dead letters and every sink are opened before the source, and every stage waits at its
+//! queue before the first delivery. Stages are started from the last to the first, because each needs the queue behind it.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::batching::Batcher;
 use crate::component::{Operator, Resume, Source};
 use crate::counters::NodeCounters;
 use crate::failure::Failure;
-use crate::operate::OperatorNode;
+use crate::operate::{DeadLetterNode, OperatorNode};
 use crate::queue::{Outlet, queue};
 use crate::run::{Broken, Launch, Line, guarded};
 use crate::stage::{AnySink, gather, settle, write};
@@ -109,6 +109,9 @@ pub(crate) struct Assembly<T> {
 impl<T: Send + Sync + 'static> Launch for Assembly<T> {
     fn launch(mut self: Box<Self>, line: &mut Line) -> BoxFuture<'_, Result<(), Broken>> {
         Box::pin(async move {
+            if let Some(DeadLetterNode { node, letters, .. }) = &line.dead_letters {
+                guarded(Arc::clone(&line.pipeline), Arc::clone(node), letters.open()).await?;
+            }
             line.resume = open_all(&mut self.sinks, &line.pipeline).await?;
             let mut outlet = prepare_settlement(line);
             for NamedSink { node, sink } in self.sinks.into_iter().rev() {

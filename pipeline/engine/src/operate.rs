@@ -18,10 +18,15 @@ use crate::run::Broken;
 
 /// Dead letters whose type has been forgotten.
 pub(crate) trait AnyDeadLetters: Send + Sync {
+    fn open(&self) -> BoxFuture<'_, Result<(), Failure>>;
     fn bury(&self, letters: Vec<DeadLetter>) -> BoxFuture<'_, Result<(), Failure>>;
 }
 
 impl<D: DeadLetters> AnyDeadLetters for D {
+    fn open(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(DeadLetters::open(self))
+    }
+
     fn bury(&self, letters: Vec<DeadLetter>) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(DeadLetters::bury(self, letters))
     }

@@ -54,7 +54,7 @@ impl Broken {
 
 /// A pipeline whose item types have been forgotten, ready to be started once.
 pub(crate) trait Launch: Send {
-    /// Opens the sinks and the source and spawns all stages on `line`.
+    /// Opens the dead letters, the sinks and the source and spawns all stages on `line`.
     fn launch(self: Box<Self>, line: &mut Line) -> BoxFuture<'_, Result<(), Broken>>;
 }
 

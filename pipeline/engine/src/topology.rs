@@ -66,7 +66,7 @@ impl Topology {
             .saturating_mul(batching.records_max)
     }
 
-    /// Opens all sinks in their order, then the source, and runs until the source ends, `shutdown` is cancelled, or
+    /// Opens the dead letters, all sinks in their order, then the source, and runs until the source ends, `shutdown` is cancelled, or
     /// something fails.
     ///
     /// At shutdown the source is read no more; what is in flight goes through all stages and is settled, until the

@@ -43,7 +43,7 @@ pub(crate) async fn execute(
         Some(stream) => find::all(&nats, stream)
             .await
             .map_err(|failure| reach::nats_failed(servers, &failure))?,
-        // The stream is made for the first letter.
+        // Intake makes the stream when it starts.
         None => Letters::default(),
     };
     let place = Place {

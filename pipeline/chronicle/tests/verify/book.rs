@@ -232,6 +232,14 @@ impl Book {
             .await
             .unwrap()
     }
+
+    /// The streams that an intake makes besides the feed.
+    pub(crate) async fn intake_streams(&self) {
+        self.commands_stream().await;
+        streams::dead_letters(&self.nats.jetstream, &Limits::default())
+            .await
+            .unwrap();
+    }
 }
 
 async fn change(pool: &PgPool, sql: &str) {

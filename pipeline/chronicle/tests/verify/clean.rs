@@ -9,7 +9,7 @@ use crate::support::text;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clean_ledger_is_clean() {
     let book = Book::written().await;
-    book.commands_stream().await;
+    book.intake_streams().await;
     let report = book.verify(0).await;
     assert_eq!(report.0["ok"], true);
     for name in INVARIANTS {
@@ -66,7 +66,7 @@ async fn an_empty_ledger_is_clean_and_says_what_is_not_there() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_table_has_a_line_for_each_invariant() {
     let book = Book::written().await;
-    book.commands_stream().await;
+    book.intake_streams().await;
     let output = book.ledger.chronicle(&["verify"]).await;
     let out = text(&output.stdout);
     for name in INVARIANTS {

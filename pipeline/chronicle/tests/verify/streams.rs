@@ -2,7 +2,7 @@
 
 use async_nats::jetstream::stream::DiscardPolicy;
 use serde_json::json;
-use transport::streams::{self, Limits};
+use transport::streams;
 
 use crate::book::Book;
 use crate::intake::consumer;
@@ -98,10 +98,7 @@ async fn reconfigure(
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_without_limits_or_that_drop_the_oldest() {
     let book = Book::written().await;
-    book.commands_stream().await;
-    streams::dead_letters(&book.nats.jetstream, &Limits::default())
-        .await
-        .unwrap();
+    book.intake_streams().await;
     reconfigure(&book, streams::EVENTS, |config| config.max_bytes = -1).await;
     reconfigure(&book, streams::COMMANDS, |config| {
         config.discard = DiscardPolicy::Old;
