@@ -3,22 +3,26 @@
 //! Reads with a consumer of its own, so nobody else's pace or position matters. Whatever the stream cannot give any more
 //! (purged, expired, lost with a server) is not passed over in silence: it is announced as [`FeedItem::Lost`] in its
 //! place, and the sink makes up for it from the event store.
+//!
+//! Anybody who may publish there can put a message into the feed that costs its receiver the connection
+//! ([`transport::stored`]). So every run reads over a connection of its own, and one that follows a failed run begins by
+//! reading one by one, where no message can break anything: the projection gets to see it, and can name it.
+
+mod reader;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
-use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
-use engine::{Delivery, Failure, Message, NothingToSettle, Opened, Resume, Source};
+use async_nats::jetstream::stream::Stream;
+use engine::{Failure, Message, Opened, Resume, Settler, Source};
+use futures::future::BoxFuture;
 use futures::{StreamExt, stream};
+use tokio::sync::watch;
+use transport::stored::StoredMessages;
 use transport::streams::{self, Limits};
-use transport::{Nats, headers, message, subjects};
+use transport::{Nats, headers, subjects};
 
-const HEARTBEAT: Duration = Duration::from_secs(2);
-const PULL_EXPIRES: Duration = Duration::from_secs(10);
-/// How often to look, when nothing arrives, whether the feed should have given more.
-const LOOK_AHEAD_EVERY: Duration = Duration::from_secs(2);
+use self::reader::Reader;
+use crate::Runs;
 
 /// One step of the feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,17 +40,24 @@ pub enum FeedItem {
 pub struct JetStreamEvents {
     nats: Nats,
     limits: Limits,
-    messages_per_pull: usize,
+    runs: Runs,
 }
 
 impl JetStreamEvents {
-    /// A source over this connection. `limits` count when the stream has to be made.
+    /// A source over a connection like this one. `limits` count when the stream has to be made.
     pub fn new(nats: Nats, limits: Limits) -> Self {
         Self {
             nats,
             limits,
-            messages_per_pull: 2_000,
+            runs: Runs::default(),
         }
+    }
+
+    /// The same source as one of the runs of a pipeline in this process.
+    #[must_use]
+    pub fn among(mut self, runs: &Runs) -> Self {
+        self.runs = runs.clone();
+        self
     }
 }
 
@@ -55,54 +66,35 @@ impl Source for JetStreamEvents {
 
     async fn open(self, resume: Option<Resume>) -> Result<Opened<FeedItem>, Failure> {
         self.nats.ready().await?;
-        let lost = self.nats.lost();
-        let stream = streams::events(&self.nats.jetstream, &self.limits).await?;
-        let (position, gap) = whereabouts(&stream, resume.as_ref()).await?;
-        let consumer = stream
-            .create_consumer(pull::Config {
-                description: Some("A projection".to_owned()),
-                filter_subject: format!("{}.*", subjects::EVENTS),
-                deliver_policy: DeliverPolicy::ByStartSequence {
-                    start_sequence: position + 1,
-                },
-                ack_policy: AckPolicy::None,
-                inactive_threshold: Duration::from_mins(1),
-                memory_storage: true,
-                num_replicas: 1,
-                ..pull::Config::default()
-            })
-            .await
-            .map_err(|error| Failure::retry("the feed cannot be read").because(error))?;
-        let messages = consumer
-            .stream()
-            .max_messages_per_batch(self.messages_per_pull)
-            .expires(PULL_EXPIRES)
-            .heartbeat(HEARTBEAT)
-            .messages()
-            .await
-            .map_err(|error| Failure::retry("the feed cannot be read").because(error))?;
-        let reader = Reader {
-            stream,
-            messages,
-            last_position: position,
-            silent_at: None,
-        };
+        let nats = self.nats.another().await;
+        let nats =
+            nats.map_err(|error| Failure::retry("the feed cannot be read").because(error))?;
+        let lost = nats.lost();
+        let stream = streams::events(&nats.jetstream, &self.limits).await?;
+        let filter = format!("{}.*", subjects::EVENTS);
+        let stored = StoredMessages::new(nats.jetstream.clone(), streams::EVENTS, &filter, 1);
+        let (position, gap) = whereabouts(&stream, &stored, resume.as_ref()).await?;
+        let (settled, settled_receiver) = watch::channel(position);
+        let mut reader = Reader::new(stream, stored, settled_receiver);
+        if let Some(why) = gap {
+            reader.announce(why);
+        }
+        if self.runs.begin() {
+            reader.begin_one_by_one();
+        }
         let deliveries = stream::unfold(Some(reader), |reader| async {
             let mut reader = reader?;
-            match reader.next().await {
-                Ok(items) => Some((stream::iter(items).map(Ok).left_stream(), Some(reader))),
-                Err(failure) => Some((stream::iter([Err(failure)]).right_stream(), None)),
-            }
+            let next = reader.next().await;
+            let go_on = next.is_ok().then_some(reader);
+            Some((next, go_on))
         });
         let connection_lost = async move {
             lost.await;
             Err(Failure::retry("the connection to NATS was lost"))
         };
-        let live = stream::select(deliveries.flatten(), stream::once(connection_lost));
-        let gap = gap.map(|why| Ok(announce(position, why)));
         Ok(Opened {
-            deliveries: stream::iter(gap).chain(live).boxed(),
-            settler: Box::new(NothingToSettle),
+            deliveries: stream::select(deliveries, stream::once(connection_lost)).boxed(),
+            settler: Box::new(Applied { settled }),
         })
     }
 
@@ -115,9 +107,22 @@ impl Source for JetStreamEvents {
     }
 }
 
+/// Nothing is to be settled in the feed, for the sink keeps the offset; the reader wants to know how far it is.
+struct Applied {
+    settled: watch::Sender<u64>,
+}
+
+impl Settler for Applied {
+    fn settle(&mut self, position: u64) -> BoxFuture<'_, Result<(), Failure>> {
+        self.settled.send_replace(position);
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
 /// Where to go on, and why something before it may be missing.
 async fn whereabouts(
     stream: &Stream,
+    stored: &StoredMessages,
     resume: Option<&Resume>,
 ) -> Result<(u64, Option<String>), Failure> {
     let state = &stream.cached_info().state;
@@ -149,8 +154,11 @@ async fn whereabouts(
     if let Some(mark) = mark
         && position >= state.first_sequence
     {
-        let found = message_id_at(stream, position).await?;
-        if found.as_deref() != Some(mark) {
+        let found = stored.at(position).await?;
+        let message_id = found
+            .as_ref()
+            .and_then(|found| found.message.header(headers::MESSAGE_ID));
+        if message_id != Some(mark) {
             let why = format!(
                 "the feed was rewound and written anew: sequence {position} is not the event applied last"
             );
@@ -158,106 +166,4 @@ async fn whereabouts(
         }
     }
     Ok((position, None))
-}
-
-async fn message_id_at(stream: &Stream, position: u64) -> Result<Option<String>, Failure> {
-    match stream.get_raw_message(position).await {
-        Ok(found) => Ok(message::from_stream(found)
-            .header(headers::MESSAGE_ID)
-            .map(str::to_owned)),
-        Err(error) => match error.kind() {
-            RawMessageErrorKind::NoMessageFound => Ok(None),
-            RawMessageErrorKind::JetStream(server)
-                if server.error_code() == ErrorCode::NO_MESSAGE_FOUND =>
-            {
-                Ok(None)
-            }
-            _ => Err(Failure::retry(format!(
-                "sequence {position} of the feed cannot be looked up"
-            ))
-            .because(error)),
-        },
-    }
-}
-
-/// Reads the feed from behind a position.
-struct Reader {
-    stream: Stream,
-    messages: pull::Stream,
-    /// Everything up to here was handed out, or announced as lost.
-    last_position: u64,
-    /// Where we stood when the feed had more than it gave.
-    silent_at: Option<u64>,
-}
-
-impl Reader {
-    /// What comes next; may be nothing.
-    async fn next(&mut self) -> Result<Vec<Delivery<FeedItem>>, Failure> {
-        match tokio::time::timeout(LOOK_AHEAD_EVERY, self.messages.next()).await {
-            Ok(Some(Ok(message))) => Ok(self.arrived(&message)),
-            Ok(Some(Err(error))) => Err(Failure::retry("the feed cannot be read").because(error)),
-            Ok(None) => Err(Failure::retry("the feed's consumer has ended")),
-            Err(_) => self.look_ahead().await,
-        }
-    }
-
-    fn arrived(&mut self, message: &async_nats::jetstream::Message) -> Vec<Delivery<FeedItem>> {
-        let Some(parsed) = message::from_jetstream(message) else {
-            return Vec::new();
-        };
-        let position = parsed.position;
-        if position <= self.last_position {
-            return Vec::new();
-        }
-        let mut items = Vec::with_capacity(1);
-        if position > self.last_position + 1 {
-            let why = format!(
-                "the feed goes from sequence {} to {position}",
-                self.last_position
-            );
-            items.push(announce(position - 1, why));
-        }
-        self.last_position = position;
-        let parsed = Arc::new(parsed);
-        items.push(Delivery {
-            position,
-            origin: Some(Arc::clone(&parsed)),
-            item: FeedItem::Message(parsed),
-        });
-        items
-    }
-
-    /// Nothing has come for a while. A hole shows when the message behind it comes; but if the newest messages are gone
-    /// (purged before we had read them), none may come for long. So: a feed that has had more than we were given for two
-    /// looks in a row has lost it.
-    async fn look_ahead(&mut self) -> Result<Vec<Delivery<FeedItem>>, Failure> {
-        let info = self
-            .stream
-            .get_info()
-            .await
-            .map_err(|error| Failure::retry("the feed cannot be looked up").because(error))?;
-        let last = info.state.last_sequence;
-        let before = self.silent_at.take();
-        if last <= self.last_position {
-            return Ok(Vec::new());
-        }
-        if before != Some(self.last_position) {
-            self.silent_at = Some(self.last_position);
-            return Ok(Vec::new());
-        }
-        let why = format!(
-            "the feed ends at sequence {last}, and gives nothing behind {}",
-            self.last_position
-        );
-        self.last_position = last;
-        Ok(vec![announce(last, why)])
-    }
-}
-
-fn announce(position: u64, why: String) -> Delivery<FeedItem> {
-    Delivery {
-        position,
-        origin: None,
-        item: FeedItem::Lost { why },
-    }
 }

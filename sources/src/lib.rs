@@ -5,6 +5,8 @@
 
 mod commands;
 mod feed;
+mod runs;
 
-pub use commands::{Incoming, JetStreamCommands, JetStreamCommandsConfig, Runs};
+pub use commands::{Incoming, JetStreamCommands, JetStreamCommandsConfig};
 pub use feed::{FeedItem, JetStreamEvents};
+pub use runs::Runs;

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use engine::testing::contract::source::{self, SourceUnderTest};
 use servers::testing;
-use sources::{FeedItem, Incoming, JetStreamCommands, JetStreamCommandsConfig, JetStreamEvents};
+use sources::{
+    FeedItem, Incoming, JetStreamCommands, JetStreamCommandsConfig, JetStreamEvents, Runs,
+};
 use transport::streams::{self, Limits};
 use transport::{Nats, headers};
 
@@ -55,14 +57,31 @@ impl Log {
     }
 }
 
+/// Where the sources of one log run: a source that follows another in its process is more careful.
+#[derive(Clone)]
+enum Process {
+    Same(Runs),
+    Another,
+}
+
+impl Process {
+    fn runs(&self) -> Runs {
+        match self {
+            Self::Same(runs) => runs.clone(),
+            Self::Another => Runs::default(),
+        }
+    }
+}
+
 /// One of several partitions: the messages of the others are not its own.
 struct Commands {
     log: Log,
     config: JetStreamCommandsConfig,
+    process: Process,
 }
 
 impl Commands {
-    async fn new(partitions: u32) -> Self {
+    async fn new(partitions: u32, process: Process) -> Self {
         let log = Log::new().await;
         streams::commands(&log.nats.jetstream, partitions, &Limits::default())
             .await
@@ -73,7 +92,11 @@ impl Commands {
             credit: 50,
             ..JetStreamCommandsConfig::default()
         };
-        Self { log, config }
+        Self {
+            log,
+            config,
+            process,
+        }
     }
 
     /// An account of the partition that is read.
@@ -102,7 +125,11 @@ impl SourceUnderTest for Commands {
     }
 
     async fn build(&self) -> JetStreamCommands {
-        JetStreamCommands::new(self.log.connect_again().await, self.config.clone())
+        let config = JetStreamCommandsConfig {
+            runs: self.process.runs(),
+            ..self.config.clone()
+        };
+        JetStreamCommands::new(self.log.connect_again().await, config)
     }
 
     fn identity(&self, item: &Incoming) -> String {
@@ -117,6 +144,7 @@ impl SourceUnderTest for Commands {
 /// The feed, read by a sink that keeps the offset.
 struct Events {
     log: Log,
+    process: Process,
 }
 
 impl SourceUnderTest for Events {
@@ -128,6 +156,7 @@ impl SourceUnderTest for Events {
 
     async fn build(&self) -> JetStreamEvents {
         JetStreamEvents::new(self.log.connect_again().await, Limits::default())
+            .among(&self.process.runs())
     }
 
     fn identity(&self, item: &FeedItem) -> String {
@@ -149,24 +178,41 @@ impl SourceUnderTest for Events {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn commands_of_the_only_partition() {
-    source::all(async || Commands::new(1).await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn commands_of_one_partition_of_two() {
-    source::all(async || Commands::new(2).await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn events() {
+async fn events(process: impl Fn() -> Process) {
     source::all(async || {
         let log = Log::new().await;
         streams::events(&log.nats.jetstream, &Limits::default())
             .await
             .expect("the stream can be made");
-        Events { log }
+        Events {
+            log,
+            process: process(),
+        }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_of_the_only_partition() {
+    source::all(async || Commands::new(1, Process::Another).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_of_one_partition_of_two() {
+    source::all(async || Commands::new(2, Process::Another).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_again_in_the_same_process() {
+    source::all(async || Commands::new(2, Process::Same(Runs::default())).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_from_the_feed() {
+    events(|| Process::Another).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_from_the_feed_again_in_the_same_process() {
+    events(|| Process::Same(Runs::default())).await;
 }

@@ -207,13 +207,9 @@ pub(crate) fn parse(url: &str) -> Result<PgConnectOptions, Error> {
 
 /// PostgreSQL keeps the plan of a prepared statement until the table's statistics change. One that was made while a
 /// table had a handful of rows may read the whole table, and would go on to when it has millions. Every statement here
-/// has an index. CockroachDB takes the setting and ignores it.
+/// has an index. (CockroachDB warns about the setting, so it is not told.)
 async fn prefer_indexes(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    match connection.execute("SET enable_seqscan = off").await {
-        Err(error @ sqlx::Error::Database(_)) => {
-            tracing::debug!(%error, "the event store has no such setting");
-            Ok(())
-        }
-        result => result.map(drop),
-    }
+    let setting =
+        "SELECT set_config('enable_seqscan', 'off', false) WHERE version() LIKE 'PostgreSQL%'";
+    connection.execute(setting).await.map(drop)
 }

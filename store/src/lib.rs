@@ -9,6 +9,7 @@ mod append;
 mod audit;
 mod connect;
 pub mod migrate;
+mod parts;
 mod read;
 mod rows;
 mod snapshot;

@@ -12,12 +12,13 @@ use std::time::Duration;
 use backoff::ExponentialBackoffBuilder;
 use backoff::backoff::Backoff;
 use ledger::{
-    Account, AccountId, Accounts, Action, Command, CommandId, Event, Hash, Outcome, Rejection,
-    Timestamp, Version, decide,
+    Account, AccountId, Accounts, Command, CommandId, Event, Hash, Outcome, Rejection, Timestamp,
+    Version, decide,
 };
 use lru::LruCache;
 
 use crate::append::{Append, Decision};
+use crate::parts::parts;
 use crate::read::StoredCommand;
 use crate::{Error, EventStore};
 
@@ -341,62 +342,6 @@ impl Writer {
             })
             .collect()
     }
-}
-
-/// The most bytes of values that one append may have: half of what CockroachDB takes in one message unless it is told
-/// otherwise (`sql.conn.max_read_buffer_message_size`), and far below what it can commit at once (64 MiB). Ordinary
-/// batches stay far below it.
-const APPEND_BYTES_MAX: usize = 8 * 1024 * 1024;
-
-/// Cuts a batch where it would become too large for one append.
-fn parts<'a, 'c>(commands: &'a [(&'c Command, Hash)]) -> Vec<&'a [(&'c Command, Hash)]> {
-    let mut parts = Vec::with_capacity(1);
-    let mut rest = commands;
-    let (mut count, mut bytes) = (0, 0);
-    while let Some((command, _)) = rest.get(count) {
-        let more = append_bytes_max(command);
-        if count > 0 && bytes + more > APPEND_BYTES_MAX {
-            let (part, others) = rest.split_at(count);
-            parts.push(part);
-            rest = others;
-            (count, bytes) = (0, 0);
-        }
-        count += 1;
-        bytes += more;
-    }
-    parts.push(rest);
-    parts
-}
-
-/// No command needs more than this in an append. Its texts stand in its body and in each of its events.
-fn append_bytes_max(command: &Command) -> usize {
-    const TEXT_COPIES_MAX: usize = 3;
-    // Ids, hashes, amounts, names of fields, the outcome.
-    const REST_MAX: usize = 2 * 1024;
-    let owner_name = match &command.action {
-        Action::CreateAccount(action) => action.owner_name.as_str(),
-        Action::Deposit(_) | Action::Withdraw(_) | Action::Transfer(_) => "",
-    };
-    let texts = [&command.description, &command.actor]
-        .into_iter()
-        .flatten()
-        .chain(command.metadata.iter().flat_map(<[&String; 2]>::from));
-    let text_bytes: usize = texts
-        .map(String::as_str)
-        .chain([owner_name])
-        .map(json_bytes)
-        .sum();
-    REST_MAX + TEXT_COPIES_MAX * text_bytes
-}
-
-/// How many bytes a text has in JSON.
-fn json_bytes(text: &str) -> usize {
-    let bytes = |byte: u8| match byte {
-        b'"' | b'\\' => 2,
-        0..=0x1f => 6,
-        _ => 1,
-    };
-    text.bytes().map(bytes).sum()
 }
 
 /// A batch, decided but not committed.

@@ -75,7 +75,7 @@ fn intake(parts: &Parts, name: &str, partition: u32, runs: &Runs) -> Topology {
 }
 
 /// From events to one read model.
-fn projection<P: Projection + Default>(parts: &Parts, name: &str) -> Topology {
+fn projection<P: Projection + Default>(parts: &Parts, name: &str, runs: &Runs) -> Topology {
     let sink = ProjectionSink::new(
         P::default(),
         parts.nats.clone(),
@@ -86,7 +86,7 @@ fn projection<P: Projection + Default>(parts: &Parts, name: &str) -> Topology {
     Topology::named(name)
         .source(
             "events",
-            JetStreamEvents::new(parts.nats.clone(), parts.limits.clone()),
+            JetStreamEvents::new(parts.nats.clone(), parts.limits.clone()).among(runs),
         )
         .batching(parts.batching.clone())
         .drain_within(parts.drain_within)
@@ -119,6 +119,9 @@ pub(crate) fn pipelines(parts: &Parts) -> Vec<(String, Build)> {
 
 fn of<P: Projection + Default>(parts: &Parts) -> (String, Build) {
     let name = format!("projection.{}", P::NAME);
-    let (parts, own_name) = (parts.clone(), name.clone());
-    (name, Box::new(move || projection::<P>(&parts, &own_name)))
+    let (parts, own_name, runs) = (parts.clone(), name.clone(), Runs::default());
+    (
+        name,
+        Box::new(move || projection::<P>(&parts, &own_name, &runs)),
+    )
 }

@@ -6,6 +6,7 @@ use engine::{Failure, Resume};
 use ledger::{EventId, Version};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::read_model;
@@ -31,6 +32,8 @@ pub(super) struct Fence {
     stream_id: String,
     epoch: i64,
     last_sequence: u64,
+    /// When the row was written last, by the database's clock: tells our own last write from every other state of it.
+    written_at: OffsetDateTime,
 }
 
 /// Where an offset is to be moved.
@@ -74,9 +77,9 @@ impl Fence {
                 .await
                 .map_err(failed)?;
             let taken = sqlx::query(
-                "UPDATE projection_offsets SET epoch = epoch + 1, updated_at = now()
+                "UPDATE projection_offsets SET epoch = epoch + 1, updated_at = clock_timestamp()
                  WHERE projection = $1 AND epoch = $2
-                 RETURNING stream_id, epoch, last_sequence, last_event_id",
+                 RETURNING stream_id, epoch, last_sequence, last_event_id, updated_at",
             )
             .bind(projection)
             .bind(present.get::<i64, _>("epoch"))
@@ -117,6 +120,7 @@ impl Fence {
             stream_id: known_stream,
             epoch: row.get("epoch"),
             last_sequence,
+            written_at: row.get("updated_at"),
         };
         Ok((fence, resume))
     }
@@ -127,22 +131,25 @@ impl Fence {
     }
 
     /// Moves the offset by compare-and-set, as the first statement of `transaction`; it also locks the row until the
-    /// commit. Nobody else moves an offset whose epoch is ours, so if it is not where we left it, we are fenced.
+    /// commit. Answers with the fence that is ours once the transaction is committed.
+    ///
+    /// Nobody else moves an offset whose epoch is ours. If the row is not as we left it, either its epoch is higher (we
+    /// are fenced), or the database has lost what it had committed (it was restored, or a replica that lacked the newest
+    /// commits took over): then nothing that we remember of it is true, and a new run has to read it again.
     pub(super) async fn advance(
         &self,
         transaction: &mut PgConnection,
         target: Target,
-    ) -> Result<(), Failure> {
+    ) -> Result<Self, Failure> {
         let failed = |error| {
-            read_model::failure(
-                format!("projection {} cannot move its offset", self.projection),
-                error,
-            )
+            let message = format!("projection {} cannot move its offset", self.projection);
+            read_model::failure(message, error)
         };
         let moved = sqlx::query(
-            "UPDATE projection_offsets SET last_sequence = $1, updated_at = now(),
+            "UPDATE projection_offsets SET last_sequence = $1, updated_at = clock_timestamp(),
                 last_event_id = CASE WHEN last_sequence = $1 THEN COALESCE($2, last_event_id) ELSE $2 END
-             WHERE projection = $3 AND stream_id = $4 AND epoch = $5 AND last_sequence = $6",
+             WHERE projection = $3 AND stream_id = $4 AND epoch = $5 AND last_sequence = $6 AND updated_at = $7
+             RETURNING updated_at",
         )
         .bind(signed_sequence(target.sequence))
         .bind(target.event_id.map(EventId::as_uuid))
@@ -150,40 +157,57 @@ impl Fence {
         .bind(&self.stream_id)
         .bind(self.epoch)
         .bind(signed_sequence(self.last_sequence))
-        .execute(&mut *transaction)
-        .await
-        .map_err(failed)?;
-        if moved.rows_affected() == 1 {
-            return Ok(());
-        }
-        let present = sqlx::query(
-            "SELECT epoch, last_sequence FROM projection_offsets WHERE projection = $1",
-        )
-        .bind(self.projection)
+        .bind(self.written_at)
         .fetch_optional(&mut *transaction)
         .await
         .map_err(failed)?;
-        let present = present.map_or_else(
-            || "gone".to_owned(),
-            |row| {
-                let (epoch, sequence) = (
-                    row.get::<i64, _>("epoch"),
-                    row.get::<i64, _>("last_sequence"),
-                );
-                format!("at epoch {epoch}, sequence {sequence}")
-            },
-        );
-        Err(Failure::fatal(format!(
-            "projection {} is fenced: another copy of it has started, or an operator has moved its offset (it is {present}; \
-             ours is epoch {}, sequence {}). This one has stopped and has changed nothing; run one copy at a time, or restart \
-             this one to take over",
-            self.projection, self.epoch, self.last_sequence
-        )))
+        if let Some(row) = moved {
+            return Ok(Self {
+                last_sequence: target.sequence,
+                written_at: row.get("updated_at"),
+                ..self.clone()
+            });
+        }
+        let present = sqlx::query("SELECT epoch FROM projection_offsets WHERE projection = $1")
+            .bind(self.projection)
+            .fetch_optional(transaction)
+            .await
+            .map_err(failed)?;
+        Err(self.displaced(present.map(|row| row.get("epoch"))))
     }
 
-    /// After the commit: the offset is there.
-    pub(super) fn advanced(&mut self, target: Target) {
-        self.last_sequence = target.sequence;
+    /// Fails if the row is not as we left it. For times when there is nothing to write: whoever is fenced should say so
+    /// without waiting for the next event.
+    pub(super) async fn check(&self, pool: &PgPool) -> Result<(), Failure> {
+        let row =
+            sqlx::query("SELECT epoch, updated_at FROM projection_offsets WHERE projection = $1")
+                .bind(self.projection)
+                .fetch_optional(pool)
+                .await
+                .map_err(|error| {
+                    let message = format!("projection {} cannot read its offset", self.projection);
+                    read_model::failure(message, error)
+                })?;
+        match row {
+            Some(row) if row.get::<OffsetDateTime, _>("updated_at") == self.written_at => Ok(()),
+            other => Err(self.displaced(other.map(|row| row.get("epoch")))),
+        }
+    }
+
+    /// The row is not as we left it; it has this epoch now, if it is there.
+    fn displaced(&self, epoch: Option<i64>) -> Failure {
+        if epoch.is_some_and(|epoch| epoch <= self.epoch) {
+            return Failure::retry(format!(
+                "the read model was set back: the offset of projection {} is not where this projection has left it. It \
+                 reads it again and makes up for what is missing",
+                self.projection
+            ));
+        }
+        Failure::fatal(format!(
+            "projection {} is fenced: another copy of it has started, or an operator has moved its offset (our epoch is \
+             {}). This one has stopped and has changed nothing; run one copy at a time, or restart this one to take over",
+            self.projection, self.epoch
+        ))
     }
 }
 

@@ -337,7 +337,7 @@ impl<P: Projection> ProjectionSink<P> {
             |error| read_model::failure(format!("projection {} cannot commit", P::NAME), error);
         let fence = self.fence().clone();
         let mut transaction = self.pool.begin().await.map_err(failed)?;
-        fence.advance(&mut transaction, target).await?;
+        let moved = fence.advance(&mut transaction, target).await?;
         if !events.is_empty() {
             let applying = self.without_skipped(events);
             if let Err(error) = self.projection.apply(&mut transaction, &applying).await {
@@ -362,7 +362,7 @@ impl<P: Projection> ProjectionSink<P> {
         }
         fault::point("in_projection_transaction");
         transaction.commit().await.map_err(failed)?;
-        self.fence().advanced(target);
+        self.fence = Some(moved);
         for event in events {
             self.versions.put(event.account_id.clone(), event.version);
         }
@@ -510,9 +510,10 @@ impl<P: Projection> Sink for ProjectionSink<P> {
         Ok(())
     }
 
-    /// Compares some accounts with the event store: what was committed and never reached the feed (NATS can lose its
-    /// newest messages with a machine) is found here.
+    /// Looks whether the projection is still ours, and compares some accounts with the event store: what was committed
+    /// and never reached the feed (NATS can lose its newest messages with a machine) is found here.
     async fn idle(&mut self) -> Result<(), Failure> {
+        self.fence().clone().check(&self.pool).await?;
         match self.compare_some().await {
             // The feed is fine: an event store that is away for a while is no reason to stop reading it.
             Err(failure) if failure.class() == RetryClass::Retry => {

@@ -18,7 +18,6 @@ mod reader;
 mod settlement;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, PriorityPolicy, pull};
@@ -34,6 +33,7 @@ use transport::{Nats, subjects};
 
 use self::reader::Reader;
 use self::settlement::{CommandSettler, Queue, Receipts};
+use crate::Runs;
 
 /// The name of the priority group; there is only one per consumer.
 const GROUP: &str = "intake";
@@ -55,19 +55,6 @@ pub struct JetStreamCommandsConfig {
     pub limits: Limits,
     /// The same for all runs of one partition in this process.
     pub runs: Runs,
-}
-
-/// Whether this process has read the partition before. Then that run has failed, perhaps over what was delivered to it.
-#[derive(Debug, Clone, Default)]
-pub struct Runs {
-    begun: Arc<AtomicBool>,
-}
-
-impl Runs {
-    /// A run begins; says whether it follows another.
-    fn begin(&self) -> bool {
-        self.begun.swap(true, Ordering::Relaxed)
-    }
 }
 
 impl Default for JetStreamCommandsConfig {

@@ -85,6 +85,23 @@ async fn a_missing_database_needs_a_person() {
 }
 
 #[tokio::test]
+async fn a_url_without_a_database_leads_to_no_ledger() {
+    let database = Database::shared().await;
+    let (server, rest) = database.owner_url.rsplit_once('/').unwrap();
+    let parameters = rest
+        .split_once('?')
+        .map_or("", |(_, parameters)| parameters);
+    // PostgreSQL takes the user's name for the database's, CockroachDB its default database.
+    for url in [
+        format!("{server}?{parameters}"),
+        format!("{server}/?{parameters}"),
+    ] {
+        let error = failure(&url).await;
+        assert!(matches!(error, Error::Fatal(_)), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn the_ways_to_say_that_there_is_no_tls() {
     let database = Database::shared().await;
     let url = database.application_url();

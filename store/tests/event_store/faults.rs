@@ -12,7 +12,8 @@ use crate::support::database::{Database, connect_with};
 use crate::support::outcomes::{outcome, process, process_until_done, verdicts, writer};
 use crate::support::proxy::{Fault, Gate, Proxy};
 
-const STATEMENT_TIMEOUT: Duration = Duration::from_millis(500);
+/// Long enough for a machine that is busy, short enough to wait for.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(1);
 
 struct Scene {
     proxy: Proxy,
@@ -124,7 +125,7 @@ async fn an_append_that_was_given_up_and_arrives_after_its_repetition_changes_no
 async fn an_append_that_was_given_up_and_arrives_before_its_repetition_is_the_one_that_counts() {
     let scene = Scene::new().await;
     // Long enough to stand at the second gate while the first append is committed.
-    let store = connect_with(scene.proxy.url(), 4, Duration::from_secs(3));
+    let store = connect_with(scene.proxy.url(), 4, Duration::from_secs(5));
     let (first, second) = (Gate::new(), Gate::new());
     scene
         .proxy
@@ -212,7 +213,7 @@ async fn a_database_that_falls_silent_uses_up_no_connections() {
 #[tokio::test]
 async fn a_snapshot_that_falls_silent_ends_in_time() {
     let scene = Scene::new().await;
-    let store = connect_with(scene.proxy.url(), 1, Duration::from_millis(100));
+    let store = connect_with(scene.proxy.url(), 1, STATEMENT_TIMEOUT);
     let mut snapshot = store.snapshot().await.unwrap();
     scene.proxy.fail_statements([Fault::Silence]);
     assert!(snapshot.events(None, 1).await.unwrap_err().is_transient());

@@ -131,10 +131,11 @@ async fn counted(owner: &mut PgConnection) -> (i64, i64) {
     (row.get(0), row.get(1))
 }
 
-/// Waits until the application has so many connections. What a connection did is counted when it is gone, at the latest.
+/// Waits until there are so many connections besides this one. What a connection did is counted when it is gone, at the
+/// latest.
 async fn wait_for_sessions(owner: &mut PgConnection, expected: usize) {
     let sessions = "SELECT count(*) FROM pg_stat_activity
-        WHERE datname = current_database() AND usename = 'chronicle_app'";
+        WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
     let expected = i64::try_from(expected).unwrap();
     wait_until("sessions are gone", async || {
         owner.fetch_one(sessions).await.unwrap().get::<i64, _>(0) == expected

@@ -51,7 +51,11 @@ async fn a_writer_survives_restarts_and_crashes_of_the_database() {
         if crash {
             server.kill().await;
         }
-        server.restart().await.unwrap();
+        // After a crash, the last of the server's processes may still be on its way out.
+        wait_until("the server is back", async || {
+            server.restart().await.is_ok()
+        })
+        .await;
     }
     let before = *progressed.borrow_and_update();
     progressed

@@ -11,6 +11,7 @@ use engine::{Failure, Message};
 use ledger::codec::json;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use transport::stored::StoredMessages;
 use transport::{Nats, streams, subjects};
 
 use super::history::document;
@@ -24,6 +25,8 @@ use crate::servers_at::ServerArguments;
 
 /// How long `--follow` waits before it begins anew, after the connection was lost.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How many sequences are read one by one at a time: more than are on their way at once.
+const ONE_BY_ONE: u64 = 2_000;
 
 pub(crate) async fn execute(
     servers: &ServerArguments,
@@ -63,6 +66,9 @@ async fn print(
         let Some(stopped) = read(nats, &stream, printer, end).await? else {
             return Ok(());
         };
+        if one_by_one(nats, printer, end).await? {
+            continue;
+        }
         if !arguments.follow {
             return Err(failed(&stopped));
         }
@@ -134,6 +140,28 @@ async fn read(
         printer.missing_before(end + 1);
     }
     Ok(None)
+}
+
+/// What has broken the reading off may be a message that costs its receivers the connection ([`transport::stored`]): reads
+/// on one by one, where none can. Says whether there was anything to read.
+async fn one_by_one(nats: &Nats, printer: &mut Printer, end: Option<u64>) -> anyhow::Result<bool> {
+    let before = printer.next_sequence;
+    let through = (before + ONE_BY_ONE).min(end.unwrap_or(u64::MAX));
+    let Ok(nats) = nats.another().await else {
+        return Ok(false);
+    };
+    let stored = StoredMessages::new(nats.jetstream, streams::EVENTS, &printer.filter, 1);
+    let mut next = Some(before);
+    while let Some(from) = next {
+        let Ok((found, go_on)) = stored.some(from, through).await else {
+            break;
+        };
+        for stored in found {
+            printer.print(&stored.message)?;
+        }
+        next = go_on;
+    }
+    Ok(printer.next_sequence > before)
 }
 
 /// Prints events, and says what is missing.

@@ -4,13 +4,12 @@ mod list;
 
 use std::process::ExitCode;
 
-use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::stream::RawMessageErrorKind;
 use ledger::EventId;
 use ledger::codec::json;
 use serde::Serialize;
 use sinks::projection::{self, Adopted, Skip};
-use transport::streams;
+use transport::stored::StoredMessages;
+use transport::{streams, subjects};
 
 use super::reach;
 use crate::arguments::ProjectionTask;
@@ -206,27 +205,18 @@ async fn event_at(servers: &ServerArguments, sequence: u64) -> anyhow::Result<Op
             reach::place(servers.nats_url())
         ))
     };
-    let stream = streams::existing(&nats.jetstream, streams::EVENTS)
+    streams::existing(&nats.jetstream, streams::EVENTS)
         .await
         .map_err(|failure| reach::nats_failed(servers, &failure))?
         .ok_or_else(nowhere)?;
-    match stream.get_raw_message(sequence).await {
-        Ok(message) => Ok(json::decode_event(&message.payload)
-            .ok()
-            .map(|event| event.event_id)),
-        Err(error) => match error.kind() {
-            RawMessageErrorKind::NoMessageFound => Err(nowhere()),
-            RawMessageErrorKind::JetStream(server)
-                if server.error_code() == ErrorCode::NO_MESSAGE_FOUND =>
-            {
-                Err(nowhere())
-            }
-            _ => Err(reach::nats_says(
-                servers,
-                format!("sequence {sequence} of the feed cannot be read: {error}"),
-            )),
-        },
-    }
+    let filter = format!("{}.*", subjects::EVENTS);
+    let stored = StoredMessages::new(nats.jetstream, streams::EVENTS, &filter, 1);
+    let found = stored.at(sequence).await;
+    let found = found.map_err(|failure| reach::nats_failed(servers, &failure))?;
+    let message = found.ok_or_else(nowhere)?.message;
+    Ok(json::decode_event(&message.payload)
+        .ok()
+        .map(|event| event.event_id))
 }
 
 /// The projection of that name; `projection.NAME`, as the pipelines are called, is understood too.

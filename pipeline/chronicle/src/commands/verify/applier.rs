@@ -1,12 +1,10 @@
 //! One applier per projection: what can be seen of it are the offsets.
 
 use anyhow::Context;
-use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::stream::RawMessageErrorKind;
 use sqlx::Row;
 use sqlx::postgres::PgPool;
-use transport::streams;
-use transport::{Nats, headers, message};
+use transport::stored::StoredMessages;
+use transport::{Nats, headers, streams, subjects};
 use uuid::Uuid;
 
 use super::read_models::FeedState;
@@ -132,30 +130,13 @@ async fn other_event(
     else {
         return Ok(None);
     };
-    let Some(stream) = streams::existing(&nats.jetstream, streams::EVENTS).await? else {
+    let filter = format!("{}.*", subjects::EVENTS);
+    let stored = StoredMessages::new(nats.jetstream.clone(), streams::EVENTS, &filter, 1);
+    // None: purged in the meantime.
+    let Some(found) = stored.at(sequence).await? else {
         return Ok(None);
     };
-    match stream.get_raw_message(sequence).await {
-        Ok(found) => {
-            let found = message::from_stream(found);
-            let id = found
-                .header(headers::MESSAGE_ID)
-                .unwrap_or("no event")
-                .to_owned();
-            Ok((id != applied.to_string()).then_some(id))
-        }
-        Err(error) => match error.kind() {
-            RawMessageErrorKind::NoMessageFound => Ok(None),
-            // Purged in the meantime.
-            RawMessageErrorKind::JetStream(server)
-                if server.error_code() == ErrorCode::NO_MESSAGE_FOUND =>
-            {
-                Ok(None)
-            }
-            _ => Err(error).context(format!(
-                "sequence {sequence} of {} cannot be read",
-                streams::EVENTS
-            )),
-        },
-    }
+    let id = found.message.header(headers::MESSAGE_ID);
+    let id = id.unwrap_or("no event").to_owned();
+    Ok((id != applied.to_string()).then_some(id))
 }

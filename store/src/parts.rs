@@ -1,0 +1,155 @@
+//! Cutting batches into parts that the databases take in one message.
+
+use ledger::{Action, Command, Hash};
+
+/// The most bytes of values that one append may have: half of what CockroachDB takes in one message unless it is told
+/// otherwise (`sql.conn.max_read_buffer_message_size`), and far below what it can commit at once (64 MiB). Ordinary
+/// batches stay far below it.
+const APPEND_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Cuts a batch where it would become too large for one append.
+pub(crate) fn parts<'a, 'c>(commands: &'a [(&'c Command, Hash)]) -> Vec<&'a [(&'c Command, Hash)]> {
+    let mut parts = Vec::with_capacity(1);
+    let mut rest = commands;
+    let (mut count, mut bytes) = (0, 0);
+    while let Some((command, _)) = rest.get(count) {
+        let more = append_bytes_max(command);
+        if count > 0 && bytes + more > APPEND_BYTES_MAX {
+            let (part, others) = rest.split_at(count);
+            parts.push(part);
+            rest = others;
+            (count, bytes) = (0, 0);
+        }
+        count += 1;
+        bytes += more;
+    }
+    parts.push(rest);
+    parts
+}
+
+/// No command needs more than this in an append. Its texts stand in its body and in each of its events.
+fn append_bytes_max(command: &Command) -> usize {
+    const TEXT_COPIES_MAX: usize = 3;
+    // Ids, hashes, amounts, names of fields, the outcome.
+    const REST_MAX: usize = 2 * 1024;
+    let owner_name = match &command.action {
+        Action::CreateAccount(action) => action.owner_name.as_str(),
+        Action::Deposit(_) | Action::Withdraw(_) | Action::Transfer(_) => "",
+    };
+    let texts = [&command.description, &command.actor]
+        .into_iter()
+        .flatten()
+        .chain(command.metadata.iter().flat_map(<[&String; 2]>::from));
+    let text_bytes: usize = texts
+        .map(String::as_str)
+        .chain([owner_name])
+        .map(json_bytes)
+        .sum();
+    REST_MAX + TEXT_COPIES_MAX * text_bytes
+}
+
+/// How many bytes a text has in JSON.
+fn json_bytes(text: &str) -> usize {
+    let bytes = |byte: u8| match byte {
+        b'"' | b'\\' => 2,
+        0..=0x1f => 6,
+        _ => 1,
+    };
+    text.bytes().map(bytes).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use ledger::codec::json;
+    use ledger::{AccountId, CreateAccount, Deposit, Timestamp, decide};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn command(action: Action, text: &str) -> Command {
+        Command {
+            command_id: Uuid::from_u128(7).into(),
+            action,
+            description: Some(text.to_owned()),
+            actor: Some(text.to_owned()),
+            metadata: BTreeMap::from([("k".repeat(60), text.to_owned())]),
+            expected_version: None,
+        }
+    }
+
+    fn create(text: &str) -> Command {
+        let action = Action::CreateAccount(CreateAccount {
+            account_id: "A".repeat(AccountId::LENGTH_MAX).parse().unwrap(),
+            owner_name: text.to_owned(),
+            currency: "USD".parse().unwrap(),
+            initial_balance: 1.into(),
+            overdraft_limit: 0.into(),
+        });
+        command(action, text)
+    }
+
+    fn deposit(text: &str) -> Command {
+        let action = Action::Deposit(Deposit {
+            account_id: "A".parse().unwrap(),
+            amount: 1.into(),
+            currency: None,
+        });
+        command(action, text)
+    }
+
+    #[test]
+    fn no_command_needs_more_than_it_is_given() {
+        for text in [
+            "",
+            "plain",
+            "\"\\\"",
+            "\u{1}\n\u{1f}",
+            "\u{7f}ż\u{1f9ff}\u{2028}",
+        ] {
+            let command = create(&text.repeat(100));
+            let now = Timestamp::from_unix_microseconds(0);
+            let accounts = BTreeMap::new();
+            let events = decide(&accounts, &command, now).unwrap();
+            let profile = serde_json::to_string(&command.account_id()).unwrap().len()
+                + json_bytes(&text.repeat(100));
+            let written = json::encode_command(&command).len()
+                + json::encode_event(&events[0]).len()
+                + profile;
+            assert!(written <= append_bytes_max(&command), "{text:?}: {written}");
+        }
+    }
+
+    #[test]
+    fn parts_are_the_batch_in_order_and_none_is_too_large() {
+        let (small, large) = (deposit("x"), deposit(&"x".repeat(100_000)));
+        let fits = APPEND_BYTES_MAX / append_bytes_max(&large);
+        assert!(fits >= 2);
+        for (batch, expected) in [
+            (vec![], vec![0]),
+            (vec![&small], vec![1]),
+            (vec![&small; 2_500], vec![2_500]),
+            (vec![&large; fits], vec![fits]),
+            (vec![&large; fits + 1], vec![fits, 1]),
+            (vec![&large; 2 * fits + 1], vec![fits, fits, 1]),
+        ] {
+            let batch: Vec<(&Command, Hash)> = batch
+                .into_iter()
+                .map(|command| (command, Hash::ZERO))
+                .collect();
+            let parts = parts(&batch);
+            let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+            assert_eq!(lengths, expected);
+            assert_eq!(parts.concat(), batch);
+        }
+    }
+
+    #[test]
+    fn a_command_that_is_too_large_stands_alone() {
+        let (small, huge) = (deposit("x"), deposit(&"x".repeat(APPEND_BYTES_MAX)));
+        let batch = [&small, &huge, &small, &small].map(|command| (command, Hash::ZERO));
+        let lengths: Vec<usize> = parts(&batch).iter().map(|part| part.len()).collect();
+        assert_eq!(lengths, [1, 1, 2]);
+    }
+}
