@@ -245,7 +245,9 @@ async fn told_to_stop_twice_it_ends_at_once() {
 
     // With a commit under way that does not come back, it cannot drain.
     postgres.pause();
-    workload.publish(1).await;
+    let account = workload.account_name(0);
+    let deposit = workload.movement_of("deposit", &account);
+    workload.publish_these(&[deposit]).await;
     eventually("a command in flight", || async {
         let readiness = process.readyz().await;
         readiness.is_some_and(|(_, readiness)| readiness["pipelines"][0]["in_flight_records"] == 1)

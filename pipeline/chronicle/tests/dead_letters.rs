@@ -114,6 +114,10 @@ fn all_kinds() -> Vec<Garbage> {
         with("invalid_amount", json!({"amount": "ten"})),
         with("invalid_amount", json!({"amount": true})),
         with("invalid_currency", json!({"currency": "dollars"})),
+        with("invalid_metadata", json!({"metadata": {"a b": "c"}})),
+        with("invalid_metadata", json!({"metadata": {"a": {"b": "c"}}})),
+        with("text_too_long", json!({"description": "x".repeat(2_049)})),
+        with("invalid_text", json!({"description": "\0"})),
         with("wrong_subject", json!({"account_id": "ACC-2"})),
         garbage("wrong_subject", deposit.clone()).under("ledger.commands.ACC-2"),
         garbage("unsupported_content_type", deposit.clone())
@@ -440,12 +444,7 @@ async fn a_reply_subject_that_is_none_or_feeds_the_ledger_harms_nobody() {
             .expect("it was answered");
         assert_eq!(answer.subject.as_str(), "evil.fine");
     }
-    publisher
-        .nats
-        .client
-        .flush()
-        .await
-        .expect("the server is there");
+    // Whatever was sent before the last deposit's answer has come before that.
     let more =
         tokio::time::timeout(Duration::ZERO, futures::StreamExt::next(&mut everything)).await;
     assert!(more.is_err(), "{more:?}");
@@ -697,6 +696,69 @@ async fn a_letter_is_shown_retried_and_discarded_from_the_command_line() {
     assert_eq!(listed(&ledger).await, Vec::<String>::new());
     // The record of it stays.
     assert_eq!(ledger.messages_in(streams::DEAD_LETTERS).await, 1);
+    ledger.verify().await;
+    assert_eq!(process.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_in_the_feed_that_breaks_its_receivers_connection_stops_projections_by_name_and_nothing_else()
+ {
+    let (ledger, process, publisher) = with_accounts().await;
+    let mut raw = RawPublisher::connect(&ledger).await;
+    let sequence = raw
+        .store(
+            b"ledger.events.ACC-1",
+            b"NATS/1.0\r\nNote: caf\xe9\r\n\r\n",
+            b"no event",
+        )
+        .await;
+
+    let says = format!("sequence {sequence}");
+    eventually("all projections to stop at it", || async {
+        let Some((503, state)) = process.readyz().await else {
+            return false;
+        };
+        let pipelines = state["pipelines"]
+            .as_array()
+            .expect("there are pipelines")
+            .clone();
+        let mut projections = pipelines
+            .iter()
+            .filter(|pipeline| pipeline["pipeline"] != "intake");
+        projections.all(|projection| projection.to_string().contains(&says))
+    })
+    .await;
+    // Whoever looks at the feed is told which one it is, and sees the others.
+    let events = ledger.chronicle(&["-o", "json", "events"]).await;
+    assert_eq!(events.status.code(), Some(0), "{}", text(&events.stderr));
+    assert!(text(&events.stderr).contains(&format!("{says} (ledger.events.ACC-1) is no event")));
+    assert_eq!(text(&events.stdout).lines().count(), 2);
+    // Intake goes on.
+    assert_eq!(
+        verdict(&publisher.tell(&movement("deposit", "ACC-1", "5.00")).await),
+        "accepted"
+    );
+    assert_eq!(process.stop().await, Some(4));
+
+    for projection in ["account_balance", "transactions", "transfers"] {
+        let sequence = sequence.to_string();
+        let arguments = [
+            "projection",
+            "skip",
+            projection,
+            "--sequence",
+            &sequence,
+            "--reason",
+            "no event",
+        ];
+        let skipped = ledger.chronicle(&arguments).await;
+        assert_eq!(skipped.status.code(), Some(0), "{}", text(&skipped.stderr));
+    }
+    let process = ledger.run(&[], &[]).await;
+    eventually("the read model", || async {
+        ledger.balances().await["ACC-1"].0 == "105.00"
+    })
+    .await;
     ledger.verify().await;
     assert_eq!(process.stop().await, Some(0));
 }

@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::{FromConsumer, pull};
 use futures::StreamExt;
+use serde_json::Value;
 use support::books::Books;
 use support::random::Random;
 use support::workload::{Workload, in_flight};
 use support::{Ledger, Process, eventually};
 use tokio::time::Instant;
-use transport::streams;
+use transport::{streams, subjects};
 
 const INTAKE: [&str; 2] = ["--only", "intake"];
 const PROJECTIONS: [&str; 6] = [
@@ -119,12 +120,12 @@ async fn a_dead_process_that_had_used_up_all_credit_does_not_block_the_other() {
     let credit = ["--credit", "5"];
     let mut workload = Workload::new(&ledger, Random::seeded("credit")).await;
     let stuck = start_stuck(&ledger, &black_hole, &credit).await;
-    workload.publish(200).await;
+    workload.publish(80).await;
     until_in_flight(&ledger, 5).await;
     let standby = ledger.run(&credit, &[]).await;
     stuck.kill().await;
     let killed = Instant::now();
-    workload.answers().until(200).await;
+    workload.answers().until(80).await;
     println!(
         "taken over, with all credit used up, after {:?}",
         killed.elapsed()
@@ -302,6 +303,44 @@ async fn stopped_for_a_while_and_woken_up_again_it_does_no_harm() {
     assert_eq!(projections.stop().await, Some(0));
 }
 
+/// Each partition goes over by itself. Accounts are spread over the partitions, so what becomes of a transfer depends on
+/// which of two partitions is faster; but one account's commands stay in order.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_under_load_with_several_partitions() {
+    let ledger = Ledger::new().await;
+    let partitions = ["--partitions", "4", "--batch-max", "16"];
+    let one = ledger.run(&[&INTAKE, &partitions[..]].concat(), &[]).await;
+    let other = ledger.run(&[&INTAKE, &partitions[..]].concat(), &[]).await;
+    let projections = ledger.run(&PROJECTIONS, &[]).await;
+    let mut workload = Workload::new(&ledger, Random::seeded("several partitions")).await;
+    let answers = workload.answers();
+    let killing = async {
+        answers.until(300).await;
+        one.kill().await;
+    };
+    tokio::join!(killing, workload.publish(2_000));
+    workload.check_agreement(&ledger).await;
+    for (message, answers) in workload.told() {
+        // The account that is debited, or the only one; the other account of a transfer may be another partition's.
+        let account = subjects::account_of(&message.subject);
+        let unknown = |answer: &Value| {
+            let rejection = &answer["rejection"];
+            rejection["code"] == "account_not_found" && rejection["data"]["account_id"] == account
+        };
+        let of_nobody = account == "NOBODY";
+        assert_eq!(
+            answers.iter().any(unknown),
+            of_nobody,
+            "{message:?} overtook the opening of its account"
+        );
+    }
+    ledger.check_feed_is_complete().await;
+    ledger.until_converged().await;
+    ledger.verify().await;
+    assert_eq!(other.stop().await, Some(0));
+    assert_eq!(projections.stop().await, Some(0));
+}
+
 /// Two whole pipelines, each with a NATS and a read model of its own, over one event store: two writers are really at
 /// work on the same commands at the same time, and nothing but the primary keys stands between them.
 #[tokio::test(flavor = "multi_thread")]
@@ -376,6 +415,19 @@ async fn of_two_copies_of_a_projection_the_first_is_fenced_and_says_so() {
     workload.check(&ledger).await;
     assert_eq!(second.stop().await, Some(0));
     assert_eq!(rest.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_copy_that_is_fenced_says_so_without_waiting_for_an_event() {
+    let ledger = Ledger::new().await;
+    let mut first = ledger.run(&PROJECTIONS, &[]).await;
+    let second = ledger.run(&PROJECTIONS, &[]).await;
+    assert_eq!(first.ended().await, Some(4), "{}", first.log());
+    for name in ["account_balance", "transactions", "transfers"] {
+        let words = format!("projection {name} is fenced");
+        assert!(first.log().contains(&words), "{}", first.log());
+    }
+    assert_eq!(second.stop().await, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -246,6 +246,14 @@ impl Workload {
         &self.messages
     }
 
+    /// Each message with the answers to it.
+    pub fn told(&self) -> impl Iterator<Item = (&Message, Vec<Value>)> {
+        self.messages
+            .iter()
+            .enumerate()
+            .map(|(index, message)| (message, self.answers.of(index)))
+    }
+
     /// What is known of the commands that still lie in `LEDGER_COMMANDS`, repetitions aside.
     pub async fn waiting(&self, ledger: &Ledger) -> Vec<Waiting> {
         let mut first: HashMap<CommandId, u64> = HashMap::new();
