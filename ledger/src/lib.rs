@@ -18,6 +18,7 @@ mod ids;
 mod money;
 mod outcome;
 mod rejection;
+mod sum;
 mod timestamp;
 
 pub use account::{Account, BrokenChain, Profile, Status};
@@ -29,4 +30,5 @@ pub use ids::{AccountId, CommandId, EventId, InvalidId, TransferId, Version};
 pub use money::{Currency, CurrencyCode, InvalidAmount, InvalidCurrency, Money, parse_decimal};
 pub use outcome::{EventReference, Outcome, Verdict};
 pub use rejection::{Rejection, RejectionCode};
+pub use sum::Sum;
 pub use timestamp::{InvalidTimestamp, Timestamp};
