@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::read::events_at_places;
-use crate::{Error, EventStore};
+use crate::{Error, EventStore, finality};
 
 /// One command with what became of it.
 #[derive(Debug, Clone)]
@@ -20,7 +20,9 @@ pub struct Decision<'a> {
     pub fingerprint: Hash,
     /// What became of it.
     pub outcome: Outcome,
-    /// When it was decided; the events' own time, if there are any.
+    /// What the writer's clock said when it was decided. Too long ago for the database, and nothing is appended.
+    pub decided_at: Timestamp,
+    /// When it counts as decided: the events' own time, if there are any, which is `decided_at` or later.
     pub recorded_at: Timestamp,
 }
 
@@ -38,7 +40,10 @@ pub struct Append<'a> {
 
 /// One implicit transaction. On CockroachDB it is SERIALIZABLE; on PostgreSQL (READ COMMITTED) the primary keys do the
 /// same work: a conflict is a duplicate command_id, a duplicate (account_id, version), or a row in `stale`, and each of
-/// them leaves both tables as they were.
+/// them leaves both tables as they were. So does a row in `late`, which has the time at which the database looked.
+///
+/// `late` is evaluated once in each execution, those that CockroachDB repeats by itself included: `clock_timestamp()`
+/// is the clock, where `now()` is the transaction's beginning, and both inserts read one and the same row.
 ///
 /// On PostgreSQL `stale` looks at the store as it is when the statement begins, and a version may appear between that
 /// and the commit. A rejection is then recorded that was true when the statement began, after the command had come.
@@ -47,13 +52,15 @@ static APPEND: LazyLock<String> = LazyLock::new(|| {
     format!(
         "WITH stale AS (
             {newer} LIMIT 1
+        ), late AS (
+            SELECT clock_timestamp()::timestamptz AS late_at WHERE clock_timestamp()::timestamptz > $23::timestamptz
         ), c AS (
             INSERT INTO commands (command_id, account_id, command_type, fingerprint, body, outcome, recorded_at)
             SELECT u.command_id, u.account_id, u.command_type, u.fingerprint, u.body::jsonb, u.outcome::jsonb,
                 u.recorded_at
             FROM unnest($3::uuid[], $4::text[], $5::text[], $6::bytea[], $7::text[], $8::text[], $9::timestamptz[])
                 AS u(command_id, account_id, command_type, fingerprint, body, outcome, recorded_at)
-            WHERE NOT EXISTS (SELECT 1 FROM stale)
+            WHERE NOT EXISTS (SELECT 1 FROM stale) AND NOT EXISTS (SELECT 1 FROM late)
             RETURNING 1
         ), e AS (
             INSERT INTO events (account_id, version, event_id, event_type, command_id, data, balance_after, actor,
@@ -65,10 +72,11 @@ static APPEND: LazyLock<String> = LazyLock::new(|| {
                 $22::text[])
                 AS u(account_id, version, event_id, event_type, command_id, data, balance_after, actor, recorded_at,
                     prev_hash, hash, profile_version, profile)
-            WHERE NOT EXISTS (SELECT 1 FROM stale)
+            WHERE NOT EXISTS (SELECT 1 FROM stale) AND NOT EXISTS (SELECT 1 FROM late)
             RETURNING 1
         )
-        SELECT (SELECT count(*) FROM c) AS commands, (SELECT count(*) FROM e) AS events"
+        SELECT (SELECT count(*) FROM c) AS commands, (SELECT count(*) FROM e) AS events,
+            (SELECT late_at FROM late) AS late_at"
     )
 });
 
@@ -76,7 +84,8 @@ impl EventStore {
     /// Appends all of it, or nothing.
     ///
     /// Fails with [`Error::Conflict`] when a command id has an outcome already, a version is taken, or an account in
-    /// `seen` has moved on; with [`Error::Ambiguous`] when it is unknown whether it was appended.
+    /// `seen` has moved on; with [`Error::Late`] when a decision is older than [`FRESH_FOR`](crate::FRESH_FOR) by the
+    /// database's clock; with [`Error::Ambiguous`] when it is unknown whether it was appended.
     pub async fn append(&self, append: &Append<'_>) -> Result<(), Error> {
         if append.decisions.is_empty() {
             debug_assert!(append.events.is_empty(), "every event has a command");
@@ -89,6 +98,7 @@ impl EventStore {
             .iter()
             .map(|(account_id, version)| (account_id.as_str(), signed(version.next())))
             .unzip();
+        let commit_by = finality::commit_by(&append.decisions);
         let statement = sqlx::query(APPEND.as_str())
             .bind(seen_accounts)
             .bind(next_versions)
@@ -111,7 +121,8 @@ impl EventStore {
             .bind(events.prev_hash)
             .bind(events.hash)
             .bind(events.profile_version)
-            .bind(events.profile);
+            .bind(events.profile)
+            .bind(commit_by.to_date_time());
         let row = self.fetch_one(statement).await?;
         let appended = (row.get::<i64, _>("commands"), row.get::<i64, _>("events"));
         if appended == (length(&append.decisions), length(&append.events)) {
@@ -119,8 +130,19 @@ impl EventStore {
         } else {
             // Both inserts have the same condition, so it is all or nothing.
             assert_eq!(appended, (0, 0), "an append was torn");
-            Err(Error::Conflict)
+            match row.try_get::<Option<OffsetDateTime>, _>("late_at")? {
+                Some(late_at) => Err(late(&append.decisions, Timestamp::from_date_time(late_at))),
+                None => Err(Error::Conflict),
+            }
         }
+    }
+}
+
+/// The newest reading of the writer's clock tells the most about it.
+fn late(decisions: &[Decision<'_>], late_at: Timestamp) -> Error {
+    let decided_at = decisions.iter().map(|decision| decision.decided_at).max();
+    Error::Late {
+        behind: finality::between(decided_at.unwrap_or(late_at), late_at),
     }
 }
 

@@ -6,9 +6,12 @@ use std::time::Duration;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::query::Query;
-use sqlx::{Executor, PgConnection, Postgres, SqlSafeStr};
+use sqlx::{AssertSqlSafe, Executor, PgConnection, Postgres, SqlSafeStr};
 
 use crate::Error;
+
+/// How long a statement may take, unless the options say otherwise. [`FINAL_AFTER`](crate::FINAL_AFTER) rests on it.
+pub(crate) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How to connect.
 #[derive(Debug, Clone)]
@@ -17,7 +20,9 @@ pub struct Options {
     pub connections_max: u32,
     /// How long to wait for a connection.
     pub connect_timeout: Duration,
-    /// How long a statement may take; past it the outcome of a commit counts as unknown.
+    /// How long a statement may take; past it the outcome of a commit counts as unknown. The server ends it then, too.
+    ///
+    /// Not longer than usual for a writer: see [`FINAL_AFTER`](crate::FINAL_AFTER).
     pub statement_timeout: Duration,
 }
 
@@ -26,7 +31,7 @@ impl Default for Options {
         Self {
             connections_max: 8,
             connect_timeout: Duration::from_secs(10),
-            statement_timeout: Duration::from_secs(30),
+            statement_timeout: STATEMENT_TIMEOUT,
         }
     }
 }
@@ -45,17 +50,23 @@ impl EventStore {
     /// The event store at `url`. Connects when it is first used, so it need not be there yet.
     pub fn connect_lazy(url: &str, options: &Options) -> Result<Self, Error> {
         let connect = parse(url)?.application_name("chronicle");
+        let statement_timeout = options.statement_timeout;
         let pool = PgPoolOptions::new()
             .max_connections(options.connections_max)
             .acquire_timeout(options.connect_timeout)
             // A ping before each use would double the round trips; a dead connection shows itself by an error, and
             // every caller can repeat.
             .test_before_acquire(false)
-            .after_connect(|connection, _| Box::pin(prefer_indexes(connection)))
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    prefer_indexes(connection).await?;
+                    limit_statements(connection, statement_timeout).await
+                })
+            })
             .connect_lazy_with(connect);
         Ok(Self {
             pool,
-            statement_timeout: options.statement_timeout,
+            statement_timeout,
         })
     }
 
@@ -212,4 +223,14 @@ async fn prefer_indexes(connection: &mut PgConnection) -> Result<(), sqlx::Error
     let setting =
         "SELECT set_config('enable_seqscan', 'off', false) WHERE version() LIKE 'PostgreSQL%'";
     connection.execute(setting).await.map(drop)
+}
+
+/// The server's own limit: an append that was given up here (the peer vanished, this process died) does not linger there
+/// and commit long after. Both databases take a whole number for milliseconds, and 0 for no limit.
+async fn limit_statements(
+    connection: &mut PgConnection,
+    limit: Duration,
+) -> Result<(), sqlx::Error> {
+    let setting = format!("SET statement_timeout = {}", limit.as_millis().max(1));
+    connection.execute(AssertSqlSafe(setting)).await.map(drop)
 }

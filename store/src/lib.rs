@@ -8,8 +8,10 @@
 mod append;
 mod audit;
 mod connect;
+mod finality;
 pub mod migrate;
 mod parts;
+mod past;
 mod read;
 mod rows;
 mod snapshot;
@@ -19,6 +21,8 @@ mod writer;
 pub use append::{Append, Decision};
 pub use audit::{CommandRow, EventRow, Place, Rights};
 pub use connect::{EventStore, Options};
+pub use finality::{FINAL_AFTER, FRESH_FOR, Then};
+pub use past::{CurrencyTotal, Totals};
 pub use read::{Head, StoredCommand};
 pub use snapshot::Snapshot;
 pub use writer::{Processed, Writer, WriterOptions};
@@ -32,6 +36,16 @@ pub enum Error {
     /// Another writer was faster. Nothing was changed.
     #[error("another writer has changed the same accounts or commands")]
     Conflict,
+    /// What was decided reached the database too late by the database's clock. Nothing was changed.
+    #[error(
+        "this machine's clock is {behind:.1?} behind the event store's, or the way to it takes that long; nothing can be \
+         committed that was decided more than {limit:?} ago: synchronise the clocks of both machines (NTP)",
+        limit = FRESH_FOR
+    )]
+    Late {
+        /// From the decision by this machine's clock to the commit by the database's.
+        behind: std::time::Duration,
+    },
     /// The connection or the database failed during a commit: it may have happened. Look the command ids up.
     #[error("it is unknown whether the event store has committed: {0}")]
     Ambiguous(#[source] sqlx::Error),
@@ -76,7 +90,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Unavailable(_) | Self::Conflict | Self::Ambiguous(_)
+            Self::Unavailable(_) | Self::Conflict | Self::Late { .. } | Self::Ambiguous(_)
         )
     }
 }

@@ -41,7 +41,7 @@ pub struct Head {
 
 /// The most accounts that one statement reads. CockroachDB plans each branch anew each time, which costs more than
 /// reading the row: larger statements are not faster per account.
-const ACCOUNTS_PER_STATEMENT: usize = 16;
+pub(crate) const ACCOUNTS_PER_STATEMENT: usize = 16;
 
 /// How many such statements run at a time.
 const STATEMENTS_AT_ONCE: usize = 4;
@@ -137,45 +137,6 @@ impl EventStore {
         Ok(accounts.into_iter().next())
     }
 
-    /// The state of an account at an instant: after the last event recorded at or before it. `None` when the account
-    /// did not exist yet (or does not exist at all).
-    pub async fn account_at(
-        &self,
-        account_id: &AccountId,
-        at: Timestamp,
-    ) -> Result<Option<Account>, Error> {
-        let head = format!(
-            "SELECT {HEAD_COLUMNS} FROM events WHERE timed_account_id = $1 AND recorded_at <= $2
-             ORDER BY recorded_at DESC, version DESC LIMIT 1"
-        );
-        let statement = sqlx::query(AssertSqlSafe(accounts_from(&head)))
-            .bind(account_id.as_str())
-            .bind(at.to_date_time());
-        self.fetch_optional(statement)
-            .await?
-            .as_ref()
-            .map(rows::account)
-            .transpose()
-    }
-
-    /// The state of an account after the event of that version. `None` when it has no such version.
-    pub async fn account_at_version(
-        &self,
-        account_id: &AccountId,
-        version: Version,
-    ) -> Result<Option<Account>, Error> {
-        let head =
-            format!("SELECT {HEAD_COLUMNS} FROM events WHERE account_id = $1 AND version = $2");
-        let statement = sqlx::query(AssertSqlSafe(accounts_from(&head)))
-            .bind(account_id.as_str())
-            .bind(signed(version));
-        self.fetch_optional(statement)
-            .await?
-            .as_ref()
-            .map(rows::account)
-            .transpose()
-    }
-
     /// At most `limit` events of an account with versions above `after`, in order.
     pub async fn history(
         &self,
@@ -189,6 +150,25 @@ impl EventStore {
         let statement = sqlx::query(AssertSqlSafe(sql))
             .bind(account_id.as_str())
             .bind(signed(after))
+            .bind(i64::from(limit));
+        let rows = self.fetch_all(statement).await?;
+        rows.iter().map(rows::event).collect()
+    }
+
+    /// At most `limit` events of an account with versions below `before`, the newest first; without it, from the newest
+    /// event on.
+    pub async fn history_back(
+        &self,
+        account_id: &AccountId,
+        before: Option<Version>,
+        limit: u32,
+    ) -> Result<Vec<Event>, Error> {
+        let sql = format!(
+            "SELECT {EVENT_COLUMNS} FROM events WHERE account_id = $1 AND version < $2 ORDER BY version DESC LIMIT $3"
+        );
+        let statement = sqlx::query(AssertSqlSafe(sql))
+            .bind(account_id.as_str())
+            .bind(before.map_or(i64::MAX, signed))
             .bind(i64::from(limit));
         let rows = self.fetch_all(statement).await?;
         rows.iter().map(rows::event).collect()

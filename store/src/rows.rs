@@ -7,6 +7,7 @@ use ledger::{
 };
 use sqlx::Row;
 use sqlx::postgres::PgRow;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::Error;
@@ -112,6 +113,20 @@ pub(crate) fn instant(row: &PgRow, name: &str) -> Result<Timestamp, String> {
         .checked_add(YEAR_2000_MICROSECONDS)
         .and_then(Timestamp::try_from_unix_microseconds)
         .ok_or_else(|| format!("{name} lies outside the years 1 to 9999"))
+}
+
+/// What a clock of the database says.
+pub(crate) fn clock(row: &PgRow, name: &str) -> Result<Timestamp, Error> {
+    let now: OffsetDateTime = row.try_get(name)?;
+    Ok(Timestamp::from_date_time(now))
+}
+
+/// A column that may have no value.
+pub(crate) fn optional<'r, T>(row: &'r PgRow, name: &str) -> Result<Option<T>, Error>
+where
+    T: sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+{
+    row.try_get(name).map_err(|error| unreadable(row, error))
 }
 
 fn hash(row: &PgRow, name: &str) -> Result<Hash, Error> {

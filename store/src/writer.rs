@@ -1,9 +1,10 @@
 //! The writer: takes a batch of commands from decision to commit.
 //!
 //! The fast path is one round trip: decide every command over cached accounts, append all of it in one statement.
-//! When that statement conflicts (or it is unknown whether it committed) the slow path reads the outcomes that are
-//! stored already, reads the accounts concerned anew, decides the rest again, and repeats. Correctness rests on the
-//! primary keys alone: the cache may be stale, another writer may be active, the process may die at any point.
+//! When that statement conflicts, or comes too late, or it is unknown whether it committed, the slow path reads the
+//! outcomes that are stored already, reads the accounts concerned anew, decides the rest again, and repeats. Correctness
+//! rests on the primary keys alone: the cache may be stale, another writer may be active, the process may die at any
+//! point.
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
@@ -166,13 +167,13 @@ impl Writer {
             let plan = self.plan(commands, &stored, clock).await?;
             let error = match self.store.append(&plan.append).await {
                 Ok(()) => return Ok(self.finish(plan, commands, &stored)),
-                Err(error @ (Error::Conflict | Error::Ambiguous(_))) => error,
+                Err(error @ (Error::Conflict | Error::Late { .. } | Error::Ambiguous(_))) => error,
                 Err(error) => return Err(error),
             };
             // The slow path: what we believed was wrong, or may be.
             match error {
-                Error::Conflict => self.forget(commands),
-                _ => self.cache.clear(),
+                Error::Ambiguous(_) => self.cache.clear(),
+                _ => self.forget(commands),
             }
             if attempt == self.options.attempts_max {
                 return Err(error);
@@ -259,6 +260,7 @@ impl Writer {
                 command,
                 fingerprint: *fingerprint,
                 outcome,
+                decided_at: now,
                 recorded_at,
             });
         }

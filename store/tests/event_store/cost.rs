@@ -84,6 +84,9 @@ struct Texts {
     at: String,
     at_version: String,
     history: String,
+    history_back: String,
+    book: String,
+    book_opened: String,
     events: String,
     outcomes: String,
     opened: String,
@@ -114,6 +117,8 @@ impl Texts {
         let at_version = one();
         let history = store.history(&ids[0], Version::NONE, 1).await.unwrap();
         let history_text = one();
+        store.history_back(&ids[0], None, 1).await.unwrap();
+        let history_back = one();
         store
             .events(&[EventReference::from(&history[0])])
             .await
@@ -130,6 +135,13 @@ impl Texts {
         store.heads(None, 20).await.unwrap();
         let mut texts = proxy.take_texts();
         let (heads, opened) = (texts.pop().unwrap(), texts.pop().unwrap());
+        store.book_at(Timestamp::MAX, None, 20).await.unwrap();
+        let texts = proxy.take_texts();
+        let book_of = |words: &str| {
+            let text = texts.iter().find(|text| text.contains(words));
+            text.expect("one of the statements").clone()
+        };
+        let (book_opened, book) = (book_of("is_open"), book_of("[16]"));
         let direct = Proxy::before(&database.application_url()).await;
         let store = connect(direct.url());
         let rejected = process(
@@ -146,6 +158,9 @@ impl Texts {
             at,
             at_version,
             history: history_text,
+            history_back,
+            book,
+            book_opened,
             events,
             outcomes,
             opened,
@@ -170,13 +185,24 @@ async fn readings(
     let at = format!("'2026-01-01 00:00:00Z'::timestamptz + {middle} * '1 second'::interval");
     let append = |next_version| {
         let mut values = vec![names.clone(), numbers(next_version)];
-        values.extend(std::iter::repeat_n("NULL".to_owned(), 20));
+        values.extend(std::iter::repeat_n("NULL".to_owned(), 21));
         values
     };
     let statements = [
         ("load", &texts.load, vec![names.clone()]),
         ("load several", &texts.load_several, vec![names.clone()]),
-        ("account_at", &texts.at, vec![name.clone(), at]),
+        ("account_at", &texts.at, vec![name.clone(), at.clone()]),
+        ("book_at", &texts.book, vec![names.clone(), at.clone()]),
+        (
+            "accounts open",
+            &texts.book_opened,
+            vec![name.clone(), number(5), at],
+        ),
+        (
+            "history_back",
+            &texts.history_back,
+            vec![name.clone(), number(middle), number(5)],
+        ),
         (
             "account_at_version",
             &texts.at_version,

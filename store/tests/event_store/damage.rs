@@ -15,6 +15,7 @@ async fn assert_unreadable(store: &EventStore, reference: &EventReference, ways:
         let error = match *way {
             "load" => store.load(std::slice::from_ref(id)).await.err(),
             "account_at" => store.account_at(id, Timestamp::MAX).await.err(),
+            "history_back" => store.history_back(id, None, 10).await.err(),
             "account_at_version" => store.account_at_version(id, at).await.err(),
             "history" => store.history(id, Version::NONE, 10).await.err(),
             "events" => store.events(std::slice::from_ref(reference)).await.err(),
@@ -32,7 +33,7 @@ async fn damaged_events_are_errors_that_name_them() {
     let database = Database::fresh("damage").await;
     let store = database.store();
     let states = ["load", "account_at", "account_at_version"];
-    let histories = ["history", "events"];
+    let histories = ["history", "history_back", "events"];
     for (damage, version, ways) in [
         ("profile = NULL", 1, &states[..]),
         ("profile = '{\"owner_name\": 7}'", 1, &states[..]),

@@ -26,4 +26,5 @@ mod repeats;
 mod restarts;
 mod rights;
 mod snapshots;
+mod time_travel;
 mod writing;

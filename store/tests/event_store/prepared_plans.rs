@@ -22,6 +22,8 @@ enum Call {
     AccountAt,
     AccountAtVersion,
     History,
+    HistoryBack,
+    BookAt,
     Events,
     Outcomes,
     Heads,
@@ -30,11 +32,13 @@ enum Call {
 }
 
 impl Call {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Load,
         Self::AccountAt,
         Self::AccountAtVersion,
         Self::History,
+        Self::HistoryBack,
+        Self::BookAt,
         Self::Events,
         Self::Outcomes,
         Self::Heads,
@@ -48,7 +52,7 @@ impl Call {
             Self::Load => drop(store.account(id).await.unwrap().unwrap()),
             Self::AccountAt => {
                 let at: Timestamp = "2026-01-01T00:00:02.500000Z".parse().unwrap();
-                store.account_at(id, at).await.unwrap().unwrap();
+                store.account_at(id, at).await.unwrap().what.unwrap();
             }
             Self::AccountAtVersion => {
                 let found = store.account_at_version(id, middle.version).await;
@@ -57,6 +61,14 @@ impl Call {
             Self::History => {
                 let page = store.history(id, middle.version, 3).await.unwrap();
                 assert_eq!(page.len(), 3);
+            }
+            Self::HistoryBack => {
+                let page = store.history_back(id, Some(middle.version), 3).await;
+                assert_eq!(page.unwrap().len(), 3);
+            }
+            Self::BookAt => {
+                let page = store.book_at(Timestamp::MAX, Some(id), 2).await.unwrap();
+                assert_eq!(page.what.len(), 2);
             }
             Self::Events => {
                 store.events(std::slice::from_ref(middle)).await.unwrap();

@@ -101,7 +101,7 @@ async fn one_stale_account_does_not_spoil_the_others_of_its_batch() {
 async fn a_rejection_is_recorded_with_its_time_and_no_events() {
     let store = database::store().await;
     let account_id = new_account_id("nobody");
-    let time = clock::Manual::at("2026-01-31T12:00:00.000000Z");
+    let time = clock::Manual::at("2126-01-31T12:00:00.000000Z");
     let command = withdraw(&account_id, "1");
     let batch = std::slice::from_ref(&command);
     let processed = writer(&store).process(batch, &|| time.now()).await.unwrap();

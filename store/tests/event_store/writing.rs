@@ -149,7 +149,7 @@ async fn what_is_answered_is_what_is_stored() {
 async fn time_rises_within_an_account_though_the_clock_stands_or_falls() {
     let store = database::store().await;
     let (first, second) = (new_account_id("first"), new_account_id("second"));
-    let time = clock::Manual::at("2026-01-31T12:00:00.000000Z");
+    let time = clock::Manual::at("2126-01-31T12:00:00.000000Z");
     let mut writer = writer(&store);
     let batch = [
         create(&first, "10"),
@@ -167,7 +167,7 @@ async fn time_rises_within_an_account_though_the_clock_stands_or_falls() {
 
     let book = Book::of(&store, &[&first, &second]).await;
     let micros = |account_id: &AccountId| -> Vec<i64> {
-        let noon = clock::Manual::at("2026-01-31T12:00:00.000000Z")
+        let noon = clock::Manual::at("2126-01-31T12:00:00.000000Z")
             .now()
             .unix_microseconds();
         let history = book.histories[account_id].iter();

@@ -27,10 +27,15 @@ impl Batch {
         for account in accounts {
             batch.accounts.insert(account.account_id.clone(), account);
         }
-        for command in commands {
-            batch.decide(command, now);
-        }
+        batch.add(commands, now);
         batch
+    }
+
+    /// Decides more commands, at another time.
+    pub(crate) fn add(&mut self, commands: &[Command], now: Timestamp) {
+        for command in commands {
+            self.decide(command, now);
+        }
     }
 
     fn decide(&mut self, command: &Command, now: Timestamp) {
@@ -63,6 +68,7 @@ impl Batch {
                 command,
                 fingerprint: command.fingerprint(),
                 outcome: Outcome::of(command.command_id, decision.as_deref()),
+                decided_at: *now,
                 recorded_at: first.map_or(*now, |event| event.recorded_at),
             }
         });
