@@ -50,9 +50,15 @@ impl<T> Then<T> {
         Self {
             what,
             asked_at,
-            is_final: asked_at > after(at, FINAL_AFTER),
+            is_final: is_final(at, asked_at),
         }
     }
+}
+
+/// Whether a look at the event store that began not before `asked_at`, by the database's clock, sees all that will ever
+/// have been recorded at or before `at`.
+pub fn is_final(at: Timestamp, asked_at: Timestamp) -> bool {
+    asked_at > after(at, FINAL_AFTER)
 }
 
 /// Until when, by the database's clock, these may be appended.

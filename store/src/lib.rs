@@ -21,7 +21,7 @@ mod writer;
 pub use append::{Append, Decision};
 pub use audit::{CommandRow, EventRow, Place, Rights};
 pub use connect::{EventStore, Options};
-pub use finality::{FINAL_AFTER, FRESH_FOR, Then};
+pub use finality::{FINAL_AFTER, FRESH_FOR, Then, is_final};
 pub use past::{CurrencyTotal, Totals};
 pub use read::{Head, StoredCommand};
 pub use snapshot::Snapshot;

@@ -159,7 +159,9 @@ impl EventStore {
         let mut after = None;
         loop {
             let page = snapshot.book_at(at, after.as_ref(), BOOK_PAGE).await?;
-            page.iter().for_each(|account| totals.add(account));
+            for account in &page {
+                totals.add(account);
+            }
             match page.last() {
                 Some(last) if page.len() == BOOK_PAGE as usize => {
                     after = Some(last.account_id.clone());
