@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use ledger::{AccountId, CommandId};
+use ledger::{AccountId, CommandId, Timestamp};
 
 use crate::output::Format;
 use crate::servers_at::ServerArguments;
@@ -51,11 +51,13 @@ pub(crate) enum Task {
     Verify(VerifyArguments),
     /// Publish commands and wait for their outcomes
     Send(SendArguments),
-    /// Show an account as the event store has it now
-    Account {
-        /// The account
-        account_id: AccountId,
-    },
+    /// Show an account as the event store has it now, or as it was
+    #[command(disable_version_flag = true)] // its own --version is the account's
+    Account(AccountArguments),
+    /// Show all accounts and their totals, now or at an instant
+    Balances(BalancesArguments),
+    /// Show why a balance is what it is: from the balance back to the opening
+    Explain(ExplainArguments),
     /// Show an account's events, oldest first
     History(HistoryArguments),
     /// Show what became of a command
@@ -285,6 +287,43 @@ pub(crate) struct Envelope {
     /// The version that the account must have
     #[arg(long, value_name = "N")]
     pub(crate) expected_version: Option<u64>,
+}
+
+/// `chronicle account`
+#[derive(Debug, Args)]
+pub(crate) struct AccountArguments {
+    /// The account
+    pub(crate) account_id: AccountId,
+    /// As it was at this instant: RFC 3339, to the microsecond, e.g. 2026-01-31T12:00:00.000001Z
+    #[arg(long, value_name = "TIMESTAMP", conflicts_with = "version")]
+    pub(crate) at: Option<Timestamp>,
+    /// As it was after this version
+    #[arg(long, value_name = "N")]
+    pub(crate) version: Option<u64>,
+}
+
+/// `chronicle balances`
+#[derive(Debug, Args)]
+pub(crate) struct BalancesArguments {
+    /// As they were at this instant: RFC 3339, to the microsecond; now, if it is not given
+    #[arg(long, value_name = "TIMESTAMP")]
+    pub(crate) at: Option<Timestamp>,
+    /// Show at most so many accounts; the totals are those of all
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+}
+
+/// `chronicle explain`
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArguments {
+    /// The account
+    pub(crate) account_id: AccountId,
+    /// The balance at this instant: RFC 3339, to the microsecond; now, if it is not given
+    #[arg(long, value_name = "TIMESTAMP")]
+    pub(crate) at: Option<Timestamp>,
+    /// Go back at most so many events
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
 }
 
 /// `chronicle history`

@@ -13,6 +13,8 @@ async fn the_help_names_every_subcommand_and_the_exit_codes() {
     for name in [
         "send",
         "account",
+        "balances",
+        "explain",
         "history",
         "outcome",
         "events",
@@ -48,6 +50,8 @@ async fn without_a_known_server_the_call_is_wrong_and_says_what_to_give() {
         (&["events"], "CHRONICLE_NATS_URL"),
         (&["dead-letter", "list"], "chronicle dev"),
         (&["account", "ACC-1"], "--event-store-url"),
+        (&["balances"], "--event-store-url"),
+        (&["explain", "ACC-1"], "--event-store-url"),
         (&["history", "ACC-1"], "CHRONICLE_EVENT_STORE_URL"),
         (
             &["outcome", "6f1c2a3e-58b1-4c0e-9a53-0d8f6c1f7b11"],
@@ -105,6 +109,29 @@ async fn a_value_that_is_none_is_refused_in_the_codecs_words_before_any_server_i
             "metadata has the key \"a\" twice",
         ),
         (&["outcome", "7"], "a UUID with hyphens"),
+        (
+            &["account", "A", "--at", "yesterday"],
+            "a timestamp is RFC 3339 with an offset",
+        ),
+        (
+            &["balances", "--at", "2026-01-31T12:00:00.0000001Z"],
+            "at most 6 fractional digits",
+        ),
+        (
+            &["explain", "A", "--at", "2026-01-31T12:00:00"],
+            "a timestamp is RFC 3339 with an offset",
+        ),
+        (
+            &[
+                "account",
+                "A",
+                "--at",
+                "2026-01-31T12:00:00Z",
+                "--version",
+                "1",
+            ],
+            "cannot be used with",
+        ),
     ] {
         chronicle(arguments)
             .await

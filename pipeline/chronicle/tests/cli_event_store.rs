@@ -3,34 +3,11 @@
 
 mod cli_support;
 
-use cli_support::{Done, Place, chronicle, deposit, id, play};
+use cli_support::event_store::{ask, event_store, process};
+use cli_support::{Done, Place, deposit, id, play};
 use ledger::codec::json;
-use ledger::{Command, Timestamp};
 use serde_json::{Value, json};
-use servers::testing;
-use store::{EventStore, Writer, WriterOptions};
 use transport::streams::Limits;
-
-/// An event store with tables, and its URL.
-async fn event_store() -> (EventStore, String) {
-    let url = testing::event_store_url("cli").await;
-    store::migrate::migrate(&url)
-        .await
-        .expect("the tables can be made");
-    let store = EventStore::connect_lazy(&url, &store::Options::default()).expect("it is a URL");
-    (store, url)
-}
-
-/// Decides these commands and commits what comes of them.
-async fn process(store: &EventStore, commands: &[String]) {
-    let command = |text: &String| json::decode_command(text.as_bytes()).expect("it is a command");
-    let commands: Vec<Command> = commands.iter().map(command).collect();
-    let now = || Timestamp::from_unix_microseconds(1_700_000_000_000_000);
-    Writer::new(store.clone(), WriterOptions::default())
-        .process(&commands, &now)
-        .await
-        .expect("the event store takes it");
-}
 
 /// Opens account `A` with 100.00 USD.
 fn open(number: u64) -> String {
@@ -46,10 +23,6 @@ fn withdraw(number: u64) -> String {
         r#"{{"command_id":"{}","type":"withdraw","account_id":"A","amount":"100000"}}"#,
         id(number)
     )
-}
-
-async fn ask(url: &str, arguments: &[&str]) -> Done {
-    chronicle(&[arguments, &["--event-store-url", url]].concat()).await
 }
 
 #[tokio::test]

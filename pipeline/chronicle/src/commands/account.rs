@@ -1,25 +1,27 @@
-//! `chronicle account`: an account as the event store has it now.
+//! `chronicle account`: an account as the event store has it now, or had it.
 
 use std::process::ExitCode;
 
 use ledger::{Account, AccountId, Currency, Hash, Money, Status, Timestamp, Version};
 use serde::Serialize;
 
+use super::as_of::{self, Standing};
 use super::reach;
 use super::rows::plain;
+use crate::arguments::AccountArguments;
 use crate::exit;
 use crate::output::{self, Format};
 use crate::servers_at::ServerArguments;
 
 /// What is printed as JSON. The names are those of the read model's `account_balance`.
 #[derive(Serialize)]
-struct Answer<'a> {
+pub(super) struct Answer<'a> {
     account_id: &'a AccountId,
     owner_name: &'a str,
     status: Status,
     currency: String,
     balance: Money,
-    /// What could be withdrawn now.
+    /// What could be withdrawn.
     available: Money,
     overdraft_limit: Money,
     version: Version,
@@ -27,24 +29,37 @@ struct Answer<'a> {
     updated_at: Timestamp,
     /// The hash of the newest event: the head of the account's chain.
     hash: Hash,
+    /// Only when the past was asked for.
+    #[serde(flatten)]
+    standing: Option<Standing>,
 }
 
 pub(crate) async fn execute(
     servers: &ServerArguments,
-    account_id: &AccountId,
+    arguments: &AccountArguments,
     output: Format,
 ) -> anyhow::Result<ExitCode> {
     let store = servers.event_store()?;
-    let account = store
-        .account(account_id)
-        .await
-        .map_err(|error| reach::event_store_failed(servers, &error))?;
-    let Some(account) = account else {
-        return Err(unknown(servers, account_id));
+    let account_id = &arguments.account_id;
+    let (account, standing) = if let Some(at) = arguments.at {
+        let (account, standing) = as_of::account_at(servers, &store, account_id, at).await?;
+        (account, Some(standing))
+    } else if let Some(version) = arguments.version {
+        let version = Version::new(version);
+        let (account, standing) =
+            as_of::account_at_version(servers, &store, account_id, version).await?;
+        (account, Some(standing))
+    } else {
+        let account = store
+            .account(account_id)
+            .await
+            .map_err(|error| reach::event_store_failed(servers, &error))?;
+        (account.ok_or_else(|| unknown(servers, account_id))?, None)
     };
+    let answer = Answer::of(&account, standing)?;
     match output {
-        Format::Json => output::json(&answer(&account)?)?,
-        Format::Table => print(&answer(&account)?, account.currency())?,
+        Format::Json => output::json(&answer)?,
+        Format::Table => answer.print(account.currency())?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -57,36 +72,41 @@ pub(super) fn unknown(servers: &ServerArguments, account_id: &AccountId) -> anyh
     ))
 }
 
-fn answer(account: &Account) -> anyhow::Result<Answer<'_>> {
-    Ok(Answer {
-        account_id: &account.account_id,
-        owner_name: &account.owner_name,
-        status: account.status,
-        currency: account.currency().to_string(),
-        balance: account.balance,
-        available: account.available()?,
-        overdraft_limit: account.overdraft_limit,
-        version: account.version,
-        updated_at: account.last_recorded_at,
-        hash: account.last_hash,
-    })
-}
+impl<'a> Answer<'a> {
+    pub(super) fn of(account: &'a Account, standing: Option<Standing>) -> anyhow::Result<Self> {
+        Ok(Self {
+            account_id: &account.account_id,
+            owner_name: &account.owner_name,
+            status: account.status,
+            currency: account.currency().to_string(),
+            balance: account.balance,
+            available: account.available()?,
+            overdraft_limit: account.overdraft_limit,
+            version: account.version,
+            updated_at: account.last_recorded_at,
+            hash: account.last_hash,
+            standing,
+        })
+    }
 
-fn print(answer: &Answer<'_>, currency: Currency) -> anyhow::Result<()> {
-    let rows = [
-        ("account", answer.account_id.to_string()),
-        ("owner", plain(answer.owner_name)),
-        ("status", answer.status.as_str().to_owned()),
-        ("balance", format!("{} {currency}", answer.balance)),
-        ("available", format!("{} {currency}", answer.available)),
-        (
-            "overdraft limit",
-            format!("{} {currency}", answer.overdraft_limit),
-        ),
-        ("version", answer.version.to_string()),
-        ("last change", answer.updated_at.to_string()),
-        ("hash", answer.hash.to_string()),
-    ];
-    rows.iter()
-        .try_for_each(|(name, value)| output::line(format!(" {name:<15}  {value}")))
+    fn print(&self, currency: Currency) -> anyhow::Result<()> {
+        let as_of = self.standing.map(|standing| ("as of", standing.told()));
+        let rows = [
+            ("account", self.account_id.to_string()),
+            ("owner", plain(self.owner_name)),
+            ("status", self.status.as_str().to_owned()),
+            ("balance", format!("{} {currency}", self.balance)),
+            ("available", format!("{} {currency}", self.available)),
+            (
+                "overdraft limit",
+                format!("{} {currency}", self.overdraft_limit),
+            ),
+            ("version", self.version.to_string()),
+            ("last change", self.updated_at.to_string()),
+            ("hash", self.hash.to_string()),
+        ];
+        rows.iter()
+            .chain(&as_of)
+            .try_for_each(|(name, value)| output::line(format!(" {name:<15}  {value}")))
+    }
 }

@@ -1,11 +1,14 @@
-//! What each subcommand does: one file per subcommand; `publishing`, `reach`, `reading` and
+//! What each subcommand does: one file per subcommand; `as_of`, `publishing`, `reach`, `reading` and
 //! `rows` serve several of them.
 
 mod account;
+mod as_of;
+mod balances;
 mod dead_letter;
 mod describe;
 mod dev;
 mod events;
+mod explain;
 mod history;
 mod migrate;
 mod outcome;
@@ -39,7 +42,9 @@ pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Task::Describe(arguments) => describe::execute(&arguments, output).await,
         Task::Verify(arguments) => verify::execute(&servers, &arguments, output).await,
         Task::Send(arguments) => send::execute(&servers, &arguments, output).await,
-        Task::Account { account_id } => account::execute(&servers, &account_id, output).await,
+        Task::Account(arguments) => account::execute(&servers, &arguments, output).await,
+        Task::Balances(arguments) => balances::execute(&servers, &arguments, output).await,
+        Task::Explain(arguments) => explain::execute(&servers, &arguments, output).await,
         Task::History(arguments) => history::execute(&servers, &arguments, output).await,
         Task::Outcome { command_id } => outcome::execute(&servers, command_id, output).await,
         Task::Events(arguments) => events::execute(&servers, &arguments, output).await,

@@ -4,6 +4,8 @@
 // Each test file is a crate, and uses its own part of this.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod event_store;
+
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;

@@ -1,0 +1,390 @@
+//! What the client subcommands tell of the past: `account --at`, `account --version`, `balances`, `explain`.
+
+mod cli_support;
+
+use cli_support::event_store::{ask, event_store, process};
+use cli_support::{Done, deposit, id};
+use ledger::{Event, Timestamp};
+use serde_json::{Value, json};
+
+/// A month after any test runs.
+fn future() -> String {
+    let now = time::OffsetDateTime::now_utc() + time::Duration::days(30);
+    Timestamp::from_date_time(now).to_string()
+}
+
+/// `at`, moved by some microseconds, as it is written.
+fn moved(at: Timestamp, microseconds: i64) -> String {
+    Timestamp::from_unix_microseconds(at.unix_microseconds() + microseconds).to_string()
+}
+
+fn open(number: u64, account_id: &str, currency: &str) -> String {
+    format!(
+        r#"{{"command_id":"{}","type":"create_account","account_id":"{account_id}","owner_name":"O\u001b[2J","currency":"{currency}","initial_balance":"100"}}"#,
+        id(number)
+    )
+}
+
+fn transfer(number: u64) -> String {
+    format!(
+        r#"{{"command_id":"{}","type":"transfer","from_account_id":"A","to_account_id":"B","amount":"30.5","description":"rent","actor":"teller-3","metadata":{{"invoice":"77"}}}}"#,
+        id(number)
+    )
+}
+
+/// `A` with 100.00, 101.00, 70.50 USD, `B` with 100.00, 130.50 USD, `J` with 100 JPY, each command a transaction of its
+/// own.
+async fn three_accounts() -> (Vec<Event>, String) {
+    let (store, url) = event_store().await;
+    let mut events = Vec::new();
+    for command in [
+        open(1, "A", "USD"),
+        open(2, "B", "USD"),
+        deposit(3),
+        transfer(4),
+        open(5, "J", "JPY"),
+    ] {
+        events.extend(process(&store, &[command]).await);
+    }
+    (events, url)
+}
+
+#[tokio::test]
+async fn an_account_is_shown_as_it_was_at_any_microsecond() {
+    let (events, url) = three_accounts().await;
+    let (opened, deposited) = (events[0].recorded_at, events[2].recorded_at);
+    let transferred = events[3].recorded_at;
+    for (at, version, balance, provisional) in [
+        (moved(opened, 0), 1, "100.00", false),
+        (moved(deposited, -1), 1, "100.00", false),
+        (moved(deposited, 0), 2, "101.00", false),
+        (moved(transferred, -1), 2, "101.00", false),
+        (moved(transferred, 0), 3, "70.50", true),
+    ] {
+        let account = ask(&url, &["account", "A", "--at", &at, "-o", "json"])
+            .await
+            .exits(0)
+            .document();
+        let told = [
+            &account["version"],
+            &account["balance"],
+            &account["provisional"],
+        ];
+        assert_eq!(
+            told,
+            [&json!(version), &json!(balance), &json!(provisional)],
+            "{at}"
+        );
+        assert_eq!(
+            account["as_of"],
+            json!({"timestamp": at, "version": version})
+        );
+    }
+    let now = moved(transferred, 0);
+    ask(&url, &["account", "A", "--at", &now])
+        .await
+        .exits(0)
+        .prints("70.50 USD")
+        .prints(&now)
+        .prints("provisional");
+    ask(&url, &["account", "A", "--at", &moved(opened, 0)])
+        .await
+        .exits(0)
+        .prints("(final)");
+    // An offset is as good, and is told in UTC.
+    let elsewhere = now.replace('Z', "+00:00");
+    ask(&url, &["account", "A", "--at", &elsewhere])
+        .await
+        .exits(0)
+        .prints(&now);
+    let present = ask(&url, &["account", "A", "-o", "json"])
+        .await
+        .exits(0)
+        .document();
+    assert_eq!(
+        present["as_of"],
+        Value::Null,
+        "the present is told as it always was"
+    );
+}
+
+#[tokio::test]
+async fn an_account_is_shown_as_it_was_after_any_version() {
+    let (events, url) = three_accounts().await;
+    for (version, balance, event) in [
+        ("1", "100.00", &events[0]),
+        ("2", "101.00", &events[2]),
+        ("3", "70.50", &events[3]),
+    ] {
+        let account = ask(&url, &["account", "A", "--version", version, "-o", "json"])
+            .await
+            .exits(0)
+            .document();
+        assert_eq!(account["balance"], balance);
+        assert_eq!(account["provisional"], false, "a version never changes");
+        let as_of = json!({"timestamp": event.recorded_at, "version": event.version});
+        assert_eq!(account["as_of"], as_of);
+    }
+    for version in ["0", "4", "18446744073709551615"] {
+        ask(&url, &["account", "A", "--version", version])
+            .await
+            .exits(1)
+            .says("has no version")
+            .says("its newest is 3")
+            .prints_nothing();
+    }
+    ask(&url, &["account", "NOBODY", "--version", "1"])
+        .await
+        .exits(1)
+        .says("there is no account NOBODY")
+        .prints_nothing();
+}
+
+#[tokio::test]
+async fn before_the_opening_beyond_now_and_nowhere_are_three_answers() {
+    let (events, url) = three_accounts().await;
+    let opened = events[0].recorded_at;
+    let before = moved(opened, -1);
+    let future = future();
+    for subcommand in ["account", "explain"] {
+        ask(&url, &[subcommand, "A", "--at", &before])
+            .await
+            .exits(1)
+            .says("was not open yet")
+            .says(&format!("opened at {opened}"))
+            .prints_nothing();
+        ask(&url, &[subcommand, "A", "--at", &future])
+            .await
+            .exits(2)
+            .says("lies in the future")
+            .prints_nothing();
+        ask(&url, &[subcommand, "NOBODY", "--at", &before])
+            .await
+            .exits(1)
+            .says("there is no account NOBODY")
+            .prints_nothing();
+    }
+    ask(&url, &["balances", "--at", &future])
+        .await
+        .exits(2)
+        .says("lies in the future")
+        .prints_nothing();
+    ask(&url, &["balances", "--at", &before, "-o", "json"])
+        .await
+        .exits(0)
+        .says("no account was open at")
+        .prints_nothing();
+}
+
+/// The lines about accounts, and those about currencies, in short.
+fn accounts_and_totals(done: &Done) -> (Vec<String>, Vec<String>) {
+    let text = |value: &Value| value.as_str().expect("it is a text").to_owned();
+    let (accounts, totals): (Vec<Value>, Vec<Value>) = done
+        .lines()
+        .into_iter()
+        .partition(|line| line["account_id"].is_string());
+    let account =
+        |line: &Value| format!("{} {}", text(&line["account_id"]), text(&line["balance"]));
+    let total = |line: &Value| {
+        let (currency, balance) = (text(&line["currency"]), text(&line["balance"]));
+        format!("{} {currency} {balance}", line["accounts"])
+    };
+    (
+        accounts.iter().map(account).collect(),
+        totals.iter().map(total).collect(),
+    )
+}
+
+#[tokio::test]
+async fn the_whole_book_is_shown_now_and_at_any_instant_with_its_totals() {
+    let (events, url) = three_accounts().await;
+    let now = ask(&url, &["balances", "-o", "json"]).await.exits(0);
+    let (accounts, totals) = accounts_and_totals(&now);
+    assert_eq!(accounts, ["A 70.50", "B 130.50", "J 100"]);
+    assert_eq!(totals, ["1 JPY 100", "2 USD 201.00"]);
+    for line in now.lines() {
+        assert_eq!(line["provisional"], true);
+        assert!(line["as_of"]["timestamp"].is_string());
+    }
+
+    let at = moved(events[2].recorded_at, 0);
+    let then = ask(&url, &["balances", "--at", &at, "-o", "json"])
+        .await
+        .exits(0);
+    let (accounts, totals) = accounts_and_totals(&then);
+    assert_eq!(accounts, ["A 101.00", "B 100.00"]);
+    assert_eq!(totals, ["2 USD 201.00"]);
+    assert_eq!(
+        then.lines()[0]["as_of"],
+        json!({"timestamp": at, "version": 2})
+    );
+
+    let some = ask(&url, &["balances", "--limit", "1", "-o", "json"])
+        .await
+        .exits(0)
+        .says("1 of 3 accounts are shown; the totals are those of all");
+    let (accounts, totals) = accounts_and_totals(&some);
+    assert_eq!(accounts, ["A 70.50"]);
+    assert_eq!(totals, ["1 JPY 100", "2 USD 201.00"]);
+    let table = ask(&url, &["balances"])
+        .await
+        .exits(0)
+        .prints("ACCOUNT")
+        .prints("TOTAL")
+        .prints("201.00")
+        .prints("as of")
+        .prints("O\\u{1b}[2J");
+    assert!(table.out.contains("provisional"), "{table:#?}");
+}
+
+#[tokio::test]
+async fn a_book_of_several_pages_comes_whole() {
+    const ACCOUNTS: u64 = 1_100;
+    let (store, url) = event_store().await;
+    let commands: Vec<String> = (1..=ACCOUNTS)
+        .map(|number| open(number, &format!("ACC-{number:05}"), "USD"))
+        .collect();
+    process(&store, &commands).await;
+    let book = ask(&url, &["balances", "-o", "json"]).await.exits(0);
+    let (accounts, totals) = accounts_and_totals(&book);
+    let expected: Vec<String> = (1..=ACCOUNTS)
+        .map(|number| format!("ACC-{number:05} 100.00"))
+        .collect();
+    assert_eq!(accounts, expected);
+    assert_eq!(totals, ["1100 USD 110000.00"]);
+}
+
+#[tokio::test]
+async fn a_balance_is_explained_back_to_the_opening_with_what_was_asked_for() {
+    let (events, url) = three_accounts().await;
+    let done = ask(&url, &["explain", "A", "-o", "json"]).await.exits(0);
+    let mut lines = done.lines();
+    let conclusion = lines.pop().unwrap();
+    let told: Vec<[&Value; 4]> = lines
+        .iter()
+        .map(|line| {
+            [
+                &line["version"],
+                &line["type"],
+                &line["amount"],
+                &line["balance_after"],
+            ]
+        })
+        .collect();
+    assert_eq!(
+        json!(told),
+        json!([
+            [3, "MoneyWithdrawn", "-30.50", "70.50"],
+            [2, "MoneyDeposited", "1.00", "101.00"],
+            [1, "AccountCreated", "100.00", "100.00"],
+        ])
+    );
+    let newest = &lines[0];
+    for (field, value) in [
+        ("account_id", json!("A")),
+        ("recorded_at", json!(events[3].recorded_at)),
+        ("counterparty_account_id", json!("B")),
+        ("description", json!("rent")),
+        ("actor", json!("teller-3")),
+        ("command_id", json!(id(4))),
+    ] {
+        assert_eq!(newest[field], value, "{field}");
+    }
+    assert_eq!(newest["command"]["type"], "transfer");
+    assert_eq!(newest["command"]["metadata"]["invoice"], "77");
+    for (field, value) in [
+        ("balance", json!("70.50")),
+        ("events", json!(3)),
+        ("sum", json!("70.50")),
+        ("balance_before", json!("0.00")),
+        ("provisional", json!(true)),
+    ] {
+        assert_eq!(conclusion[field], value, "{field}");
+    }
+    assert_eq!(conclusion["as_of"]["version"], 3);
+    ask(&url, &["explain", "A"])
+        .await
+        .exits(0)
+        .prints("A has 70.50 USD as of")
+        .prints("-30.50")
+        .prints("transfer 30.5 from A to B, invoice=77")
+        .prints("create_account A with 100 USD")
+        .prints("3 events from the opening on add up to 70.50 USD");
+}
+
+#[tokio::test]
+async fn an_explanation_can_begin_in_the_past_and_end_early() {
+    const EVENTS: u64 = 1_100;
+    let (store, url) = event_store().await;
+    let commands: Vec<String> = std::iter::once(open(1, "A", "USD"))
+        .chain((2..=EVENTS).map(deposit))
+        .collect();
+    let events = process(&store, &commands).await;
+    let all = ask(&url, &["explain", "A", "-o", "json"])
+        .await
+        .exits(0)
+        .lines();
+    let versions: Vec<u64> = all
+        .iter()
+        .filter_map(|line| line["version"].as_u64())
+        .collect();
+    assert_eq!(versions, (1..=EVENTS).rev().collect::<Vec<_>>());
+    assert_eq!(all[all.len() - 1]["sum"], "1199.00");
+
+    let at = events[600].recorded_at.to_string();
+    let some = ["explain", "A", "--at", &at, "--limit", "2"];
+    let lines = ask(&url, &[&some[..], &["-o", "json"]].concat())
+        .await
+        .exits(0)
+        .lines();
+    let told: Vec<&Value> = lines.iter().map(|line| &line["version"]).collect();
+    assert_eq!(json!(told), json!([601, 600, null]));
+    for (field, value) in [
+        ("balance", "700.00"),
+        ("sum", "2.00"),
+        ("balance_before", "698.00"),
+    ] {
+        assert_eq!(lines[2][field], value, "{field}");
+    }
+    assert_eq!(lines[2]["provisional"], false);
+    ask(&url, &some)
+        .await
+        .exits(0)
+        .prints("698.00 USD after version 599, and 2 events add 2.00");
+    let none = ask(&url, &["explain", "A", "--limit", "0", "-o", "json"])
+        .await
+        .exits(0)
+        .document();
+    assert_eq!((&none["events"], &none["sum"]), (&json!(0), &json!("0.00")));
+}
+
+#[tokio::test]
+async fn a_balance_that_does_not_add_up_is_said_to_be_so() {
+    for (damage, words) in [
+        (
+            "UPDATE events SET balance_after = 102 WHERE account_id = 'A' AND version = 2",
+            "does not add up at version 2",
+        ),
+        (
+            "DELETE FROM events WHERE account_id = 'A' AND version = 2",
+            "does not add up at version 2",
+        ),
+        (
+            "DELETE FROM commands WHERE command_type = 'deposit'",
+            "is not in the event store",
+        ),
+    ] {
+        let (_, url) = three_accounts().await;
+        let owner = sqlx::PgPool::connect(&url).await.expect("it is there");
+        sqlx::query(damage)
+            .execute(&owner)
+            .await
+            .expect("the owner may");
+        owner.close().await;
+        ask(&url, &["explain", "A"])
+            .await
+            .exits(1)
+            .says(words)
+            .says("chronicle verify");
+    }
+}
