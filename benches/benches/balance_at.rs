@@ -323,6 +323,7 @@ impl Random {
 
 /// On what, with what, by whom it can be repeated.
 fn print_place(server: &Postgres) {
+    let load = first_line("/proc/loadavg", "");
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let memory = first_line("/proc/meminfo", "MemTotal:");
     let processor = first_line("/proc/cpuinfo", "model name");
@@ -332,15 +333,31 @@ fn print_place(server: &Postgres) {
     println!("| | |\n|---|---|");
     println!("| processor | {cores} cores, {processor} |");
     println!("| memory | {memory} |");
+    println!("| load before (1, 5, 15 minutes) | {load} |");
     println!(
         "| event store | {}, on this machine, `fsync` off, else as it comes (128 MB of `shared_buffers`) |",
         told(&postgres.to_string_lossy(), &["--version"])
     );
     println!("| compiler | {}, release |", told("rustc", &["--version"]));
-    println!(
-        "| commit | {} |\n",
-        told("git", &["describe", "--always", "--dirty"])
-    );
+    println!("| commit | {} |\n", commit());
+}
+
+/// Of what is measured; what else lies about changed does not matter.
+fn commit() -> String {
+    let head = told("git", &["rev-parse", "--short", "HEAD"]);
+    let measured = [
+        "status",
+        "--porcelain",
+        ":/store",
+        ":/ledger",
+        ":/benches/benches",
+    ];
+    let changed = told("git", &measured);
+    if changed.is_empty() {
+        head
+    } else {
+        format!("{head}, and changes that are not committed")
+    }
 }
 
 fn first_line(path: &str, name: &str) -> String {
