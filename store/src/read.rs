@@ -68,12 +68,17 @@ pub(crate) const HEAD_COLUMNS: &str =
     "account_id, version, balance_after, recorded_at, hash, profile_version";
 
 /// Accounts, for [`rows::account`], of what `heads` selects: [`HEAD_COLUMNS`].
+///
+/// The profile becomes text outside of the subquery that looks it up: CockroachDB looks rows up one by one only if
+/// nothing is computed on the way, and would read all of the table instead.
 pub(crate) fn accounts_from(heads: &str) -> String {
     format!(
-        "SELECT account_id, version, balance_after::text AS balance_after, recorded_at, hash, profile_version, (
-            SELECT described.profile::text FROM events AS described
+        "SELECT account_id, version, balance_after::text AS balance_after, recorded_at, hash, profile_version,
+            profile::text AS profile
+         FROM (SELECT {HEAD_COLUMNS}, (
+            SELECT described.profile FROM events AS described
             WHERE described.account_id = head.account_id AND described.version = head.profile_version
-         ) AS profile FROM ({heads}) AS head"
+         ) AS profile FROM ({heads}) AS head) AS loaded"
     )
 }
 
