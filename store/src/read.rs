@@ -63,6 +63,10 @@ pub(crate) fn events_at_places(columns: &str) -> String {
     )
 }
 
+/// At most `$2` accounts behind `$1`, in the database's order of ids.
+pub(crate) const OPENED: &str = "SELECT opened_account_id AS account_id FROM events
+     WHERE opened_account_id > $1 ORDER BY opened_account_id LIMIT $2";
+
 /// What the newest row of an account tells about it.
 pub(crate) const HEAD_COLUMNS: &str =
     "account_id, version, balance_after, recorded_at, hash, profile_version";
@@ -252,12 +256,9 @@ impl EventStore {
     /// At most `limit` accounts behind `after` in the database's order, with their newest versions: to walk over all
     /// accounts, pass the last one's id each time.
     pub async fn heads(&self, after: Option<&AccountId>, limit: u32) -> Result<Vec<Head>, Error> {
-        let statement = sqlx::query(
-            "SELECT opened_account_id AS account_id FROM events
-             WHERE opened_account_id > $1 ORDER BY opened_account_id LIMIT $2",
-        )
-        .bind(after.map_or("", AccountId::as_str))
-        .bind(i64::from(limit));
+        let statement = sqlx::query(OPENED)
+            .bind(after.map_or("", AccountId::as_str))
+            .bind(i64::from(limit));
         let opened = self.fetch_all(statement).await?;
         let account_ids: Vec<AccountId> = opened
             .iter()

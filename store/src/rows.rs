@@ -98,7 +98,7 @@ fn balance(row: &PgRow, currency: Currency) -> Result<Money, Error> {
         .map_err(|error| unreadable(row, format!("balance_after: {error}")))
 }
 
-fn recorded_at(row: &PgRow) -> Result<Timestamp, Error> {
+pub(crate) fn recorded_at(row: &PgRow) -> Result<Timestamp, Error> {
     instant(row, "recorded_at").map_err(|error| unreadable(row, error))
 }
 

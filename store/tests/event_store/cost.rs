@@ -86,7 +86,7 @@ struct Texts {
     history: String,
     history_back: String,
     book: String,
-    book_opened: String,
+    openings: String,
     events: String,
     outcomes: String,
     opened: String,
@@ -141,7 +141,7 @@ impl Texts {
             let text = texts.iter().find(|text| text.contains(words));
             text.expect("one of the statements").clone()
         };
-        let (book_opened, book) = (book_of("is_open"), book_of("[16]"));
+        let (openings, book) = (book_of("version, recorded_at FROM"), book_of("[16]"));
         let direct = Proxy::before(&database.application_url()).await;
         let store = connect(direct.url());
         let rejected = process(
@@ -160,7 +160,7 @@ impl Texts {
             history: history_text,
             history_back,
             book,
-            book_opened,
+            openings,
             events,
             outcomes,
             opened,
@@ -192,12 +192,8 @@ async fn readings(
         ("load", &texts.load, vec![names.clone()]),
         ("load several", &texts.load_several, vec![names.clone()]),
         ("account_at", &texts.at, vec![name.clone(), at.clone()]),
-        ("book_at", &texts.book, vec![names.clone(), at.clone()]),
-        (
-            "accounts open",
-            &texts.book_opened,
-            vec![name.clone(), number(5), at],
-        ),
+        ("book_at", &texts.book, vec![names.clone(), at]),
+        ("openings", &texts.openings, vec![names.clone(), numbers(1)]),
         (
             "history_back",
             &texts.history_back,
