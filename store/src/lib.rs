@@ -8,6 +8,7 @@
 mod append;
 mod audit;
 mod connect;
+mod counters;
 pub mod migrate;
 mod parts;
 mod read;
@@ -19,6 +20,7 @@ mod writer;
 pub use append::{Append, Decision};
 pub use audit::{CommandRow, EventRow, Place, Rights};
 pub use connect::{EventStore, Options};
+pub use counters::{WriterCounters, WriterSnapshot};
 pub use read::{Head, StoredCommand};
 pub use snapshot::Snapshot;
 pub use writer::{Processed, Writer, WriterOptions};
