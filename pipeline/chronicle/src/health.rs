@@ -16,6 +16,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::{self, Metrics};
 use crate::run::is_well;
 use crate::topology::Parts;
 
@@ -131,11 +132,17 @@ pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Serves until `shutdown`.
-pub(crate) async fn serve(listener: TcpListener, health: Health, shutdown: CancellationToken) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    health: Health,
+    metrics: Metrics,
+    shutdown: CancellationToken,
+) {
     let routes = Router::new()
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readyz))
-        .with_state(health);
+        .with_state(health)
+        .merge(metrics::routes(metrics));
     let server = axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned());
     if let Err(error) = server.await {
         tracing::error!(%error, "HTTP has stopped");
