@@ -1,7 +1,8 @@
 //! Liveness and readiness over HTTP.
 //!
 //! `GET /livez` answers 200 as long as the process works. `GET /readyz` answers 200 when every pipeline of this process
-//! runs and every server that it needs answers, and 503 otherwise; the body says what is wrong, since when and why.
+//! runs and every server that it needs answers, and 503 otherwise; the body says what is wrong, since when and why. Serves
+//! [`metrics`] at the same address.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -67,14 +67,15 @@ impl Metrics {
         statuses: &Arc<Vec<(String, PipelineStatus)>>,
         shutdown: &CancellationToken,
     ) -> Self {
-        let (observer, observed) = Observer::new(parts, statuses);
+        let (observer, findings) = Observer::new(parts, statuses);
         let shutdown = shutdown.clone();
-        tokio::spawn(async move { shutdown.run_until_cancelled(observer.watch()).await });
+        let watching = Box::pin(observer.watch());
+        tokio::spawn(async move { shutdown.run_until_cancelled(watching).await });
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Everything::new(
             Arc::clone(statuses),
             parts.intakes.clone(),
-            observed,
+            findings,
         )));
         Self {
             registry: Arc::new(registry),
