@@ -1,9 +1,11 @@
 //! What happens on the way: from bytes to commands, from commands to outcomes, from bytes to events.
 
+mod counters;
 mod decode_command;
 mod decode_event;
 mod validate;
 
+pub use counters::CommandCounters;
 pub use decode_command::{DecodeCommand, Received};
 pub use decode_event::{DecodeEvent, FeedEvent};
 pub use validate::{Decided, Validate};

@@ -7,6 +7,7 @@ use ledger::{Command, CommandId, Event, EventReference, Outcome, Timestamp};
 use store::{EventStore, Processed, Writer, WriterOptions};
 use time::OffsetDateTime;
 
+use crate::counters::CommandCounters;
 use crate::decode_command::Received;
 
 /// A command with its outcome, committed.
@@ -27,6 +28,7 @@ const CLOCKS_APART_MAX: Duration = Duration::from_mins(1);
 pub struct Validate {
     store: EventStore,
     writer: Writer,
+    counters: CommandCounters,
 }
 
 impl Validate {
@@ -35,13 +37,24 @@ impl Validate {
         Self {
             writer: Writer::new(store.clone(), options),
             store,
+            counters: CommandCounters::default(),
         }
+    }
+
+    /// The same operator, counting in these counters.
+    #[must_use]
+    pub fn counted_by(mut self, counters: &CommandCounters) -> Self {
+        self.writer = self.writer.counted_by(&counters.writer);
+        self.counters = counters.clone();
+        self
     }
 
     /// The events of repeated commands that have to be published again: whoever committed them may have died before
     /// publishing them.
     async fn events_again(&self, again: &[EventReference]) -> Result<Vec<Event>, Failure> {
-        self.store.events(again).await.map_err(failure)
+        let events = self.store.events(again).await.map_err(failure)?;
+        self.counters.publishes_again(events.len());
+        Ok(events)
     }
 }
 

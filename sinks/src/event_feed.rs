@@ -6,6 +6,7 @@
 
 use async_nats::jetstream::context::PublishError;
 use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::publish::PublishAck;
 use async_nats::{HeaderMap, jetstream};
 use engine::{Batch, Failure, Resume, Sink, fault};
 use futures::stream::{FuturesUnordered, TryStreamExt};
@@ -14,6 +15,8 @@ use ledger::codec::{CONTENT_TYPE_JSON, json};
 use operators::Decided;
 use transport::streams::{self, Limits};
 use transport::{Nats, PUBLISHES_IN_FLIGHT_MAX, headers, subjects};
+
+use crate::counters::FeedCounters;
 
 /// How many publishes wait for their acknowledgement at a time: fewer than the context has permits, so that none waits
 /// for a permit that nobody frees.
@@ -25,6 +28,7 @@ pub struct EventFeed {
     /// With permits of its own: several feeds (one per partition) must not wait for each other's.
     jetstream: jetstream::Context,
     limits: Limits,
+    counters: FeedCounters,
 }
 
 impl EventFeed {
@@ -34,6 +38,32 @@ impl EventFeed {
             jetstream: nats.own_jetstream(),
             nats,
             limits,
+            counters: FeedCounters::default(),
+        }
+    }
+
+    /// The same sink, counting in these counters.
+    #[must_use]
+    pub fn counted_by(mut self, counters: &FeedCounters) -> Self {
+        self.counters = counters.clone();
+        self
+    }
+
+    /// One of the publishes has ended so; says whether there was one.
+    fn acknowledged(
+        &self,
+        acknowledged: Result<Option<PublishAck>, PublishError>,
+    ) -> Result<bool, Failure> {
+        match acknowledged {
+            Ok(None) => Ok(false),
+            Ok(Some(acknowledgement)) => {
+                self.counters.acknowledged(acknowledgement.duplicate);
+                Ok(true)
+            }
+            Err(error) => {
+                self.counters.failed();
+                Err(Failure::retry("the feed did not acknowledge an event").because(error))
+            }
         }
     }
 }
@@ -53,18 +83,16 @@ impl Sink for EventFeed {
             let publish = self
                 .jetstream
                 .send_publish(subjects::event(&event.account_id), message(event));
-            let acknowledgement = publish.await.map_err(|error| failure(event, error))?;
+            let acknowledgement = publish.await.map_err(|error| {
+                self.counters.failed();
+                failure(event, error)
+            })?;
             acknowledgements.push(acknowledgement.into_future());
             while acknowledgements.len() >= IN_FLIGHT_MAX {
-                acknowledgements.try_next().await.map_err(unacknowledged)?;
+                self.acknowledged(acknowledgements.try_next().await)?;
             }
         }
-        while acknowledgements
-            .try_next()
-            .await
-            .map_err(unacknowledged)?
-            .is_some()
-        {}
+        while self.acknowledged(acknowledgements.try_next().await)? {}
         fault::point("after_publish");
         Ok(())
     }
@@ -90,8 +118,4 @@ fn message(event: &Event) -> PublishMessage {
 
 fn failure(event: &Event, error: PublishError) -> Failure {
     Failure::retry(format!("event {} could not be published", event.event_id)).because(error)
-}
-
-fn unacknowledged(error: PublishError) -> Failure {
-    Failure::retry("the feed did not acknowledge an event").because(error)
 }

@@ -2,12 +2,14 @@
 //!
 //! A sink's `write` returns when the batch is durable, or harmless to repeat.
 
+mod counters;
 mod dead_letters;
 mod event_feed;
 mod outcomes;
 pub mod projection;
 pub mod read_model;
 
+pub use counters::{FeedCounters, FeedSnapshot};
 pub use dead_letters::JetStreamDeadLetters;
 pub use event_feed::EventFeed;
 pub use outcomes::Outcomes;

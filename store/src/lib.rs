@@ -8,6 +8,7 @@
 mod append;
 mod audit;
 mod connect;
+mod counters;
 mod finality;
 pub mod migrate;
 mod parts;
@@ -21,6 +22,7 @@ mod writer;
 pub use append::{Append, Decision};
 pub use audit::{CommandRow, EventRow, Place, Rights};
 pub use connect::{EventStore, Options};
+pub use counters::{WriterCounters, WriterSnapshot};
 pub use finality::{FINAL_AFTER, FRESH_FOR, Then, is_final};
 pub use past::{CurrencyTotal, Totals};
 pub use read::{Head, StoredCommand};

@@ -8,7 +8,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backoff::ExponentialBackoffBuilder;
 use backoff::backoff::Backoff;
@@ -19,6 +19,7 @@ use ledger::{
 use lru::LruCache;
 
 use crate::append::{Append, Decision};
+use crate::counters::WriterCounters;
 use crate::parts::parts;
 use crate::read::StoredCommand;
 use crate::{Error, EventStore};
@@ -67,6 +68,7 @@ pub struct Writer {
     /// The last batch held commands that had an outcome: look the next batch's up before deciding, for a failed append
     /// costs more than a look.
     expects_repeats: bool,
+    counters: WriterCounters,
 }
 
 impl Writer {
@@ -77,7 +79,15 @@ impl Writer {
             cache: LruCache::new(options.accounts_cached_max),
             options,
             expects_repeats: false,
+            counters: WriterCounters::default(),
         }
+    }
+
+    /// The same writer, counting in these counters.
+    #[must_use]
+    pub fn counted_by(mut self, counters: &WriterCounters) -> Self {
+        self.counters = counters.clone();
+        self
     }
 
     /// From now on, expect commands that have an outcome already: after a restart, say.
@@ -165,7 +175,7 @@ impl Writer {
         let mut attempt = 1;
         loop {
             let plan = self.plan(commands, &stored, clock).await?;
-            let error = match self.store.append(&plan.append).await {
+            let error = match self.append(&plan.append).await {
                 Ok(()) => return Ok(self.finish(plan, commands, &stored)),
                 Err(error @ (Error::Conflict | Error::Late { .. } | Error::Ambiguous(_))) => error,
                 Err(error) => return Err(error),
@@ -185,9 +195,21 @@ impl Writer {
                 tokio::time::sleep(duration).await;
             }
             attempt += 1;
+            self.counters.decides_anew();
             stored = self.stored(commands).await?;
             self.expects_repeats = !stored.is_empty();
         }
+    }
+
+    /// Appends, unless there is nothing to append.
+    async fn append(&self, append: &Append<'_>) -> Result<(), Error> {
+        if append.decisions.is_empty() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let appended = self.store.append(append).await;
+        self.counters.appended(&appended, began.elapsed());
+        appended
     }
 
     /// The outcomes that are there already.
@@ -342,6 +364,7 @@ impl Writer {
                     Processed::IdempotencyConflict(Rejection::idempotency_conflict(id))
                 }
             })
+            .inspect(|processed| self.counters.processed(processed))
             .collect()
     }
 }

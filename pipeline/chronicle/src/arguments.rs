@@ -98,7 +98,7 @@ pub(crate) struct RunArguments {
     /// Run only these pipelines: `intake` or `projection.NAME`; may be repeated
     #[arg(long, value_name = "PIPELINE")]
     pub(crate) only: Vec<String>,
-    /// Serve liveness and readiness on this address
+    /// Serve liveness, readiness and metrics on this address
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) http: Option<SocketAddr>,
     #[command(flatten)]

@@ -1,7 +1,8 @@
 //! Liveness and readiness over HTTP.
 //!
 //! `GET /livez` answers 200 as long as the process works. `GET /readyz` answers 200 when every pipeline of this process
-//! runs and every server that it needs answers, and 503 otherwise; the body says what is wrong, since when and why.
+//! runs and every server that it needs answers, and 503 otherwise; the body says what is wrong, since when and why. Serves
+//! [`metrics`] at the same address.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::{self, Metrics};
 use crate::run::is_well;
 use crate::topology::Parts;
 
@@ -131,11 +133,17 @@ pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Serves until `shutdown`.
-pub(crate) async fn serve(listener: TcpListener, health: Health, shutdown: CancellationToken) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    health: Health,
+    metrics: Metrics,
+    shutdown: CancellationToken,
+) {
     let routes = Router::new()
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readyz))
-        .with_state(health);
+        .with_state(health)
+        .merge(metrics::routes(metrics));
     let server = axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned());
     if let Err(error) = server.await {
         tracing::error!(%error, "HTTP has stopped");

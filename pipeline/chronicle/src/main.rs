@@ -9,6 +9,7 @@ mod arguments;
 mod commands;
 mod exit;
 mod health;
+mod metrics;
 mod output;
 mod run;
 mod servers_at;

@@ -13,6 +13,7 @@ use transport::streams::Limits;
 
 use crate::arguments::Tuning;
 use crate::exit;
+use crate::metrics::Intakes;
 use crate::topology::{self, Build, Parts, Probes};
 
 /// Where the pipelines' servers are.
@@ -48,6 +49,7 @@ pub(crate) async fn parts(urls: &Urls<'_>, tuning: &Tuning) -> anyhow::Result<Pa
             store: event_store(PROBE_CONNECTIONS_MAX)?,
             read_model: read_model(PROBE_CONNECTIONS_MAX)?,
         },
+        intakes: Intakes::default(),
         partitions: tuning.partitions,
         credit: as_usize(tuning.credit),
         limits: Limits {

@@ -18,6 +18,8 @@ use store::{EventStore, WriterOptions};
 use transport::Nats;
 use transport::streams::Limits;
 
+use crate::metrics::{IntakeCounters, Intakes};
+
 /// Everything that pipelines are made of.
 #[derive(Clone)]
 pub(crate) struct Parts {
@@ -26,6 +28,7 @@ pub(crate) struct Parts {
     pub(crate) store_for_projections: EventStore,
     pub(crate) read_model: PgPool,
     pub(crate) probes: Probes,
+    pub(crate) intakes: Intakes,
     pub(crate) partitions: u32,
     pub(crate) credit: usize,
     pub(crate) limits: Limits,
@@ -42,7 +45,13 @@ pub(crate) struct Probes {
 }
 
 /// From commands to events: one partition.
-fn intake(parts: &Parts, name: &str, partition: u32, runs: &Runs) -> Topology {
+fn intake(
+    parts: &Parts,
+    name: &str,
+    partition: u32,
+    runs: &Runs,
+    counters: &IntakeCounters,
+) -> Topology {
     let commands = JetStreamCommandsConfig {
         partition,
         partitions: parts.partitions,
@@ -60,11 +69,11 @@ fn intake(parts: &Parts, name: &str, partition: u32, runs: &Runs) -> Topology {
         .then("decode", DecodeCommand)
         .then(
             "validate",
-            Validate::new(parts.store.clone(), parts.writer.clone()),
+            Validate::new(parts.store.clone(), parts.writer.clone()).counted_by(&counters.commands),
         )
         .into(
             "event_feed",
-            EventFeed::new(parts.nats.clone(), parts.limits.clone()),
+            EventFeed::new(parts.nats.clone(), parts.limits.clone()).counted_by(&counters.feed),
         )
         .into("outcomes", Outcomes::new(parts.nats.clone()))
         .dead_letters(
@@ -107,7 +116,9 @@ pub(crate) fn pipelines(parts: &Parts) -> Vec<(String, Build)> {
                 _ => format!("intake.{partition}"),
             };
             let (parts, own_name, runs) = (parts.clone(), name.clone(), Runs::default());
-            let build: Build = Box::new(move || intake(&parts, &own_name, partition, &runs));
+            let counters = parts.intakes.of(&name);
+            let build: Build =
+                Box::new(move || intake(&parts, &own_name, partition, &runs, &counters));
             (name, build)
         })
         .collect();

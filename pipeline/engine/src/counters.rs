@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -22,10 +22,13 @@ pub(crate) struct NodeCounters {
     busy_us: AtomicU64,
     blocked_us: AtomicU64,
     queue_batches: AtomicU64,
+    queue_batches_max: AtomicU64,
     /// Unix milliseconds; 0 = at rest.
     busy_since_unix_ms: AtomicU64,
     /// Touched once per batch and reason. The keys are words of the program, so there are few of them.
     skipped: Mutex<BTreeMap<&'static str, u64>>,
+    /// Touched once per batch with dead letters and code, and as small.
+    dead_letter_codes: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// What one node has done so far.
@@ -41,6 +44,8 @@ pub struct NodeSnapshot {
     pub skipped: BTreeMap<String, u64>,
     /// Records that it gave up, and that are now dead letters.
     pub dead_lettered: u64,
+    /// The same by the code of the cause.
+    pub dead_letter_codes: BTreeMap<String, u64>,
     /// Batches that it has finished.
     pub batches: u64,
     /// Time spent at work, in microseconds.
@@ -49,6 +54,8 @@ pub struct NodeSnapshot {
     pub blocked_us: u64,
     /// Batches that wait in front of it right now.
     pub queue_batches: u64,
+    /// How many batches can wait there; 0 when it has no queue (a source, dead letters).
+    pub queue_batches_max: u64,
     /// Since when it has been at work on one batch, in unix milliseconds; `None` when it is at rest. A value far in the
     /// past means that the node hangs.
     pub busy_since_unix_ms: Option<u64>,
@@ -66,9 +73,13 @@ impl NodeCounters {
         add(&self.batches, 1);
     }
 
-    /// `records` are dead letters now.
-    pub(crate) fn dead_lettered(&self, records: usize) {
-        add(&self.dead_lettered, records);
+    /// Records with these codes are dead letters now.
+    pub(crate) fn dead_lettered(&self, codes: impl Iterator<Item = &'static str>) {
+        let mut by_code = lock(&self.dead_letter_codes);
+        for code in codes {
+            *by_code.entry(code).or_default() += 1;
+            add(&self.dead_lettered, 1);
+        }
     }
 
     /// Nothing was to be done for some records; counted by reason.
@@ -76,7 +87,7 @@ impl NodeCounters {
         if reasons.is_empty() {
             return;
         }
-        let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut skipped = lock(&self.skipped);
         for (reason, count) in reasons {
             *skipped.entry(reason).or_default() += count;
         }
@@ -89,10 +100,12 @@ impl NodeCounters {
 
     /// Sets the gauge of its queue.
     pub(crate) fn queue_holds(&self, batches: usize) {
-        self.queue_batches.store(
-            u64::try_from(batches).unwrap_or(u64::MAX),
-            Ordering::Relaxed,
-        );
+        set(&self.queue_batches, batches);
+    }
+
+    /// Its queue has so many places.
+    pub(crate) fn queue_can_hold(&self, batches: usize) {
+        set(&self.queue_batches_max, batches);
     }
 
     /// Is at work until the guard is dropped, be it by success, failure, panic or abort.
@@ -113,21 +126,70 @@ impl NodeCounters {
     /// What has been counted up to now.
     pub(crate) fn snapshot(&self, name: &str) -> NodeSnapshot {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        let by_word = |counts: &Mutex<BTreeMap<&'static str, u64>>| {
+            let counts = lock(counts);
+            let counts = counts
+                .iter()
+                .map(|(word, count)| ((*word).to_owned(), *count));
+            counts.collect()
+        };
         NodeSnapshot {
             name: name.to_owned(),
             records_in: read(&self.records_in),
             records_out: read(&self.records_out),
-            skipped: skipped
-                .iter()
-                .map(|(reason, count)| ((*reason).to_owned(), *count))
-                .collect(),
+            skipped: by_word(&self.skipped),
             dead_lettered: read(&self.dead_lettered),
+            dead_letter_codes: by_word(&self.dead_letter_codes),
             batches: read(&self.batches),
             busy_us: read(&self.busy_us),
             blocked_us: read(&self.blocked_us),
             queue_batches: read(&self.queue_batches),
+            queue_batches_max: read(&self.queue_batches_max),
             busy_since_unix_ms: Some(read(&self.busy_since_unix_ms)).filter(|since| *since > 0),
+        }
+    }
+}
+
+/// The upper bounds of the sizes that [`BatchSizes`] tells apart; larger ones are counted above the last.
+const SIZE_BOUNDS: usize = 17;
+
+/// How many batches of which size a source has delivered. The bounds are powers of two, from 1 to 65,536.
+#[derive(Debug, Default)]
+pub(crate) struct BatchSizeCounters {
+    counts: [AtomicU64; SIZE_BOUNDS + 1],
+    records: AtomicU64,
+}
+
+/// How many batches of which size there were.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BatchSizes {
+    /// For each upper bound how many batches had at most so many records, and more than the bound before. The last one,
+    /// `None`, stands for all that are larger.
+    pub counts: Vec<(Option<u64>, u64)>,
+    /// The records in all of them.
+    pub records: u64,
+}
+
+impl BatchSizeCounters {
+    /// A batch of `records` has been gathered.
+    pub(crate) fn gathered(&self, records: u64) {
+        let bound = records.max(1).next_power_of_two().trailing_zeros();
+        let place = usize::try_from(bound)
+            .unwrap_or(SIZE_BOUNDS)
+            .min(SIZE_BOUNDS);
+        self.counts[place].fetch_add(1, Ordering::Relaxed);
+        self.records.fetch_add(records, Ordering::Relaxed);
+    }
+
+    pub(crate) fn snapshot(&self) -> BatchSizes {
+        let bounds = (0..SIZE_BOUNDS).map(|place| Some(1 << place)).chain([None]);
+        let counts = self
+            .counts
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed));
+        BatchSizes {
+            counts: bounds.zip(counts).collect(),
+            records: self.records.load(Ordering::Relaxed),
         }
     }
 }
@@ -151,6 +213,15 @@ pub(crate) fn unix_ms(time: SystemTime) -> u64 {
     u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Whoever panicked while holding one of these locks has left whole values behind.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn set(gauge: &AtomicU64, count: usize) {
+    gauge.store(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
+}
+
 fn add(counter: &AtomicU64, count: usize) {
     counter.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
 }
@@ -165,7 +236,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::time::Duration;
 
-    use super::NodeCounters;
+    use super::{BatchSizeCounters, NodeCounters};
 
     #[test]
     fn counters_rise_over_runs_and_gauges_start_anew() {
@@ -197,5 +268,42 @@ mod tests {
         let snapshot = counters.snapshot("decode");
         assert_eq!(snapshot.busy_since_unix_ms, None);
         assert_eq!(snapshot.busy_us, 5_000);
+    }
+
+    #[test]
+    fn dead_letters_are_counted_by_code_and_in_all() {
+        let counters = NodeCounters::default();
+        counters.dead_lettered(["invalid_json", "wrong_subject"].into_iter());
+        counters.dead_lettered(["invalid_json"].into_iter());
+        let snapshot = counters.snapshot("decode");
+        assert_eq!(snapshot.dead_lettered, 3);
+        assert_eq!(snapshot.dead_letter_codes["invalid_json"], 2);
+        assert_eq!(snapshot.dead_letter_codes["wrong_subject"], 1);
+    }
+
+    #[test]
+    fn a_batch_is_counted_under_the_smallest_bound_that_holds_it() {
+        for (records, bound) in [
+            (1, Some(1)),
+            (2, Some(2)),
+            (3, Some(4)),
+            (4, Some(4)),
+            (2_048, Some(2_048)),
+            (2_049, Some(4_096)),
+            (65_536, Some(65_536)),
+            (65_537, None),
+            (1 << 40, None),
+        ] {
+            let counters = BatchSizeCounters::default();
+            counters.gathered(records);
+            let sizes = counters.snapshot();
+            assert_eq!(sizes.records, records);
+            let counted: Vec<_> = sizes
+                .counts
+                .iter()
+                .filter(|(_, count)| *count > 0)
+                .collect();
+            assert_eq!(counted, [&(bound, 1)], "{records}");
+        }
     }
 }

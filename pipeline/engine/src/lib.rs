@@ -26,7 +26,7 @@ pub use component::{
     Cause, DeadLetter, DeadLetters, NothingToSettle, Opened, Operator, Resume, Settler, Sink,
     Source, Step,
 };
-pub use counters::NodeSnapshot;
+pub use counters::{BatchSizes, NodeSnapshot};
 pub use description::{Description, Edge, Format, Kind, Node, render};
 pub use failure::{Failure, RetryClass};
 pub use message::{Batch, Delivery, Message};

@@ -104,13 +104,14 @@ impl OperatorNode {
             });
         }
         let count = dead.len();
+        let codes: Vec<&'static str> = dead.iter().map(|letter| letter.cause.code).collect();
         dead_letters.counters.took(count);
         let working = dead_letters.counters.work();
         let buried = dead_letters.letters.bury(dead).await;
         drop(working);
         buried.map_err(|failure| Broken::at(&dead_letters.node, failure))?;
         dead_letters.counters.finished(count);
-        self.counters.dead_lettered(count);
+        self.counters.dead_lettered(codes.into_iter());
         Ok(())
     }
 

@@ -40,6 +40,7 @@ pub(crate) struct Closed;
 /// A queue for at most `batches` in front of the node with the counters `receiving`.
 pub(crate) fn queue<T>(batches: usize, receiving: Arc<NodeCounters>) -> (Outlet<T>, Inlet<T>) {
     let (sender, receiver) = mpsc::channel(batches);
+    receiving.queue_can_hold(batches);
     let outlet = Outlet {
         sender,
         receiving: Arc::clone(&receiving),

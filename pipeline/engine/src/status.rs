@@ -5,13 +5,13 @@
 //! Decides nothing: who reads `Retrying` may call it unready or not.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
 use tokio::sync::watch;
 
-use crate::counters::{NodeCounters, NodeSnapshot, unix_ms};
+use crate::counters::{BatchSizeCounters, BatchSizes, NodeCounters, NodeSnapshot, lock, unix_ms};
 
 /// What a pipeline is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -78,11 +78,16 @@ pub struct PipelineSnapshot {
     pub state: State,
     /// How many runs have begun.
     pub runs: u64,
+    /// How many of them have failed.
+    pub failed_runs: u64,
     /// How far it has got.
     #[serde(flatten)]
     pub progress: Progress,
     /// Records taken from the source in this run and not settled yet.
     pub in_flight_records: u64,
+    /// How large the batches were that came from the source, over all runs.
+    #[serde(skip)]
+    pub batch_sizes: BatchSizes,
     /// The last failure, also when it is long over.
     pub last_failure: Option<LastFailure>,
     /// Its nodes, in the order of the topology.
@@ -101,7 +106,9 @@ struct Shared {
     state: watch::Sender<State>,
     progress: watch::Sender<Progress>,
     runs: AtomicU64,
+    failed_runs: AtomicU64,
     in_flight_records: AtomicU64,
+    batch_sizes: BatchSizeCounters,
     last_failure: Mutex<Option<LastFailure>>,
     nodes: Mutex<Vec<(String, Arc<NodeCounters>)>>,
 }
@@ -115,7 +122,9 @@ impl PipelineStatus {
                 state: watch::Sender::new(State::Starting),
                 progress: watch::Sender::new(Progress::default()),
                 runs: AtomicU64::new(0),
+                failed_runs: AtomicU64::new(0),
                 in_flight_records: AtomicU64::new(0),
+                batch_sizes: BatchSizeCounters::default(),
                 last_failure: Mutex::new(None),
                 nodes: Mutex::new(Vec::new()),
             }),
@@ -149,8 +158,10 @@ impl PipelineStatus {
             pipeline: self.shared.pipeline.clone(),
             state: self.state(),
             runs: self.shared.runs.load(Ordering::Relaxed),
+            failed_runs: self.shared.failed_runs.load(Ordering::Relaxed),
             progress: self.progress(),
             in_flight_records: self.shared.in_flight_records.load(Ordering::Relaxed),
+            batch_sizes: self.shared.batch_sizes.snapshot(),
             last_failure: lock(&self.shared.last_failure).clone(),
             nodes: nodes
                 .iter()
@@ -183,7 +194,9 @@ impl PipelineStatus {
         self.shared.state.send_replace(state);
     }
 
+    /// A run has failed at `node`.
     pub(crate) fn set_last_failure(&self, node: &str, reason: String) {
+        self.shared.failed_runs.fetch_add(1, Ordering::Relaxed);
         *lock(&self.shared.last_failure) = Some(LastFailure {
             node: node.to_owned(),
             reason,
@@ -195,8 +208,9 @@ impl PipelineStatus {
         lock(&self.shared.last_failure).clone()
     }
 
-    /// `records` have been taken from the source.
+    /// A batch of `records` has been taken from the source.
     pub(crate) fn taken(&self, records: u64) {
+        self.shared.batch_sizes.gathered(records);
         self.shared
             .in_flight_records
             .fetch_add(records, Ordering::Relaxed);
@@ -213,11 +227,6 @@ impl PipelineStatus {
             progress.batch_us = batch_us;
         });
     }
-}
-
-/// Whoever panicked while holding one of these locks has left whole values behind.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn as_unix_ms<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
@@ -252,6 +261,7 @@ mod tests {
             "reason": "no server",
             "next_try_unix_ms": 2_500,
             "runs": 1,
+            "failed_runs": 0,
             "settled_records": 3,
             "settled_position": 42,
             "batch_us": 1_700,
@@ -263,10 +273,12 @@ mod tests {
                 "records_out": 0,
                 "skipped": {},
                 "dead_lettered": 0,
+                "dead_letter_codes": {},
                 "batches": 0,
                 "busy_us": 0,
                 "blocked_us": 0,
                 "queue_batches": 0,
+                "queue_batches_max": 0,
                 "busy_since_unix_ms": null,
             }],
         });
@@ -282,6 +294,7 @@ mod tests {
         status.begin_run(["commands"].into_iter());
         let snapshot = status.snapshot();
         assert_eq!(snapshot.in_flight_records, 0);
+        assert_eq!(snapshot.batch_sizes.records, 5);
         assert_eq!(snapshot.progress.settled_records, 3);
         assert_eq!(snapshot.runs, 2);
         assert_eq!(snapshot.nodes.len(), 1);

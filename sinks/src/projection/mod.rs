@@ -19,7 +19,7 @@ use ledger::Event;
 use sqlx::PgConnection;
 
 pub use account_balance::AccountBalance;
-pub use offset::{Adopted, Skip, adopt_stream, skip};
+pub use offset::{Adopted, Skip, Standing, adopt_stream, skip, standings};
 pub use sink::ProjectionSink;
 pub use transactions::Transactions;
 pub use transfers::Transfers;

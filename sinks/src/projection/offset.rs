@@ -211,6 +211,41 @@ impl Fence {
     }
 }
 
+/// Where a projection stands, for whoever looks from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The projection.
+    pub projection: String,
+    /// Which life of the feed it reads.
+    pub stream_id: String,
+    /// How often it was started.
+    pub epoch: i64,
+    /// The last sequence of the feed that it has applied.
+    pub last_sequence: u64,
+    /// When it moved last, by the database's clock.
+    pub updated_at: OffsetDateTime,
+}
+
+/// Where each projection stands that has ever run.
+pub async fn standings(pool: &PgPool) -> Result<Vec<Standing>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT projection, stream_id, epoch, last_sequence, updated_at FROM projection_offsets",
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Standing {
+                projection: row.try_get("projection")?,
+                stream_id: row.try_get("stream_id")?,
+                epoch: row.try_get("epoch")?,
+                last_sequence: unsigned(row.try_get("last_sequence")?),
+                updated_at: row.try_get("updated_at")?,
+            })
+        })
+        .collect()
+}
+
 /// What an operator told a projection to skip.
 #[derive(Debug, Default)]
 pub(super) struct Skips {

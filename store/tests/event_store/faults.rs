@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ledger::{AccountId, Command};
-use store::{Error, EventStore};
+use store::{Error, EventStore, WriterCounters};
 
 use crate::support::book::Book;
 use crate::support::build::{create, deposit, new_account_id, withdraw};
@@ -95,7 +95,11 @@ async fn an_append_that_is_cut_off_has_one_outcome() {
 async fn a_lost_answer_is_recognised_as_a_commit() {
     let scene = Scene::new().await;
     scene.proxy.fail_appends([Fault::CutAnswer]);
-    let processed = process(&mut writer(&scene.store), &scene.batch()).await;
+    let counters = WriterCounters::default();
+    let mut writer = writer(&scene.store).counted_by(&counters);
+    let processed = process(&mut writer, &scene.batch()).await;
+    let counted = counters.snapshot();
+    assert_eq!((counted.ambiguous, counted.repeated), (1, 3));
     assert_eq!(
         verdicts(&processed),
         [

@@ -2,8 +2,8 @@
 
 use std::num::NonZeroUsize;
 
-use ledger::{AccountId, Command, Event, Version};
-use store::{Processed, Writer, WriterOptions};
+use ledger::{AccountId, Command, Event, RejectionCode, Version};
+use store::{Processed, Writer, WriterCounters, WriterOptions};
 
 use crate::support::book::Book;
 use crate::support::build::{create, deposit, expecting, new_account_id, transfer, withdraw};
@@ -233,4 +233,39 @@ async fn a_writer_can_work_in_a_task_of_its_own() {
         store.account(&account_id).await.unwrap().unwrap().version,
         Version::FIRST
     );
+}
+
+#[tokio::test]
+async fn what_became_of_commands_and_appends_is_counted() {
+    let store = database::store().await;
+    let account_id = new_account_id("counted");
+    let (one, other) = (WriterCounters::default(), WriterCounters::default());
+    let mut first = writer(&store).counted_by(&one);
+    let mut second = writer(&store).counted_by(&other);
+    let repeated = create(&account_id, "10");
+    process(&mut first, std::slice::from_ref(&repeated)).await;
+    process(&mut second, &[deposit(&account_id, "1")]).await;
+    // The first one remembers the account as it was, and the command is not new either.
+    process(
+        &mut first,
+        &[
+            repeated,
+            deposit(&account_id, "1"),
+            withdraw(&account_id, "1000"),
+        ],
+    )
+    .await;
+
+    let snapshot = one.snapshot();
+    let appends: u64 = snapshot.durations.iter().map(|(_, count)| count).sum();
+    assert_eq!(
+        (appends, snapshot.conflicts, snapshot.decided_anew),
+        (2, 1, 1)
+    );
+    assert_eq!((snapshot.accepted, snapshot.repeated), (2, 1));
+    assert_eq!((snapshot.ambiguous, snapshot.failures), (0, 0));
+    let mut rejected = snapshot.rejected;
+    rejected.retain(|(_, count)| *count > 0);
+    assert_eq!(rejected, [(RejectionCode::InsufficientFunds, 1)]);
+    assert_eq!(other.snapshot().accepted, 1);
 }

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::arguments::RunArguments;
 use crate::health::{self, Health};
+use crate::metrics::Metrics;
 use crate::run::{self, Running, Urls};
 use crate::servers_at::ServerArguments;
 
@@ -35,9 +36,10 @@ pub(crate) async fn execute(
     // Liveness outlives the pipelines: it goes when the process goes.
     let serving = CancellationToken::new();
     if let Some(listener) = listener {
-        tracing::info!(address = %listener.local_addr()?, "serving /livez and /readyz");
+        tracing::info!(address = %listener.local_addr()?, "serving /livez, /readyz and /metrics");
         let health = Health::new(parts.clone(), running.statuses());
-        tokio::spawn(health::serve(listener, health, serving.clone()));
+        let metrics = Metrics::start(&parts, &running.statuses(), &serving);
+        tokio::spawn(health::serve(listener, health, metrics, serving.clone()));
     }
     let ended = tokio::select! {
         ended = running.ended() => ended,

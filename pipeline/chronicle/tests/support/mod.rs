@@ -215,17 +215,21 @@ impl Process {
 
     /// The status code and the document of `/readyz`; `None` when nobody answers.
     pub async fn readyz(&self) -> Option<(u16, Value)> {
+        let (head, body) = self.get("/readyz").await?;
+        let code = head.split(' ').nth(1)?.parse().ok()?;
+        Some((code, serde_json::from_str(&body).ok()?))
+    }
+
+    /// The head and the body of the answer to a GET; `None` when nobody answers.
+    pub async fn get(&self, path: &str) -> Option<(String, String)> {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut connection = tokio::net::TcpStream::connect(&self.address).await.ok()?;
-        connection
-            .write_all(b"GET /readyz HTTP/1.0\r\n\r\n")
-            .await
-            .ok()?;
+        let question = format!("GET {path} HTTP/1.0\r\n\r\n");
+        connection.write_all(question.as_bytes()).await.ok()?;
         let mut answer = String::new();
         connection.read_to_string(&mut answer).await.ok()?;
         let (head, body) = answer.split_once("\r\n\r\n")?;
-        let code = head.split(' ').nth(1)?.parse().ok()?;
-        Some((code, serde_json::from_str(body).ok()?))
+        Some((head.to_owned(), body.to_owned()))
     }
 
     /// What it has logged so far.

@@ -105,6 +105,7 @@ async fn a_queue_shows_how_full_it_is() {
     );
     let snapshot = status.snapshot();
     assert_eq!(snapshot.nodes[1].queue_batches, 2);
+    assert_eq!(snapshot.nodes[1].queue_batches_max, 2);
     assert_eq!(snapshot.nodes[1].records_in, 1);
 }
 

@@ -65,6 +65,7 @@ async fn a_dead_letter_carries_the_message_the_node_and_the_cause() {
     assert_eq!(buried[0].origin.header("trace"), Some("7"));
     let snapshot = status.snapshot();
     assert_eq!(snapshot.nodes[1].dead_lettered, 2);
+    assert_eq!(snapshot.nodes[1].dead_letter_codes["no_number"], 2);
     assert_eq!(snapshot.nodes[3].name, "graveyard");
     assert_eq!(snapshot.nodes[3].records_in, 2);
 }

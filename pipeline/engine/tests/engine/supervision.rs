@@ -69,6 +69,7 @@ async fn failed_runs_are_followed_by_growing_pauses_until_one_succeeds() {
     assert_eq!(supervised.await.unwrap().settled, 10);
     assert_eq!(status.state(), State::Drained);
     assert_eq!(status.snapshot().runs, 41);
+    assert_eq!(status.snapshot().failed_runs, 40);
 
     let pauses = patient.pauses();
     assert!(

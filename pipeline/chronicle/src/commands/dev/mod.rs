@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{Arguments, DevArguments, Task};
 use crate::health::{self, Health};
+use crate::metrics::Metrics;
 use crate::run::{self, Running, Urls};
 use crate::servers_at::{ServerArguments, Stack};
 use crate::{exit, output};
@@ -62,9 +63,15 @@ pub(crate) async fn execute(
     };
     let parts = run::parts(&urls, &tuning()).await?;
     let mut running = Running::start(&parts, &[], &shutdown)?;
-    let health = Health::new(parts, running.statuses());
     let serving = CancellationToken::new();
-    tokio::spawn(health::serve(listener, health.clone(), serving.clone()));
+    let metrics = Metrics::start(&parts, &running.statuses(), &serving);
+    let health = Health::new(parts, running.statuses());
+    tokio::spawn(health::serve(
+        listener,
+        health.clone(),
+        metrics,
+        serving.clone(),
+    ));
     publish(&stack)?;
 
     let greeting = tokio::spawn(greet(stack.clone(), health, arguments.demo));

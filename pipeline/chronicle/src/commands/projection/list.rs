@@ -5,8 +5,7 @@ use std::process::ExitCode;
 use ledger::Timestamp;
 use serde::Serialize;
 use sinks::projection;
-use sqlx::{PgPool, Row};
-use time::OffsetDateTime;
+use sqlx::PgPool;
 
 use super::feed;
 use crate::commands::reach;
@@ -91,25 +90,19 @@ fn print(standings: &[Standing]) -> anyhow::Result<()> {
 
 /// Every projection that exists or has a row, by name.
 async fn standings(read_model: &PgPool) -> Result<Vec<Standing>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT projection, stream_id, epoch, last_sequence, updated_at FROM projection_offsets",
-    )
-    .fetch_all(read_model)
-    .await?;
-    let mut standings = Vec::with_capacity(rows.len());
-    for row in rows {
-        let offset: i64 = row.try_get("last_sequence")?;
-        let updated_at: OffsetDateTime = row.try_get("updated_at")?;
-        standings.push(Standing {
-            projection: row.try_get("projection")?,
-            offset: u64::try_from(offset).ok(),
+    let stored = projection::standings(read_model).await?;
+    let mut standings: Vec<Standing> = stored
+        .into_iter()
+        .map(|stored| Standing {
+            projection: stored.projection,
+            offset: Some(stored.last_sequence),
             head: None,
             lag_events: None,
-            epoch: row.try_get("epoch")?,
-            stream_id: row.try_get("stream_id")?,
-            updated_at: Some(Timestamp::from_date_time(updated_at)),
-        });
-    }
+            epoch: Some(stored.epoch),
+            stream_id: Some(stored.stream_id),
+            updated_at: Some(Timestamp::from_date_time(stored.updated_at)),
+        })
+        .collect();
     for name in projection::NAMES {
         if !standings.iter().any(|standing| standing.projection == name) {
             standings.push(Standing {
