@@ -35,5 +35,6 @@ USER 10001:10001
 EXPOSE 8080
 # No HEALTHCHECK: only `run` serves /livez and /readyz, and this image also runs `migrate`, `verify` and the other tools.
 # docker-compose.yml has one for the service that runs.
+# Serving other machines takes CHRONICLE_HTTP_TOKENS, or CHRONICLE_HTTP_OPEN=true where nobody else can reach it.
 ENTRYPOINT ["chronicle"]
 CMD ["run", "--http", "0.0.0.0:8080"]

@@ -20,6 +20,27 @@ impl Sum {
         Self { units: 0, currency }
     }
 
+    /// A sum as a database writes it: a decimal whose trailing zeros may be missing. `None` if it is none, or has more
+    /// decimals than the currency.
+    pub fn from_database(text: &str, currency: Currency) -> Option<Self> {
+        let (sign, digits) = text
+            .strip_prefix('-')
+            .map_or((1, text), |digits| (-1, digits));
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        let decimals = currency.exponent() as usize;
+        let (fraction, surplus) = fraction.split_at(fraction.len().min(decimals));
+        let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_number = !whole.is_empty() && is_digits(whole) && is_digits(fraction);
+        if !is_number || !surplus.bytes().all(|byte| byte == b'0') {
+            return None;
+        }
+        let units: i128 = format!("{whole}{fraction:0<decimals$}").parse().ok()?;
+        Some(Self {
+            units: sign * units,
+            currency,
+        })
+    }
+
     /// The currency.
     pub fn currency(self) -> Currency {
         self.currency
@@ -70,6 +91,31 @@ impl Serialize for Sum {
 mod tests {
     use super::*;
     use crate::money::parse_decimal;
+
+    #[test]
+    fn what_a_database_writes_is_read_exactly() {
+        let read = |text: &str, code: &str| {
+            let currency = Currency::lookup(code.parse().unwrap()).unwrap();
+            Sum::from_database(text, currency).map(|sum| sum.to_string())
+        };
+        for (text, code, expected) in [
+            ("0", "USD", "0.00"),
+            ("12.5", "USD", "12.50"),
+            ("-12.340000", "USD", "-12.34"),
+            ("7", "JPY", "7"),
+            ("7.0", "JPY", "7"),
+            (
+                "123456789012345678901234567890123.45",
+                "USD",
+                "123456789012345678901234567890123.45",
+            ),
+        ] {
+            assert_eq!(read(text, code).as_deref(), Some(expected), "{text}");
+        }
+        for bad in ["", "-", ".", "1.234", "NaN", "1e5", "1.2.3", "+1", " 1"] {
+            assert_eq!(read(bad, "USD"), None, "{bad}");
+        }
+    }
 
     fn sum(amounts: &[&str], code: &str) -> Sum {
         let currency = Currency::lookup(code.parse().unwrap()).unwrap();

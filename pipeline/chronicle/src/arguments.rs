@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ledger::{AccountId, CommandId, Timestamp};
 
+use crate::http::access::Role;
 use crate::output::Format;
 use crate::servers_at::ServerArguments;
 
@@ -73,6 +74,22 @@ pub(crate) enum Task {
     /// Look after projections
     #[command(subcommand)]
     Projection(ProjectionTask),
+    /// Make a token for the HTTP API
+    Token(TokenArguments),
+}
+
+/// `chronicle token`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The token goes to stderr once and is kept nowhere; the line for the file of tokens goes to stdout:
+
+  chronicle token teller-3 --role writer --role reader >> tokens")]
+pub(crate) struct TokenArguments {
+    /// Whose it is: becomes the actor of commands that name none
+    pub(crate) name: String,
+    /// What it may do; may be repeated
+    #[arg(long, value_enum, required = true)]
+    pub(crate) role: Vec<Role>,
 }
 
 /// `chronicle dev`
@@ -84,7 +101,7 @@ pub(crate) struct DevArguments {
     /// The port of PostgreSQL; 0 = any free one
     #[arg(long, default_value_t = 0, value_name = "PORT")]
     pub(crate) postgres_port: u16,
-    /// The port for liveness and readiness over HTTP; 0 = any free one
+    /// The port of the HTTP API; 0 = any free one
     #[arg(long, default_value_t = 0, value_name = "PORT")]
     pub(crate) http_port: u16,
     /// Feed a small realistic workload, so that there is something to see
@@ -98,11 +115,75 @@ pub(crate) struct RunArguments {
     /// Run only these pipelines: `intake` or `projection.NAME`; may be repeated
     #[arg(long, value_name = "PIPELINE")]
     pub(crate) only: Vec<String>,
-    /// Serve liveness, readiness and metrics on this address
+    /// Serve the HTTP API, liveness, readiness and metrics on this address
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) http: Option<SocketAddr>,
     #[command(flatten)]
+    pub(crate) api: ApiArguments,
+    #[command(flatten)]
     pub(crate) tuning: Tuning,
+}
+
+/// Who may call the HTTP API, and how much of it.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ApiArguments {
+    /// Let only those in who hold a token of this file; `chronicle token` makes them. Without it everybody may do
+    /// everything, and only a loopback address is served
+    #[arg(
+        long = "http-tokens",
+        env = "CHRONICLE_HTTP_TOKENS",
+        value_name = "FILE",
+        help_heading = "HTTP"
+    )]
+    pub(crate) tokens: Option<PathBuf>,
+    /// Serve an address that is not loopback without tokens: only where nobody else can reach it
+    #[arg(
+        long = "http-open",
+        env = "CHRONICLE_HTTP_OPEN",
+        conflicts_with = "tokens",
+        help_heading = "HTTP"
+    )]
+    pub(crate) open: bool,
+    /// Let pages of this origin call the API from a browser, e.g. https://ledger.example; may be repeated
+    #[arg(
+        long = "http-origin",
+        env = "CHRONICLE_HTTP_ORIGINS",
+        value_name = "ORIGIN",
+        value_delimiter = ',',
+        value_parser = origin,
+        help_heading = "HTTP"
+    )]
+    pub(crate) origin: Vec<String>,
+    /// How many requests are worked on at a time
+    #[arg(long = "http-requests-max", env = "CHRONICLE_HTTP_REQUESTS_MAX", default_value_t = 1_024, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "HTTP")]
+    pub(crate) requests_max: u32,
+    /// How many requests one client may make in a second, on average
+    #[arg(long = "http-rate-max", env = "CHRONICLE_HTTP_RATE_MAX", default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "HTTP")]
+    pub(crate) rate_max: u32,
+    /// How many readers may follow live events
+    #[arg(long = "http-streams-max", env = "CHRONICLE_HTTP_STREAMS_MAX", default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "HTTP")]
+    pub(crate) streams_max: u32,
+}
+
+/// An origin as browsers send it: a scheme and a host, and perhaps a port.
+fn origin(text: &str) -> Result<String, String> {
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    let is_host = |host: &str| {
+        !host.is_empty()
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b".:-[]".contains(&byte))
+    };
+    if host.is_some_and(is_host) {
+        Ok(text.to_owned())
+    } else {
+        Err(
+            "an origin is a scheme and a host, such as https://ledger.example, without a path"
+                .to_owned(),
+        )
+    }
 }
 
 /// Numbers that an operator may want to turn.

@@ -4,20 +4,15 @@
 //! runs and every server that it needs answers, and 503 otherwise; the body says what is wrong, since when and why. Serves
 //! [`metrics`] at the same address.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::get;
-use axum::{Json, Router};
 use engine::{PipelineSnapshot, PipelineStatus};
 use serde::Serialize;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
-use crate::metrics::{self, Metrics};
 use crate::run::is_well;
 use crate::topology::Parts;
 
@@ -112,6 +107,14 @@ impl Health {
         }
     }
 
+    /// What a pipeline of this process does, and why it does not run if it does not.
+    pub(crate) fn state_of(&self, name: &str) -> Option<(String, Option<String>)> {
+        let (_, status) = self.statuses.iter().find(|(known, _)| known == name)?;
+        let state = serde_json::to_value(status.state()).ok()?;
+        let text = |name: &str| state[name].as_str().map(str::to_owned);
+        Some((text("state")?, text("reason")))
+    }
+
     /// Whether everything is well now.
     pub(crate) async fn is_ready(&self) -> bool {
         self.readiness().await.ready
@@ -124,33 +127,8 @@ async fn bounded(check: impl Future<Output = Result<(), String>>) -> Result<(), 
         .unwrap_or_else(|_| Err(format!("no answer within {ANSWER_WITHIN:?}")))
 }
 
-/// Listens on `address`.
-pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    use anyhow::Context;
-    TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address} for HTTP; choose another address or port")
-    })
-}
-
-/// Serves until `shutdown`.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    health: Health,
-    metrics: Metrics,
-    shutdown: CancellationToken,
-) {
-    let routes = Router::new()
-        .route("/livez", get(|| async { "alive\n" }))
-        .route("/readyz", get(readyz))
-        .with_state(health)
-        .merge(metrics::routes(metrics));
-    let server = axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned());
-    if let Err(error) = server.await {
-        tracing::error!(%error, "HTTP has stopped");
-    }
-}
-
-async fn readyz(State(health): State<Health>) -> (StatusCode, Json<Readiness>) {
+/// How everything is now, with the code that says whether it is well.
+pub(crate) async fn readyz(State(health): State<Health>) -> (StatusCode, Json<Readiness>) {
     let readiness = health.readiness().await;
     let code = if readiness.ready {
         StatusCode::OK

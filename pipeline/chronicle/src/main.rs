@@ -9,10 +9,13 @@ mod arguments;
 mod commands;
 mod exit;
 mod health;
+mod http;
 mod metrics;
 mod output;
 mod run;
 mod servers_at;
+mod standing;
+mod submission;
 mod topology;
 
 use std::io::IsTerminal;

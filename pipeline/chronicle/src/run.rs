@@ -1,9 +1,11 @@
 //! Running pipelines: all or some of them, each with its own supervision, until they are told to stop.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use engine::{Batching, Failure, PipelineStatus, State};
 use store::{EventStore, WriterOptions};
 use tokio::task::JoinSet;
@@ -11,9 +13,12 @@ use tokio_util::sync::CancellationToken;
 use transport::Nats;
 use transport::streams::Limits;
 
-use crate::arguments::Tuning;
+use crate::arguments::{ApiArguments, Tuning};
 use crate::exit;
-use crate::metrics::Intakes;
+use crate::health::Health;
+use crate::http::access::Access;
+use crate::http::{self, Api};
+use crate::metrics::{Intakes, Metrics};
 use crate::topology::{self, Build, Parts, Probes};
 
 /// Where the pipelines' servers are.
@@ -71,6 +76,58 @@ pub(crate) async fn parts(urls: &Urls<'_>, tuning: &Tuning) -> anyhow::Result<Pa
         },
         drain_within: Duration::from_secs(tuning.drain_seconds_max),
     })
+}
+
+/// The HTTP API over these servers, with connections that are used for nothing else. `shutdown` ends its live streams.
+pub(crate) fn api(
+    urls: &Urls<'_>,
+    parts: &Parts,
+    running: &Running,
+    access: &Access,
+    arguments: &ApiArguments,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<(Health, Router)> {
+    const CONNECTIONS_MAX: u32 = 16;
+    let as_usize = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let store_options = store::Options {
+        connections_max: CONNECTIONS_MAX,
+        connect_timeout: Duration::from_secs(5),
+        ..store::Options::default()
+    };
+    let options = http::Options {
+        outcome_within: Duration::from_secs(10),
+        catch_up_within: Duration::from_secs(5),
+        answer_within: Duration::from_secs(30),
+        requests_max: as_usize(arguments.requests_max),
+        requests_per_second_max: arguments.rate_max,
+        streams_max: as_usize(arguments.streams_max),
+        origins: arguments.origin.clone(),
+        limits: parts.limits.clone(),
+    };
+    let health = Health::new(parts.clone(), running.statuses());
+    let metrics = Metrics::start(parts, &running.statuses(), shutdown);
+    let api = Api::new(
+        health.clone(),
+        metrics,
+        &parts.nats,
+        EventStore::connect_lazy(urls.event_store, &store_options)?,
+        sinks::read_model::connect_lazy(urls.read_model, CONNECTIONS_MAX)?,
+        options,
+        shutdown.clone(),
+    );
+    Ok((health, http::routes(&api, access)))
+}
+
+/// Who may call the API on this address.
+pub(crate) fn access(address: SocketAddr, arguments: &ApiArguments) -> anyhow::Result<Access> {
+    match &arguments.tokens {
+        Some(path) => Access::by_tokens(path).map_err(|error| exit::usage(error.to_string())),
+        None if address.ip().is_loopback() || arguments.open => Ok(Access::default()),
+        None => Err(exit::usage(format!(
+            "{address} can be reached from other machines, and everybody could move money there: give --http-tokens FILE \
+             (`chronicle token` makes tokens), serve a loopback address, or say --http-open where nobody else can reach it"
+        ))),
+    }
 }
 
 /// Pipelines that are running.

@@ -1,4 +1,4 @@
-//! What each subcommand does: one file per subcommand; `as_of`, `publishing`, `reach`, `reading` and
+//! What each subcommand does: one file per subcommand; `as_of`, `reach`, `reading` and
 //! `rows` serve several of them.
 
 mod account;
@@ -13,13 +13,13 @@ mod history;
 mod migrate;
 mod outcome;
 mod projection;
-mod publishing;
 mod reach;
 mod reading;
 mod rows;
 mod run;
 mod send;
 mod status;
+mod token;
 mod verify;
 
 use std::process::ExitCode;
@@ -50,5 +50,6 @@ pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Task::Events(arguments) => events::execute(&servers, &arguments, output).await,
         Task::DeadLetter(task) => dead_letter::execute(&servers, &task, output).await,
         Task::Projection(task) => projection::execute(&servers, &task, output).await,
+        Task::Token(arguments) => token::execute(&arguments, output),
     }
 }

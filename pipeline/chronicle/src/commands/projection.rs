@@ -16,6 +16,7 @@ use crate::arguments::ProjectionTask;
 use crate::exit;
 use crate::output::{self, Format};
 use crate::servers_at::ServerArguments;
+use crate::standing::Feed;
 
 pub(crate) async fn execute(
     servers: &ServerArguments,
@@ -36,20 +37,11 @@ pub(crate) async fn execute(
 }
 
 /// The feed as it is now.
-struct Feed {
-    identity: String,
-    head: u64,
-}
-
 async fn feed(servers: &ServerArguments) -> anyhow::Result<Option<Feed>> {
     let nats = reach::nats(servers).await?;
-    let stream = streams::existing(&nats.jetstream, streams::EVENTS)
+    Feed::look(&nats)
         .await
-        .map_err(|failure| reach::nats_failed(servers, &failure))?;
-    Ok(stream.map(|stream| Feed {
-        identity: streams::identity(&stream),
-        head: stream.cached_info().state.last_sequence,
-    }))
+        .map_err(|failure| reach::nats_failed(servers, &failure))
 }
 
 /// What became of one projection.

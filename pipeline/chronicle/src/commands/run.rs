@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::RunArguments;
-use crate::health::{self, Health};
-use crate::metrics::Metrics;
+use crate::http;
 use crate::run::{self, Running, Urls};
 use crate::servers_at::ServerArguments;
 
@@ -29,17 +29,21 @@ pub(crate) async fn execute(
     let shutdown = CancellationToken::new();
     // Before the pipelines: a second process that fails here must not have fenced the first one's projections.
     let listener = match arguments.http {
-        Some(address) => Some(health::listen(address).await?),
+        Some(address) => {
+            let access = run::access(address, &arguments.api)?;
+            Some((http::listen(address).await?, access))
+        }
         None => None,
     };
     let mut running = Running::start(&parts, &arguments.only, &shutdown)?;
-    // Liveness outlives the pipelines: it goes when the process goes.
+    // The API outlives the pipelines, so that what was accepted while they drain has its answer, and liveness goes when
+    // the process goes.
     let serving = CancellationToken::new();
-    if let Some(listener) = listener {
-        tracing::info!(address = %listener.local_addr()?, "serving /livez, /readyz and /metrics");
-        let health = Health::new(parts.clone(), running.statuses());
-        let metrics = Metrics::start(&parts, &running.statuses(), &serving);
-        tokio::spawn(health::serve(listener, health, metrics, serving.clone()));
+    let mut served = JoinSet::new();
+    if let Some((listener, access)) = listener {
+        tracing::info!(address = %listener.local_addr()?, "serving the HTTP API");
+        let (_, routes) = run::api(&urls, &parts, &running, &access, &arguments.api, &serving)?;
+        served.spawn(http::serve(listener, routes, serving.clone()));
     }
     let ended = tokio::select! {
         ended = running.ended() => ended,
@@ -49,6 +53,7 @@ pub(crate) async fn execute(
         }
     };
     serving.cancel();
+    served.join_all().await;
     ended?;
     Ok(ExitCode::SUCCESS)
 }

@@ -5,32 +5,27 @@
 //! not even be readable) finds its line. What is malformed is refused here, in the codec's words; what the business
 //! refuses comes from the ledger.
 
-mod answer;
 mod build;
 mod file;
 mod flight;
 mod lines;
-mod lookup;
 mod one;
+mod print;
 mod progress;
 mod summary;
 
 use std::process::ExitCode;
 
-use async_nats::HeaderMap;
 use async_nats::jetstream::stream::Stream;
-use bytes::Bytes;
-use ledger::codec::CONTENT_TYPE_JSON;
-use ledger::{Command, Outcome};
-use transport::{Nats, headers, streams, subjects};
+use ledger::Outcome;
+use transport::{Nats, streams};
 
-use self::answer::Answer;
-use super::publishing::Outgoing;
 use super::reach;
 use crate::arguments::SendArguments;
 use crate::exit;
 use crate::output::Format;
 use crate::servers_at::ServerArguments;
+use crate::submission::answer::Answer;
 
 pub(crate) async fn execute(
     servers: &ServerArguments,
@@ -49,19 +44,7 @@ pub(crate) async fn execute(
 
 /// Prints an outcome for people.
 pub(super) fn print_outcome(outcome: &Outcome) -> anyhow::Result<()> {
-    Answer::from(outcome).print()
-}
-
-/// A command on its way, to be answered on `reply_to`.
-fn outgoing(command: &Command, payload: Bytes, reply_to: &str) -> Outgoing {
-    let mut map = HeaderMap::new();
-    map.insert(headers::CONTENT_TYPE, CONTENT_TYPE_JSON);
-    map.insert(headers::REPLY_TO, reply_to);
-    Outgoing {
-        subject: subjects::command(command.account_id()),
-        headers: map,
-        payload,
-    }
+    print::print(&Answer::from(outcome))
 }
 
 /// The stream of commands, which the pipelines make: how many partitions it has is theirs to say.

@@ -10,6 +10,7 @@
 )]
 
 pub mod books;
+pub mod http;
 pub mod publisher;
 pub mod random;
 pub mod raw;
@@ -230,6 +231,11 @@ impl Process {
         connection.read_to_string(&mut answer).await.ok()?;
         let (head, body) = answer.split_once("\r\n\r\n")?;
         Some((head.to_owned(), body.to_owned()))
+    }
+
+    /// A client of its HTTP API.
+    pub fn http(&self) -> http::Client {
+        http::Client::new(&self.address)
     }
 
     /// What it has logged so far.

@@ -16,9 +16,9 @@ use transport::{headers, streams, subjects};
 
 use super::Place;
 use super::find::{self, Found};
-use crate::commands::publishing::{self, Unacknowledged};
 use crate::commands::reach;
 use crate::output::{self, Format};
+use crate::submission::publishing::{self, Unacknowledged};
 
 /// The header that tells a record from a letter; its value is the letter's id.
 const DISCARDED: &str = "Chronicle-Dead-Letter-Discarded";

@@ -11,9 +11,9 @@ use transport::{streams, subjects};
 
 use super::Place;
 use super::find::{self, Found};
-use crate::commands::publishing::{self, Unacknowledged};
 use crate::exit;
 use crate::output::{self, Format};
+use crate::submission::publishing::{self, Unacknowledged};
 
 /// What was done.
 #[derive(Serialize)]

@@ -14,9 +14,9 @@ use anyhow::Context;
 use clap::Parser;
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::{Arguments, DevArguments, Task};
-use crate::health::{self, Health};
-use crate::metrics::Metrics;
+use crate::arguments::{Arguments, DevArguments, RunArguments, Task};
+use crate::health::Health;
+use crate::http;
 use crate::run::{self, Running, Urls};
 use crate::servers_at::{ServerArguments, Stack};
 use crate::{exit, output};
@@ -44,7 +44,7 @@ pub(crate) async fn execute(
         () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
     };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.http_port));
-    let listener = health::listen(address).await?;
+    let listener = http::listen(address).await?;
     let stack = Stack {
         pid: std::process::id(),
         nats: servers.nats_url(),
@@ -61,17 +61,13 @@ pub(crate) async fn execute(
         event_store: &stack.event_store,
         read_model: &stack.read_model,
     };
-    let parts = run::parts(&urls, &tuning()).await?;
+    let RunArguments { tuning, api, .. } = defaults();
+    let parts = run::parts(&urls, &tuning).await?;
+    let access = run::access(address, &api)?;
     let mut running = Running::start(&parts, &[], &shutdown)?;
     let serving = CancellationToken::new();
-    let metrics = Metrics::start(&parts, &running.statuses(), &serving);
-    let health = Health::new(parts, running.statuses());
-    tokio::spawn(health::serve(
-        listener,
-        health.clone(),
-        metrics,
-        serving.clone(),
-    ));
+    let (health, routes) = run::api(&urls, &parts, &running, &access, &api, &serving)?;
+    let served = tokio::spawn(http::serve(listener, routes, serving.clone()));
     publish(&stack)?;
 
     let greeting = tokio::spawn(greet(stack.clone(), health, arguments.demo));
@@ -84,6 +80,7 @@ pub(crate) async fn execute(
     shutdown.cancel();
     let drained = running.ended().await;
     serving.cancel();
+    let _ = served.await;
     let _ = std::fs::remove_file(Stack::file(&data_dir));
     servers.stop().await;
     ended.and(drained)?;
@@ -127,12 +124,12 @@ fn publish(stack: &Stack) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The defaults of `chronicle run`.
-fn tuning() -> crate::arguments::Tuning {
+/// The defaults of `chronicle run`, and what its environment variables say.
+fn defaults() -> RunArguments {
     let Task::Run(run) = Arguments::parse_from(["chronicle", "run"]).task else {
         unreachable!("these arguments say `run`");
     };
-    run.tuning
+    run
 }
 
 /// Says where everything is, once it is ready.
@@ -141,7 +138,7 @@ async fn greet(stack: Stack, health: Health, demo: bool) {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     let text = format!(
-        "\nThe ledger is ready.\n\n  NATS         {}\n  event store  {}\n  read model   {}\n  readiness    {}/readyz\n  data         {}\n\n\
+        "\nThe ledger is ready.\n\n  NATS         {}\n  event store  {}\n  read model   {}\n  HTTP API     {}/docs\n  data         {}\n\n\
          Try, in another terminal in this folder:\n\n  \
          chronicle send create-account ALICE --owner-name \"Alice\" --currency USD --initial-balance 100\n  \
          chronicle send withdraw ALICE 30\n  \

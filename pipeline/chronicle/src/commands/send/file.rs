@@ -24,15 +24,15 @@ use transport::{Nats, streams};
 use super::commands_stream;
 use super::flight::{Flight, Identity};
 use super::lines::Input;
-use super::lookup::Answers;
 use super::progress::Progress;
 use super::summary::Summary;
 use crate::arguments::SendArguments;
-use crate::commands::publishing::Unacknowledged;
 use crate::commands::reach;
 use crate::exit;
 use crate::output::Format;
 use crate::servers_at::ServerArguments;
+use crate::submission::lookup::Answers;
+use crate::submission::publishing::Unacknowledged;
 
 /// How many messages may wait for the stream's acknowledgement: a small part of what the connection allows, since order
 /// is certain only among those that were acknowledged.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ledger::{Command, CommandId, Hash};
 use tokio::time::Instant;
 
-use crate::commands::publishing::Outgoing;
+use crate::submission::publishing::Outgoing;
 
 /// What identifies a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,16 +11,17 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 use transport::{Nats, streams};
 
-use super::answer::Answer;
 use super::build::build;
-use super::lookup::{Answers, Found};
-use super::{commands_stream, outgoing};
+use super::commands_stream;
+use super::print;
 use crate::arguments::{SendArguments, SendCommand};
-use crate::commands::publishing::{self, Outgoing, Unacknowledged};
 use crate::commands::reach;
 use crate::exit;
 use crate::output::{self, Format};
 use crate::servers_at::ServerArguments;
+use crate::submission::answer::Answer;
+use crate::submission::lookup::{Answers, Found};
+use crate::submission::publishing::{self, Outgoing, Unacknowledged};
 
 /// A stream that is full, or a server that does not answer, is tried for at least so long.
 const PUBLISH_WITHIN_MIN: Duration = Duration::from_secs(5);
@@ -45,13 +46,13 @@ pub(super) async fn execute(
     publish(
         servers,
         &nats,
-        outgoing(&command, payload.into(), &reply_to),
+        Outgoing::command(&command, payload.into(), &reply_to),
         wait.max(PUBLISH_WITHIN_MIN),
         command.command_id,
     )
     .await?;
     match reply(&mut replies, wait).await {
-        Some(payload) => print(&payload, output),
+        Some(payload) => show(&payload, output),
         None => look_up(servers, &command, wait, output).await,
     }
 }
@@ -95,14 +96,14 @@ async fn reply(replies: &mut Subscriber, wait: Duration) -> Option<Bytes> {
     Some(timeout_at(deadline, replies.next()).await.ok()??.payload)
 }
 
-fn print(payload: &[u8], output: Format) -> anyhow::Result<ExitCode> {
+fn show(payload: &[u8], output: Format) -> anyhow::Result<ExitCode> {
     let answer = Answer::read(payload)
         .map_err(|error| anyhow::anyhow!("the ledger's answer cannot be understood: {error}; is this binary older than the ledger?"))?;
     match output {
         Format::Json => output::json(&serde_json::from_slice::<&RawValue>(payload)?)?,
-        Format::Table => answer.print()?,
+        Format::Table => print::print(&answer)?,
     }
-    Ok(answer.exit_code())
+    Ok(print::exit_code(&answer))
 }
 
 /// No answer came: asks the event store, if it is known where that is.
@@ -123,7 +124,7 @@ async fn look_up(
         Err(_) => Found::Nothing,
     };
     match found {
-        Found::Outcome(outcome) => print(&serde_json::to_vec(&outcome)?, output),
+        Found::Outcome(outcome) => show(&serde_json::to_vec(&outcome)?, output),
         Found::AnotherCommand => Err(exit::no(format!(
             "{}: the id {command_id} was used before, for another command; see `chronicle outcome {command_id}`",
             RejectionCode::IdempotencyConflict

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::answer::Meaning;
 use crate::exit;
 use crate::output::{self, Format};
+use crate::submission::answer::Meaning;
 
 /// The numbers. `commands` is the sum of all the others that count commands.
 #[derive(Debug, Default, Clone, PartialEq, Serialize)]

@@ -9,9 +9,9 @@ use tokio::time::Instant;
 use super::Sending;
 use crate::commands::reach;
 use crate::commands::rows::plain;
-use crate::commands::send::answer::{Answer, Meaning};
 use crate::commands::send::flight::Identity;
-use crate::commands::send::lookup::{Answers, Found};
+use crate::submission::answer::{Answer, Meaning};
+use crate::submission::lookup::{Answers, Found};
 
 /// An answer that has not come for so long may have been lost: the event store is asked, so often.
 const LOOK_UP_AFTER: Duration = Duration::from_secs(2);

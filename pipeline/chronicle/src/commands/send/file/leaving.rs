@@ -10,10 +10,9 @@ use tokio::time::Instant;
 use transport::streams;
 
 use super::{Sending, Trouble};
-use crate::commands::publishing::{self, Outgoing, Unacknowledged};
 use crate::commands::reach;
 use crate::commands::send::lines::Line;
-use crate::commands::send::outgoing;
+use crate::submission::publishing::{self, Outgoing, Unacknowledged};
 
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
@@ -39,7 +38,8 @@ impl Sending<'_> {
         };
         match codec::decode_command(Some(CONTENT_TYPE_JSON), &text) {
             Ok(command) => {
-                let message = outgoing(&command, text, &format!("{}.{number}", self.inbox));
+                let message =
+                    Outgoing::command(&command, text, &format!("{}.{number}", self.inbox));
                 self.flight
                     .leave(number, (&command).into(), message.clone());
                 self.publish(number, message).await;

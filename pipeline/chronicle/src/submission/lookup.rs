@@ -7,7 +7,7 @@ use ledger::{CommandId, Hash, Outcome};
 use store::{EventStore, StoredCommand};
 
 /// What the event store says of a command.
-pub(super) enum Found {
+pub(crate) enum Found {
     /// Its outcome.
     Outcome(Outcome),
     /// The outcome of another command that had the same id before: this one becomes a dead letter.
@@ -17,13 +17,13 @@ pub(super) enum Found {
 }
 
 /// The outcomes of several commands.
-pub(super) struct Answers {
+pub(crate) struct Answers {
     stored: HashMap<CommandId, StoredCommand>,
 }
 
 impl Answers {
     /// Asks the event store.
-    pub(super) async fn of(
+    pub(crate) async fn of(
         store: &EventStore,
         command_ids: &[CommandId],
     ) -> Result<Self, store::Error> {
@@ -37,7 +37,7 @@ impl Answers {
     }
 
     /// What is said of one command.
-    pub(super) fn find(&self, command_id: CommandId, fingerprint: Hash) -> Found {
+    pub(crate) fn find(&self, command_id: CommandId, fingerprint: Hash) -> Found {
         match self.stored.get(&command_id) {
             None => Found::Nothing,
             Some(stored) if stored.fingerprint == fingerprint => {

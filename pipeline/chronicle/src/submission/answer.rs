@@ -1,23 +1,20 @@
 //! What comes back on a command's reply subject: its outcome, or word of a dead letter in the same form.
 
-use std::process::ExitCode;
+use std::collections::BTreeMap;
 
 use ledger::{CommandId, EventReference, Outcome};
 use serde::Deserialize;
 
-use crate::commands::rows::plain;
-use crate::exit;
-use crate::output;
-
 /// An answer. Reads codes that this binary does not know yet, too.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     status: Status,
     /// The command; a dead letter may have none.
     #[serde(default)]
-    command_id: Option<CommandId>,
+    pub(crate) command_id: Option<CommandId>,
+    /// Its events; none when it was refused.
     #[serde(default)]
-    events: Vec<EventReference>,
+    pub(crate) events: Vec<EventReference>,
     #[serde(default)]
     rejection: Option<Reason>,
     /// Set when the message has become a dead letter.
@@ -36,11 +33,13 @@ enum Status {
 struct Reason {
     code: String,
     message: String,
+    #[serde(default)]
+    data: BTreeMap<String, String>,
 }
 
 /// What an answer means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Meaning<'a> {
+pub(crate) enum Meaning<'a> {
     /// The ledger did it.
     Accepted,
     /// The business refuses.
@@ -55,12 +54,35 @@ pub(super) enum Meaning<'a> {
 
 impl Answer {
     /// Reads an answer.
-    pub(super) fn read(payload: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn read(payload: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(payload)
     }
 
+    /// The figures of a refusal, for programs.
+    pub(crate) fn data(&self) -> BTreeMap<String, String> {
+        self.rejection
+            .as_ref()
+            .map(|reason| reason.data.clone())
+            .unwrap_or_default()
+    }
+
+    /// A refusal that no message told of.
+    pub(crate) fn rejected(code: &str, message: &str) -> Self {
+        Self {
+            status: Status::Rejected,
+            command_id: None,
+            events: Vec::new(),
+            rejection: Some(Reason {
+                code: code.to_owned(),
+                message: message.to_owned(),
+                data: BTreeMap::new(),
+            }),
+            dead_letter_id: None,
+        }
+    }
+
     /// What it means.
-    pub(super) fn meaning(&self) -> Meaning<'_> {
+    pub(crate) fn meaning(&self) -> Meaning<'_> {
         let (code, message) = match &self.rejection {
             Some(reason) => (reason.code.as_str(), reason.message.as_str()),
             None => ("unknown", "no reason was given"),
@@ -69,45 +91,6 @@ impl Answer {
             (Status::Accepted, _) => Meaning::Accepted,
             (Status::Rejected, Some(id)) => Meaning::DeadLetter { id, code, message },
             (Status::Rejected, None) => Meaning::Rejected { code, message },
-        }
-    }
-
-    /// The exit code of a call that asked for this one command.
-    pub(super) fn exit_code(&self) -> ExitCode {
-        match self.status {
-            Status::Accepted => ExitCode::SUCCESS,
-            Status::Rejected => ExitCode::from(exit::NO),
-        }
-    }
-
-    /// Prints it for people.
-    pub(super) fn print(&self) -> anyhow::Result<()> {
-        let command = self
-            .command_id
-            .map(|id| format!("command {id} "))
-            .unwrap_or_default();
-        match self.meaning() {
-            Meaning::Accepted => {
-                output::line(format!("{command}accepted"))?;
-                let mut table = output::table(&["account", "version", "event"], &["version"]);
-                for event in &self.events {
-                    let (version, event_id) =
-                        (event.version.to_string(), event.event_id.to_string());
-                    table.add_row([event.account_id.as_str(), &version, &event_id]);
-                }
-                output::line(table)
-            }
-            Meaning::Rejected { code, message } => output::line(format!(
-                "{command}rejected: {}: {}",
-                plain(code),
-                plain(message)
-            )),
-            Meaning::DeadLetter { id, code, message } => output::line(format!(
-                "rejected as a dead letter: {}: {} (see `chronicle dead-letter show {}`)",
-                plain(code),
-                plain(message),
-                plain(id)
-            )),
         }
     }
 }
@@ -125,6 +108,7 @@ impl From<&Outcome> for Answer {
             rejection: outcome.rejection().map(|rejection| Reason {
                 code: rejection.code.to_string(),
                 message: rejection.message.clone(),
+                data: rejection.data.clone(),
             }),
             dead_letter_id: None,
         }

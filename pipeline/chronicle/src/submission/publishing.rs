@@ -8,19 +8,35 @@ use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::publish::PublishAck;
 use bytes::Bytes;
-use transport::Nats;
+use ledger::Command;
+use ledger::codec::CONTENT_TYPE_JSON;
+use transport::{Nats, headers, subjects};
 
 /// A message on its way into a stream. Cloning it costs nothing, so it can be sent again as it is.
 #[derive(Debug, Clone)]
-pub(super) struct Outgoing {
-    pub(super) subject: String,
-    pub(super) headers: HeaderMap,
-    pub(super) payload: Bytes,
+pub(crate) struct Outgoing {
+    pub(crate) subject: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) payload: Bytes,
+}
+
+impl Outgoing {
+    /// A command on its way, to be answered on `reply_to`.
+    pub(crate) fn command(command: &Command, payload: Bytes, reply_to: &str) -> Self {
+        let mut map = HeaderMap::new();
+        map.insert(headers::CONTENT_TYPE, CONTENT_TYPE_JSON);
+        map.insert(headers::REPLY_TO, reply_to);
+        Self {
+            subject: subjects::command(command.account_id()),
+            headers: map,
+            payload,
+        }
+    }
 }
 
 /// Why a stream has not acknowledged a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unacknowledged {
+pub(crate) enum Unacknowledged {
     /// The stream has reached its limits and refuses what is new. The message is not in it.
     #[error("the stream is full ({0})")]
     Full(String),
@@ -29,6 +45,9 @@ pub(super) enum Unacknowledged {
         "no stream takes the subject; the pipelines make it when they first start (`chronicle run`, `chronicle dev`)"
     )]
     NoStream,
+    /// There is no connection, so nothing was sent.
+    #[error("NATS is not connected")]
+    NotConnected,
     /// No acknowledgement: the message may be in the stream or not.
     #[error("no acknowledgement came ({0})")]
     Unknown(String),
@@ -39,7 +58,7 @@ pub(super) enum Unacknowledged {
 
 impl Unacknowledged {
     /// Whether time alone may heal it. A server that has just started knows its streams only after a while.
-    pub(super) fn may_pass(&self) -> bool {
+    pub(crate) fn may_pass(&self) -> bool {
         !matches!(self, Self::Refused(_))
     }
 }
@@ -74,7 +93,7 @@ impl From<PublishError> for Unacknowledged {
 
 /// Hands a message to the server; the future waits for the stream's acknowledgement. Messages enter the stream in the
 /// order of these calls.
-pub(super) async fn begin(
+pub(crate) async fn begin(
     nats: &Nats,
     message: Outgoing,
 ) -> impl Future<Output = Result<PublishAck, Unacknowledged>> + Send + use<> {
@@ -88,6 +107,6 @@ pub(super) async fn begin(
 }
 
 /// Publishes a message and waits for the stream's acknowledgement.
-pub(super) async fn publish(nats: &Nats, message: Outgoing) -> Result<PublishAck, Unacknowledged> {
+pub(crate) async fn publish(nats: &Nats, message: Outgoing) -> Result<PublishAck, Unacknowledged> {
     begin(nats, message).await.await
 }

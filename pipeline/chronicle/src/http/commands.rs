@@ -1,0 +1,435 @@
+//! Commands over HTTP: published to the stream like any other, and answered with what became of them.
+//!
+//! The body is the command's own document (see docs/wire.md), read by the ledger's own strict decoder; the path may say
+//! its type and the header `Idempotency-Key` its id. Nothing is decided here.
+
+mod document;
+mod preference;
+mod schema;
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use ledger::codec::{self, Malformed};
+use ledger::{Action, Command, CommandId, EventId, EventReference, Outcome, Timestamp, TransferId};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use self::preference::Preference;
+use super::Api;
+use super::access::Caller;
+use super::extract::{InBody, InPath};
+use super::problem::Problem;
+use crate::submission::answer::{Answer, Meaning};
+use crate::submission::publishing::Unacknowledged;
+use crate::submission::submitter::Submitted;
+
+/// Says what a `Prefer` header has led to (RFC 7240).
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+/// When to look again for an outcome that is still to come.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// The routes for those who may write.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(any))
+        .routes(routes!(create_account))
+        .routes(routes!(deposit))
+        .routes(routes!(withdraw))
+        .routes(routes!(transfer))
+}
+
+/// The routes for those who may write or read.
+pub(super) fn outcome_routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(outcome))
+}
+
+/// The ledger did it.
+#[derive(Debug, Serialize, ToSchema)]
+struct Accepted {
+    /// Always true.
+    success: bool,
+    /// The command's id: the one that was given, or the one that was made up.
+    #[schema(value_type = String, format = Uuid)]
+    command_id: CommandId,
+    /// The first event.
+    #[schema(value_type = String, format = Uuid)]
+    event_id: EventId,
+    /// All events, in order, with the version that each account has now: to be used as `min_version`.
+    #[schema(value_type = Vec<EventPlace>)]
+    events: Vec<EventReference>,
+    /// The transfer, if it was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = Uuid)]
+    transfer_id: Option<TransferId>,
+}
+
+/// Where an event is to be found.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "the form of `ledger::EventReference`, for the description"
+)]
+pub(super) struct EventPlace {
+    /// The account that it happened to.
+    account_id: String,
+    /// Its place in the account's history.
+    version: u64,
+    /// Its name.
+    #[schema(format = Uuid)]
+    event_id: String,
+}
+
+/// The command is kept, and its outcome is still to come.
+#[derive(Debug, Serialize, ToSchema)]
+struct Pending {
+    /// Always `pending`.
+    status: &'static str,
+    /// The command's id.
+    #[schema(value_type = String, format = Uuid)]
+    command_id: CommandId,
+    /// Where its outcome will be.
+    location: String,
+}
+
+/// What became of a command.
+#[derive(Debug, Serialize, ToSchema)]
+struct Recorded {
+    #[serde(flatten)]
+    #[schema(value_type = schema::OutcomeDocument)]
+    outcome: Outcome,
+    /// When it was decided.
+    #[schema(value_type = String, format = DateTime)]
+    recorded_at: Timestamp,
+}
+
+/// Any command
+///
+/// `type` in the body says which one. The answer comes when the event store has committed, or says that the outcome is
+/// still to come.
+#[utoipa::path(
+    post, path = "/commands", tag = "commands",
+    params(schema::CommandHeaders),
+    request_body = schema::AnyCommand,
+    responses(
+        (status = 201, description = "The ledger did it", body = Accepted),
+        (status = 202, description = "It is kept, and its outcome is still to come; see Location", body = Pending),
+        (status = 404, description = "account_not_found", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "account_exists, version_conflict, idempotency_conflict", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "insufficient_funds and the other refusals", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn any(
+    State(api): State<Api>,
+    caller: Caller,
+    headers: HeaderMap,
+    InBody(body): InBody,
+) -> Result<Response, Problem> {
+    submit(&api, &caller, &headers, &body, None).await
+}
+
+/// Open an account
+#[utoipa::path(
+    post, path = "/commands/create-account", tag = "commands",
+    params(schema::CommandHeaders),
+    request_body = schema::CreateAccount,
+    responses(
+        (status = 201, description = "The ledger did it", body = Accepted),
+        (status = 202, description = "It is kept, and its outcome is still to come; see Location", body = Pending),
+        (status = 404, description = "account_not_found", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "account_exists, version_conflict, idempotency_conflict", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "insufficient_funds and the other refusals", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn create_account(
+    State(api): State<Api>,
+    caller: Caller,
+    headers: HeaderMap,
+    InBody(body): InBody,
+) -> Result<Response, Problem> {
+    submit(&api, &caller, &headers, &body, Some("create_account")).await
+}
+
+/// Put money into an account
+#[utoipa::path(
+    post, path = "/commands/deposit", tag = "commands",
+    params(schema::CommandHeaders),
+    request_body = schema::Movement,
+    responses(
+        (status = 201, description = "The ledger did it", body = Accepted),
+        (status = 202, description = "It is kept, and its outcome is still to come; see Location", body = Pending),
+        (status = 404, description = "account_not_found", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "account_exists, version_conflict, idempotency_conflict", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "insufficient_funds and the other refusals", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn deposit(
+    State(api): State<Api>,
+    caller: Caller,
+    headers: HeaderMap,
+    InBody(body): InBody,
+) -> Result<Response, Problem> {
+    submit(&api, &caller, &headers, &body, Some("deposit")).await
+}
+
+/// Take money out of an account
+#[utoipa::path(
+    post, path = "/commands/withdraw", tag = "commands",
+    params(schema::CommandHeaders),
+    request_body = schema::Movement,
+    responses(
+        (status = 201, description = "The ledger did it", body = Accepted),
+        (status = 202, description = "It is kept, and its outcome is still to come; see Location", body = Pending),
+        (status = 404, description = "account_not_found", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "account_exists, version_conflict, idempotency_conflict", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "insufficient_funds and the other refusals", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn withdraw(
+    State(api): State<Api>,
+    caller: Caller,
+    headers: HeaderMap,
+    InBody(body): InBody,
+) -> Result<Response, Problem> {
+    submit(&api, &caller, &headers, &body, Some("withdraw")).await
+}
+
+/// Move money from one account to another
+#[utoipa::path(
+    post, path = "/commands/transfer", tag = "commands",
+    params(schema::CommandHeaders),
+    request_body = schema::Transfer,
+    responses(
+        (status = 201, description = "The ledger did it", body = Accepted),
+        (status = 202, description = "It is kept, and its outcome is still to come; see Location", body = Pending),
+        (status = 404, description = "account_not_found", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "account_exists, version_conflict, idempotency_conflict", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not JSON", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "insufficient_funds and the other refusals", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn transfer(
+    State(api): State<Api>,
+    caller: Caller,
+    headers: HeaderMap,
+    InBody(body): InBody,
+) -> Result<Response, Problem> {
+    submit(&api, &caller, &headers, &body, Some("transfer")).await
+}
+
+/// The outcome of a command
+///
+/// 404 while it has none: it may still be on its way, or there may be no such command.
+#[utoipa::path(
+    get, path = "/commands/{command_id}", tag = "commands",
+    params(("command_id" = String, Path, format = Uuid, description = "The command")),
+    responses(
+        (status = 200, description = "It has an outcome", body = Recorded),
+        (status = 404, description = "No outcome (yet)", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn outcome(
+    State(api): State<Api>,
+    InPath(command_id): InPath<CommandId>,
+) -> Result<Json<Recorded>, Problem> {
+    let found = api.store.outcomes(&[command_id]).await?;
+    let Some(stored) = found.into_iter().next() else {
+        let detail = format!(
+            "command {command_id} has no outcome: it is still on its way, or there is no such command"
+        );
+        return Err(Problem::not_found("no_outcome", detail)
+            .about(Some(command_id))
+            .retry_after(LOOK_AGAIN_AFTER));
+    };
+    Ok(Json(Recorded {
+        outcome: stored.outcome,
+        recorded_at: stored.recorded_at,
+    }))
+}
+
+async fn submit(
+    api: &Api,
+    caller: &Caller,
+    headers: &HeaderMap,
+    body: &Bytes,
+    type_name: Option<&'static str>,
+) -> Result<Response, Problem> {
+    check_content_type(headers)?;
+    let key = idempotency_key(headers)?;
+    let preference = Preference::of(headers);
+    let document = document::complete(body, key, type_name, caller.name())?;
+    let command = codec::decode_command(None, &document).map_err(malformed)?;
+    let wait = preference.wait(api.options.outcome_within);
+    let submitted = api.submitter.submit(&command, document.into(), wait).await;
+    let submitted = submitted.map_err(|error| unacknowledged(&error, command.command_id))?;
+    match submitted {
+        Submitted::Pending => Ok(pending(command.command_id, &preference)),
+        Submitted::Answered(answer) => answered(&command, answer),
+    }
+}
+
+/// JSON, or nothing said.
+fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(given) = headers.get(CONTENT_TYPE) else {
+        return Ok(());
+    };
+    let essence = given.to_str().unwrap_or_default().split(';').next();
+    if essence.is_some_and(|essence| {
+        essence
+            .trim()
+            .eq_ignore_ascii_case(codec::CONTENT_TYPE_JSON)
+    }) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_content_type",
+        "a command is JSON here: send Content-Type: application/json",
+    ))
+}
+
+/// The command's id, if a header says it. A structured header's quotes are taken off.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<CommandId>, Problem> {
+    let mut given = headers.get_all("idempotency-key").iter();
+    let Some(key) = given.next() else {
+        return Ok(None);
+    };
+    let invalid = |detail: String| Problem::bad_request("invalid_command_id", detail);
+    if given.next().is_some() {
+        return Err(invalid("Idempotency-Key stands there twice".to_owned()));
+    }
+    let text = key.to_str().unwrap_or_default().trim();
+    let text = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+        .unwrap_or(text);
+    text.parse()
+        .map(Some)
+        .map_err(|error| invalid(format!("Idempotency-Key is the command's id: {error}")))
+}
+
+/// The body is no command.
+fn malformed(malformed: Malformed) -> Problem {
+    let status = match malformed.code {
+        "too_large" => StatusCode::PAYLOAD_TOO_LARGE,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    Problem::new(status, malformed.code, malformed.message).about(malformed.command_id)
+}
+
+/// The stream has not taken the command, or has not said so.
+fn unacknowledged(error: &Unacknowledged, command_id: CommandId) -> Problem {
+    let problem = match error {
+        Unacknowledged::Full(_) => Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_commands",
+            "the ledger has as many commands waiting as it may have; nothing was taken: try again later",
+        )
+        .retry_after(LOOK_AGAIN_AFTER),
+        Unacknowledged::NotConnected | Unacknowledged::NoStream => Problem::unavailable(
+            "nats_unavailable",
+            format!("nothing was sent: {error}; try again"),
+        ),
+        Unacknowledged::Unknown(_) => Problem::unavailable(
+            "unacknowledged",
+            "the command may have been taken or not; send it again under the same id: it is done once at the most",
+        ),
+        Unacknowledged::Refused(_) => Problem::internal(error),
+    };
+    problem.about(Some(command_id))
+}
+
+fn pending(command_id: CommandId, preference: &Preference) -> Response {
+    let location = format!("/commands/{command_id}");
+    let mut response = (
+        StatusCode::ACCEPTED,
+        Json(Pending {
+            status: "pending",
+            command_id,
+            location: location.clone(),
+        }),
+    )
+        .into_response();
+    let headers = response.headers_mut();
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        headers.insert(LOCATION, location);
+    }
+    headers.insert(RETRY_AFTER, HeaderValue::from(LOOK_AGAIN_AFTER.as_secs()));
+    if preference.asynchronous {
+        headers.insert(
+            PREFERENCE_APPLIED,
+            HeaderValue::from_static("respond-async"),
+        );
+    }
+    response
+}
+
+fn answered(command: &Command, answer: Answer) -> Result<Response, Problem> {
+    let command_id = command.command_id;
+    let (code, message) = match answer.meaning() {
+        Meaning::Accepted => {
+            let Some(first) = answer.events.first() else {
+                return Err(Problem::internal(format!(
+                    "command {command_id} was accepted without an event"
+                )));
+            };
+            let accepted = Accepted {
+                success: true,
+                command_id,
+                event_id: first.event_id,
+                transfer_id: matches!(command.action, Action::Transfer(_))
+                    .then(|| command_id.transfer_id(0)),
+                events: answer.events,
+            };
+            return Ok((StatusCode::CREATED, Json(accepted)).into_response());
+        }
+        Meaning::Rejected { code, message } | Meaning::DeadLetter { code, message, .. } => {
+            (code.to_owned(), message.to_owned())
+        }
+    };
+    let status = match code.as_str() {
+        "account_not_found" => StatusCode::NOT_FOUND,
+        "account_exists" | "version_conflict" | "idempotency_conflict" => StatusCode::CONFLICT,
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    Err(Problem::new(status, code, message)
+        .about(Some(command_id))
+        .with(answer.data()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_may_stand_in_quotes_and_must_be_a_uuid() {
+        let of = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("idempotency-key", text.parse().unwrap());
+            idempotency_key(&headers)
+        };
+        let id = "6f1c2a3e-58b1-4c0e-9a53-0d8f6c1f7b11";
+        assert_eq!(of(id).unwrap().unwrap().to_string(), id);
+        assert_eq!(of(&format!("\"{id}\"")).unwrap().unwrap().to_string(), id);
+        for bad in ["", "1", "\"", "\"\"", "6f1c2a3e58b14c0e9a530d8f6c1f7b11"] {
+            assert!(of(bad).is_err(), "{bad}");
+        }
+        assert!(idempotency_key(&HeaderMap::new()).unwrap().is_none());
+    }
+}

@@ -1,0 +1,113 @@
+//! Where the projections stand, and how far they are behind the feed.
+
+use std::time::SystemTime;
+
+use engine::Failure;
+use ledger::Timestamp;
+use serde::Serialize;
+use sinks::projection;
+use sqlx::PgPool;
+use transport::stored::StoredMessages;
+use transport::{Nats, streams, subjects};
+
+/// The feed as it is now.
+pub(crate) struct Feed {
+    /// Which life of the stream it is.
+    pub(crate) identity: String,
+    /// Its last sequence.
+    pub(crate) head: u64,
+    messages: StoredMessages,
+}
+
+impl Feed {
+    /// The feed; `None` if there is none yet.
+    pub(crate) async fn look(nats: &Nats) -> Result<Option<Self>, Failure> {
+        let stream = streams::existing(&nats.jetstream, streams::EVENTS).await?;
+        let filter = format!("{}.*", subjects::EVENTS);
+        Ok(stream.map(|stream| Self {
+            identity: streams::identity(&stream),
+            head: stream.cached_info().state.last_sequence,
+            messages: StoredMessages::new(nats.jetstream.clone(), streams::EVENTS, &filter, 1),
+        }))
+    }
+}
+
+/// Where a projection stands.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Standing {
+    pub(crate) projection: String,
+    /// The last sequence of the feed that it has applied; null when it has never run.
+    pub(crate) offset: Option<u64>,
+    /// The last sequence of the feed; null when NATS cannot be asked, or when the projection has read another feed.
+    pub(crate) head: Option<u64>,
+    /// How many messages of the feed it has not applied.
+    pub(crate) lag_events: Option<u64>,
+    /// For how long the oldest of those has been in the feed, in seconds.
+    pub(crate) lag_seconds: Option<f64>,
+    /// How often it was started.
+    pub(crate) epoch: Option<i64>,
+    /// Which life of the feed it has read.
+    pub(crate) stream_id: Option<String>,
+    pub(crate) updated_at: Option<Timestamp>,
+}
+
+impl Standing {
+    fn never_ran(projection: String) -> Self {
+        Self {
+            projection,
+            offset: None,
+            head: None,
+            lag_events: None,
+            lag_seconds: None,
+            epoch: None,
+            stream_id: None,
+            updated_at: None,
+        }
+    }
+
+    /// Whether it has read another feed than this one.
+    pub(crate) fn has_read_another(&self, feed: &Feed) -> bool {
+        self.stream_id
+            .as_ref()
+            .is_some_and(|identity| *identity != feed.identity)
+    }
+
+    /// Finds out how far it is behind.
+    pub(crate) async fn compare(&mut self, feed: &Feed) -> Result<(), Failure> {
+        let Some(offset) = self.offset.filter(|_| !self.has_read_another(feed)) else {
+            return Ok(());
+        };
+        self.head = Some(feed.head);
+        self.lag_events = Some(feed.head.saturating_sub(offset));
+        self.lag_seconds = Some(0.0);
+        if feed.head > offset
+            && let Some(oldest) = feed.messages.next(offset + 1).await?
+        {
+            let waiting = SystemTime::now().duration_since(oldest.message.stored_at);
+            self.lag_seconds = Some(waiting.unwrap_or_default().as_secs_f64());
+        }
+        Ok(())
+    }
+}
+
+/// Every projection that exists or has a row, by name.
+pub(crate) async fn standings(read_model: &PgPool) -> Result<Vec<Standing>, sqlx::Error> {
+    let stored = projection::standings(read_model).await?;
+    let mut standings: Vec<Standing> = stored
+        .into_iter()
+        .map(|stored| Standing {
+            offset: Some(stored.last_sequence),
+            epoch: Some(stored.epoch),
+            stream_id: Some(stored.stream_id),
+            updated_at: Some(Timestamp::from_date_time(stored.updated_at)),
+            ..Standing::never_ran(stored.projection)
+        })
+        .collect();
+    for name in projection::NAMES {
+        if !standings.iter().any(|standing| standing.projection == name) {
+            standings.push(Standing::never_ran(name.to_owned()));
+        }
+    }
+    standings.sort_by(|left, right| left.projection.cmp(&right.projection));
+    Ok(standings)
+}
