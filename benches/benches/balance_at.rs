@@ -5,10 +5,9 @@
 //! the writer as intake uses it, so every row is what it would be in earnest: hashes, chain, command.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::process::Command as Process;
 use std::time::{Duration, Instant};
 
+use benches::{micros, print_machine, told};
 use ledger::{
     AccountId, Action, Command, CreateAccount, Deposit, Money, Timestamp, Version, Withdraw,
 };
@@ -75,11 +74,11 @@ async fn balances(store: &EventStore) {
         now.sort_unstable();
         println!(
             "| {events} | {} | {} | {} | {} | {} | {rate:.0} |",
-            micros(&then, 50),
-            micros(&then, 99),
-            micros(&then, 100),
-            micros(&now, 50),
-            micros(&now, 99),
+            micros(&then, 500),
+            micros(&then, 990),
+            micros(&then, 1000),
+            micros(&now, 500),
+            micros(&now, 990),
         );
     }
 }
@@ -251,11 +250,6 @@ fn version_of(events: usize) -> Version {
 }
 
 /// The value below which so many per cent lie, in microseconds.
-fn micros(sorted: &[Duration], percent: usize) -> u128 {
-    let index = (sorted.len() * percent).div_ceil(100).max(1) - 1;
-    sorted[index].as_micros()
-}
-
 fn create(number: usize, account_id: &AccountId) -> Command {
     command(
         number,
@@ -323,54 +317,12 @@ impl Random {
 
 /// On what, with what, by whom it can be repeated.
 fn print_place(server: &Postgres) {
-    let load = first_line("/proc/loadavg", "");
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let memory = first_line("/proc/meminfo", "MemTotal:");
-    let processor = first_line("/proc/cpuinfo", "model name");
     let postgres = server.programs().join("postgres");
     println!("# A balance at any microsecond\n");
     println!("`cargo bench -p benches --bench balance_at`, seed {SEED}\n");
-    println!("| | |\n|---|---|");
-    println!("| processor | {cores} cores, {processor} |");
-    println!("| memory | {memory} |");
-    println!("| load before (1, 5, 15 minutes) | {load} |");
+    print_machine(&[":/store", ":/ledger", ":/benches/benches"]);
     println!(
-        "| event store | {}, on this machine, `fsync` off, else as it comes (128 MB of `shared_buffers`) |",
+        "| event store | {}, on this machine, `fsync` off, else as it comes (128 MB of `shared_buffers`) |\n",
         told(&postgres.to_string_lossy(), &["--version"])
     );
-    println!("| compiler | {}, release |", told("rustc", &["--version"]));
-    println!("| commit | {} |\n", commit());
-}
-
-/// Of what is measured; what else lies about changed does not matter.
-fn commit() -> String {
-    let head = told("git", &["rev-parse", "--short", "HEAD"]);
-    let measured = [
-        "status",
-        "--porcelain",
-        ":/store",
-        ":/ledger",
-        ":/benches/benches",
-    ];
-    let changed = told("git", &measured);
-    if changed.is_empty() {
-        head
-    } else {
-        format!("{head}, and changes that are not committed")
-    }
-}
-
-fn first_line(path: &str, name: &str) -> String {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    let value = line.map(|line| line.trim_start_matches([' ', '\t', ':']).to_owned());
-    value.unwrap_or_else(|| "unknown".to_owned())
-}
-
-fn told(program: &str, arguments: &[&str]) -> String {
-    let output = Process::new(program).args(arguments).output();
-    output.map_or_else(
-        |_| "unknown".to_owned(),
-        |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
-    )
 }
