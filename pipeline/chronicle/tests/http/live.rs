@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::support::publisher::Publisher;
 use crate::support::random::Random;
 use crate::support::workload::{Workload, until_settled};
 use crate::support::{Ledger, eventually};
-use crate::{book, open};
+use crate::{book, new_id, open};
 
 /// All events of the event store, by account, as their ids in order.
 async fn truth(ledger: &Ledger) -> BTreeMap<String, Vec<String>> {
@@ -197,5 +198,56 @@ async fn there_are_only_so_many_readers() {
         answer.is_some_and(|answer| answer.status == 422)
     })
     .await;
+    assert_eq!(process.stop().await, Some(0));
+}
+
+/// More than the sockets in between hold.
+const FOR_NOBODY: usize = 6_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_does_not_read_is_dropped_with_a_reason_and_the_others_are_not() {
+    let (ledger, process) = Ledger::running().await;
+    let client = process.http();
+    open(&client, "ALICE", "0").await;
+    let mut slow = client
+        .follow_slowly("/events/stream?after_sequence=0")
+        .await;
+    let publisher = Publisher::connect(&ledger).await;
+    let commands: Vec<Value> = (0..FOR_NOBODY)
+        .map(|_| {
+            json!({"command_id": new_id(), "type": "deposit", "account_id": "ALICE", "amount": "1",
+                "description": "x".repeat(2_000)})
+        })
+        .collect();
+    publisher.tell_all(&commands).await;
+    let all = FOR_NOBODY + 1;
+    let mut quick = client.follow("/events/stream?after_sequence=0").await;
+    for _ in 0..all {
+        assert_eq!(quick.next().await.expect("it goes on").event, "ledger");
+    }
+    // Longer than a queue may stay full.
+    process
+        .until_logged("a reader of live events is too slow")
+        .await;
+    let mut last_id = String::new();
+    let mut heard = 0;
+    loop {
+        let sent = slow.next().await.expect("it says goodbye");
+        if sent.event == "dropped" {
+            assert_eq!(sent.json(), json!({"reason": "too_slow"}));
+            break;
+        }
+        heard += 1;
+        last_id = sent.id;
+    }
+    assert!(heard < all, "all {heard} events went somewhere");
+    // And goes on behind what it has heard.
+    let mut again = client
+        .with("Last-Event-ID", &last_id)
+        .follow("/events/stream")
+        .await;
+    for _ in heard..all {
+        assert_eq!(again.next().await.expect("it goes on").event, "ledger");
+    }
     assert_eq!(process.stop().await, Some(0));
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// What came back.
 #[derive(Debug)]
@@ -117,7 +117,20 @@ impl Client {
 
     /// Follows a stream of server-sent events.
     pub async fn follow(&self, path: &str) -> Events {
-        let mut connection = TcpStream::connect(&self.address).await.expect("it listens");
+        let connection = TcpStream::connect(&self.address).await.expect("it listens");
+        self.follow_over(connection, path).await
+    }
+
+    /// The same over a connection that takes little at a time, so that a reader who does not read is noticed soon.
+    pub async fn follow_slowly(&self, path: &str) -> Events {
+        let socket = TcpSocket::new_v4().expect("there are sockets");
+        socket.set_recv_buffer_size(4_096).expect("it can be set");
+        let address = self.address.parse().expect("it is an address");
+        let connection = socket.connect(address).await.expect("it listens");
+        self.follow_over(connection, path).await
+    }
+
+    async fn follow_over(&self, mut connection: TcpStream, path: &str) -> Events {
         let head = self.head("GET", path) + "\r\n";
         connection
             .write_all(head.as_bytes())

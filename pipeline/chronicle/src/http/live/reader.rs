@@ -94,7 +94,10 @@ impl Reader {
             let reason = tokio::select! {
                 ended = following => match ended {
                     Ended::Gone => return,
-                    Ended::TooSlow => "too_slow",
+                    Ended::TooSlow => {
+                        tracing::info!("a reader of live events is too slow, and was dropped");
+                        "too_slow"
+                    }
                     Ended::Unreadable => "unreadable",
                 },
                 () = self.shutdown.cancelled() => "server_stops",
