@@ -129,11 +129,6 @@ impl Error {
         }
     }
 
-    /// Whether there is no such program, as against one that was named and does not do.
-    pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::NotFound { .. })
-    }
-
     /// Whether the same call may work a moment later without anyone mending anything.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Start { .. } | Self::Sql { .. })

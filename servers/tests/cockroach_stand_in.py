@@ -7,7 +7,7 @@ import struct
 import sys
 import threading
 
-if sys.argv[1:] == ["--version"]:
+if sys.argv[1:] == ["version"]:
     print("cockroach version details:\nBuild Tag:        v23.2.0")
     sys.exit()
 assert sys.argv[1:3] == ["start-single-node", "--insecure"], sys.argv

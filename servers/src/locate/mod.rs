@@ -70,7 +70,7 @@ pub enum Origin {
 /// Finds or fetches nats-server 2.11 or newer. `named` goes before `CHRONICLE_NATS_SERVER_BIN`.
 pub fn nats_server(named: Option<&Path>) -> Result<Found, Error> {
     const PROGRAM: &str = "nats-server";
-    let judge = |path: &Path| judge_version(path, NATS_SERVER_OLDEST);
+    let judge = |path: &Path| judge_version(path, "--version", NATS_SERVER_OLDEST);
     if let Some(found) = named_program(PROGRAM, named, NATS_SERVER_VARIABLE, judge)? {
         return Ok(found);
     }
@@ -105,7 +105,8 @@ pub fn nats_server(named: Option<&Path>) -> Result<Found, Error> {
 /// Finds a `cockroach` that the user named (`named` goes before `CHRONICLE_COCKROACH_BIN`) or that is on the PATH.
 pub fn cockroach(named: Option<&Path>) -> Result<Found, Error> {
     const PROGRAM: &str = "cockroach";
-    let judge = |path: &Path| judge_version(path, COCKROACH_OLDEST);
+    // Not all of its versions know the flag.
+    let judge = |path: &Path| judge_version(path, "version", COCKROACH_OLDEST);
     if let Some(found) = named_program(PROGRAM, named, COCKROACH_VARIABLE, judge)? {
         return Ok(found);
     }
@@ -174,8 +175,8 @@ fn installed_program(
 }
 
 /// The version that a program tells, when it is not older than `oldest`.
-fn judge_version(path: &Path, oldest: Version) -> Result<Version, String> {
-    let version = told_version(path, None)?;
+fn judge_version(path: &Path, question: &str, oldest: Version) -> Result<Version, String> {
+    let version = told_version(path, question, None)?;
     if version < oldest {
         return Err(format!(
             "it is version {version}, and {oldest} or newer is needed"
@@ -184,9 +185,13 @@ fn judge_version(path: &Path, oldest: Version) -> Result<Version, String> {
     Ok(version)
 }
 
-fn told_version(path: &Path, account: Option<&crate::account::Account>) -> Result<Version, String> {
+fn told_version(
+    path: &Path,
+    question: &str,
+    account: Option<&crate::account::Account>,
+) -> Result<Version, String> {
     let mut command = Command::new(path);
-    command.arg("--version");
+    command.arg(question);
     let finished = process::run(command, account, LOOK_LIMIT)
         .map_err(|error| format!("it does not run: {error}"))?;
     if !finished.success {

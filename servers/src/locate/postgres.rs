@@ -171,7 +171,7 @@ fn versioned(parent: &str, prefix: &str, below: &str) -> Vec<PathBuf> {
 }
 
 fn judge(folder: &Path, major: Option<u32>, account: Option<&Account>) -> Result<Version, String> {
-    let version = told_version(&folder.join("postgres"), account)?;
+    let version = told_version(&folder.join("postgres"), "--version", account)?;
     if version < OLDEST {
         return Err(format!(
             "it is version {version}, and {} or newer is needed",

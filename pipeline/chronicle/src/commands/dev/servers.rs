@@ -105,7 +105,18 @@ async fn cockroach(data_dir: &Path) -> anyhow::Result<Option<Cockroach>> {
     let options = servers::cockroach::Options::new(data_dir.join("cockroach"));
     match Cockroach::start(options).await {
         Ok(cockroach) => Ok(Some(cockroach)),
-        Err(error) if error.is_not_found() => Ok(None),
+        Err(servers::Error::NotFound { tried, .. }) => {
+            // One that is there and does not do must not be passed over in silence.
+            for reason in tried
+                .iter()
+                .filter(|reason| !reason.starts_with("the PATH"))
+            {
+                tracing::warn!(
+                    "a cockroach was passed over, and PostgreSQL is the event store: {reason}"
+                );
+            }
+            Ok(None)
+        }
         Err(error) => Err(error.into()),
     }
 }
