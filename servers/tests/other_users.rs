@@ -58,6 +58,7 @@ fn an_ordinary_user_starts_both_servers() {
         .env(FOLDER, folder.path().join("stack"))
         .env("HOME", folder.path())
         .env_remove("XDG_CACHE_HOME")
+        .env_remove(locate::CACHE_VARIABLE)
         .env(locate::NATS_SERVER_VARIABLE, nats_server)
         .env(locate::POSTGRES_VARIABLE, programs)
         .current_dir(folder.path());
