@@ -144,6 +144,18 @@ async fn refusals_have_the_status_and_the_code_of_their_kind() {
             400,
             "duplicate_field",
         ),
+        (
+            "deposit",
+            json!({"account_id": "ALICE", "amount": "1", "command_id": null}),
+            400,
+            "missing_field",
+        ),
+        (
+            "deposit",
+            json!({"account_id": "ALICE", "amount": "1", "command_id": 7}),
+            400,
+            "invalid_command_id",
+        ),
         ("deposit", json!([1]), 400, "invalid_json"),
         (
             "deposit",

@@ -1,7 +1,8 @@
 //! A command's document, completed with what the path and the headers say.
 
 use ledger::CommandId;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::http::problem::Problem;
@@ -9,10 +10,15 @@ use crate::http::problem::Problem;
 /// What may stand in the body or be said elsewhere. The body itself is judged by the decoder, not here.
 #[derive(Deserialize)]
 struct Said {
-    #[serde(default)]
-    command_id: Option<String>,
-    #[serde(default)]
-    actor: Option<serde_json::Value>,
+    #[serde(default, deserialize_with = "present")]
+    command_id: Option<Value>,
+    #[serde(default, deserialize_with = "present")]
+    actor: Option<Value>,
+}
+
+/// A field that is there, whatever stands in it: `null` is for the decoder to judge, and must not be said twice.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 /// The body with the type, the id and the actor put before its own fields. What is wrong with the body is left for the
@@ -26,10 +32,10 @@ pub(super) fn complete(
     actor: Option<&str>,
 ) -> Result<Vec<u8>, Problem> {
     let said: Option<Said> = serde_json::from_slice(body).ok();
-    let said_id = said.as_ref().and_then(|said| said.command_id.as_deref());
+    let said_id = said.as_ref().and_then(|said| said.command_id.as_ref());
     let mut given: Vec<(&str, String)> = Vec::new();
     match (said_id, key) {
-        (Some(said), Some(key)) if !said.eq_ignore_ascii_case(&key.to_string()) => {
+        (Some(Value::String(said)), Some(key)) if !said.eq_ignore_ascii_case(&key.to_string()) => {
             return Err(Problem::bad_request(
                 "invalid_command_id",
                 "Idempotency-Key and command_id name two commands; leave one of them out",
@@ -44,8 +50,18 @@ pub(super) fn complete(
     if let Some(type_name) = type_name {
         given.push(("type", type_name.to_owned()));
     }
-    if let (Some(actor), Some(Said { actor: None, .. })) = (actor, &said) {
-        given.push(("actor", actor.to_owned()));
+    if let (Some(actor), Some(said)) = (actor, &said) {
+        match said.actor {
+            None => given.push(("actor", actor.to_owned())),
+            // It would be on record as nobody's.
+            Some(Value::Null) => {
+                return Err(Problem::bad_request(
+                    "invalid_field",
+                    "actor is null: name somebody, or leave it out for the token's name",
+                ));
+            }
+            Some(_) => {}
+        }
     }
     Ok(put_before(body, &given))
 }
@@ -59,7 +75,7 @@ fn put_before(body: &[u8], given: &[(&str, String)]) -> Vec<u8> {
     let is_empty = rest.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'}');
     let fields: Vec<String> = given
         .iter()
-        .map(|(name, value)| format!("\"{name}\":{}", serde_json::Value::from(value.as_str())))
+        .map(|(name, value)| format!("\"{name}\":{}", Value::from(value.as_str())))
         .collect();
     let mut document = Vec::with_capacity(body.len() + 128);
     document.push(b'{');
@@ -108,6 +124,23 @@ mod tests {
         assert_eq!(completed(&body, Some(&ID.to_uppercase()), None), body);
         // Said twice, the decoder sees it twice.
         assert!(completed(&body, None, Some("deposit")).starts_with("{\"type\":\"deposit\","));
+    }
+
+    #[test]
+    fn a_field_that_is_there_is_never_said_a_second_time() {
+        for body in ["{\"command_id\":null}", "{\"command_id\":7,\"actor\":7}"] {
+            for key in [None, Some(ID.parse().unwrap())] {
+                let document = complete(body.as_bytes(), key, None, None).unwrap();
+                assert_eq!(document, body.as_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn with_a_token_nobody_is_no_actor() {
+        let body = b"{\"actor\":null}";
+        assert!(complete(body, None, None, Some("teller-3")).is_err());
+        assert!(complete(body, None, None, None).is_ok());
     }
 
     #[test]
