@@ -89,7 +89,43 @@ fn complete(description: &OpenApi, access: &Access) -> Value {
     }
     let mut document = serde_json::to_value(&description).expect("a description is JSON");
     document["servers"] = json!([{"url": "/"}]);
+    let operations = document["paths"].as_object_mut().into_iter().flatten();
+    let operations = operations.flat_map(|(_, item)| item.as_object_mut().into_iter().flatten());
+    for (_, operation) in operations {
+        let parameters = operation
+            .get_mut("parameters")
+            .and_then(Value::as_array_mut);
+        for parameter in parameters.into_iter().flatten() {
+            as_text(&mut parameter["schema"]);
+        }
+    }
     document
+}
+
+/// What holds for a parameter and not for JSON: it is there or not, and never null; and an unsigned number is read with
+/// all of its 64 bits, of which utoipa's `int64` leaves one out.
+fn as_text(schema: &mut Value) {
+    if let Some(types) = schema.get_mut("type").and_then(Value::as_array_mut) {
+        types.retain(|one| one != "null");
+        if let [only] = &types[..] {
+            schema["type"] = only.clone();
+        }
+    }
+    if let Some(forms) = schema.get_mut("oneOf").and_then(Value::as_array_mut) {
+        forms.retain(|form| form["type"] != "null");
+        if let [only] = &forms[..] {
+            let only = only.clone();
+            let members = schema.as_object_mut().expect("it has a member");
+            members.remove("oneOf");
+            members.extend(only.as_object().cloned().unwrap_or_default());
+        }
+    }
+    if schema["format"] == "int64" && schema.get("minimum").is_some() {
+        schema["format"] = json!("uint64");
+        if schema.get("maximum").is_none() {
+            schema["maximum"] = json!(u64::MAX);
+        }
+    }
 }
 
 /// How any request can be refused.

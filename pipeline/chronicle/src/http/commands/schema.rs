@@ -129,21 +129,40 @@ command! {
 }
 
 /// Any command: the fields of its type, and `type`.
-#[derive(ToSchema)]
-pub(super) struct AnyCommand {
-    /// Which command it is; the other fields are those of its type.
-    #[serde(rename = "type")]
-    kind: CommandType,
+pub(super) struct AnyCommand;
+
+impl PartialSchema for AnyCommand {
+    fn schema() -> RefOr<Schema> {
+        OneOfBuilder::new()
+            .item(typed("create_account", CreateAccount::schema()))
+            .item(typed("deposit", Movement::schema()))
+            .item(typed("withdraw", Movement::schema()))
+            .item(typed("transfer", Transfer::schema()))
+            .description(Some("The fields of the type, and `type`"))
+            .into()
+    }
 }
 
-/// The types of commands.
-#[derive(ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum CommandType {
-    CreateAccount,
-    Deposit,
-    Withdraw,
-    Transfer,
+impl ToSchema for AnyCommand {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        CreateAccount::schemas(schemas);
+        Movement::schemas(schemas);
+        Transfer::schemas(schemas);
+    }
+}
+
+/// The form with `type`, which says that it is this one.
+fn typed(name: &str, form: RefOr<Schema>) -> Schema {
+    let RefOr::T(Schema::Object(mut form)) = form else {
+        unreachable!("a command is an object");
+    };
+    let kind = ObjectBuilder::new()
+        .schema_type(SchemaType::Type(Type::String))
+        .enum_values(Some([name]));
+    form.properties.insert("type".to_owned(), kind.into());
+    form.required.push("type".to_owned());
+    form.title = Some(name.to_owned());
+    Schema::Object(form)
 }
 
 /// What became of a command.
