@@ -6,6 +6,7 @@
 mod commands;
 mod feed;
 mod runs;
+mod settled;
 
 pub use commands::{Incoming, JetStreamCommands, JetStreamCommandsConfig};
 pub use feed::{FeedItem, JetStreamEvents};

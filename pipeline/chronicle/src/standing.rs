@@ -1,6 +1,6 @@
 //! Where the projections stand, and how far they are behind the feed.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use engine::Failure;
 use ledger::Timestamp;
@@ -16,18 +16,17 @@ pub(crate) struct Feed {
     pub(crate) identity: String,
     /// Its last sequence.
     pub(crate) head: u64,
-    messages: StoredMessages,
+    nats: Nats,
 }
 
 impl Feed {
     /// The feed; `None` if there is none yet.
     pub(crate) async fn look(nats: &Nats) -> Result<Option<Self>, Failure> {
         let stream = streams::existing(&nats.jetstream, streams::EVENTS).await?;
-        let filter = format!("{}.*", subjects::EVENTS);
         Ok(stream.map(|stream| Self {
             identity: streams::identity(&stream),
             head: stream.cached_info().state.last_sequence,
-            messages: StoredMessages::new(nats.jetstream.clone(), streams::EVENTS, &filter, 1),
+            nats: nats.clone(),
         }))
     }
 }
@@ -79,15 +78,24 @@ impl Standing {
         };
         self.head = Some(feed.head);
         self.lag_events = Some(feed.head.saturating_sub(offset));
-        self.lag_seconds = Some(0.0);
-        if feed.head > offset
-            && let Some(oldest) = feed.messages.next(offset + 1).await?
-        {
-            let waiting = SystemTime::now().duration_since(oldest.message.stored_at);
-            self.lag_seconds = Some(waiting.unwrap_or_default().as_secs_f64());
-        }
+        let age = if feed.head > offset {
+            age_behind(&feed.nats, offset).await?
+        } else {
+            Duration::ZERO
+        };
+        self.lag_seconds = Some(age.as_secs_f64());
         Ok(())
     }
+}
+
+/// How long the first message of the feed behind `offset` has been there; nothing if there is none.
+pub(crate) async fn age_behind(nats: &Nats, offset: u64) -> Result<Duration, Failure> {
+    let filter = format!("{}.*", subjects::EVENTS);
+    let feed = StoredMessages::new(nats.jetstream.clone(), streams::EVENTS, &filter, 1);
+    let oldest = feed.next(offset + 1).await?;
+    // The clock of NATS may be ahead of ours.
+    let age = oldest.map(|oldest| SystemTime::now().duration_since(oldest.message.stored_at));
+    Ok(age.and_then(Result::ok).unwrap_or_default())
 }
 
 /// Every projection that exists or has a row, by name.

@@ -14,6 +14,7 @@ use transport::{Nats, headers, message};
 use super::order::{Arrival, Order};
 use super::settlement::Receipts;
 use super::{GROUP, Incoming};
+use crate::settled;
 
 /// How often to look, when nothing arrives, whether something was left behind by a client that has died.
 const LOOK_BEHIND_EVERY: Duration = Duration::from_secs(2);
@@ -119,16 +120,7 @@ impl Reader {
 
     /// Asks the shared consumer for messages, once everything that was made up for is settled.
     async fn begin_to_pull(&mut self) -> Result<(), Failure> {
-        let last_position = self.last_position;
-        let settled = self
-            .settled
-            .wait_for(|settled| *settled >= last_position)
-            .await
-            .is_ok();
-        if !settled {
-            // The run is ending, and not because of us: whoever ends it says why.
-            std::future::pending::<()>().await;
-        }
+        settled::up_to(&mut self.settled, self.last_position).await;
         let messages = self
             .consumer
             .stream()

@@ -13,6 +13,7 @@ use transport::stored::StoredMessages;
 use transport::{message, subjects};
 
 use super::FeedItem;
+use crate::settled;
 
 const HEARTBEAT: Duration = Duration::from_secs(2);
 const PULL_EXPIRES: Duration = Duration::from_secs(10);
@@ -104,16 +105,7 @@ impl Reader {
     /// Makes a consumer, once everything that was read one by one is settled: should one of its messages cost the
     /// connection, that work is not lost.
     async fn begin_to_pull(&mut self) -> Result<(), Failure> {
-        let last_position = self.last_position;
-        let settled = self
-            .settled
-            .wait_for(|settled| *settled >= last_position)
-            .await
-            .is_ok();
-        if !settled {
-            // The run is ending, and not because of us: whoever ends it says why.
-            std::future::pending::<()>().await;
-        }
+        settled::up_to(&mut self.settled, self.last_position).await;
         let config = pull::Config {
             description: Some("A projection".to_owned()),
             filter_subject: format!("{}.*", subjects::EVENTS),

@@ -18,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 use ledger::codec::{self, Malformed};
 use ledger::{Action, Command, CommandId, EventId, EventReference, Outcome, Timestamp, TransferId};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -38,7 +38,7 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The routes for those who may write.
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new()
+    OpenApiRouter::with_openapi(Schemas::openapi())
         .routes(routes!(any))
         .routes(routes!(create_account))
         .routes(routes!(deposit))
@@ -99,6 +99,38 @@ struct Pending {
     location: String,
 }
 
+/// What [`Answers`] refers to, which its derivation does not describe.
+#[derive(OpenApi)]
+#[openapi(components(schemas(Accepted, Pending)))]
+struct Schemas;
+
+/// How a command can be answered.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only described, never made")]
+enum Answers {
+    /// The ledger did it.
+    #[response(status = 201)]
+    Accepted(Accepted),
+    /// It is kept, and its outcome is still to come; see Location.
+    #[response(status = 202)]
+    Pending(Pending),
+    /// `account_not_found`
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(Problem),
+    /// `account_exists`, `version_conflict`, `idempotency_conflict`
+    #[response(status = 409, content_type = "application/problem+json")]
+    Conflict(Problem),
+    /// The body is too large.
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(Problem),
+    /// The body is not JSON.
+    #[response(status = 415, content_type = "application/problem+json")]
+    NotJson(Problem),
+    /// `insufficient_funds` and the other refusals
+    #[response(status = 422, content_type = "application/problem+json")]
+    Refused(Problem),
+}
+
 /// What became of a command.
 #[derive(Debug, Serialize, ToSchema)]
 struct Recorded {
@@ -118,15 +150,7 @@ struct Recorded {
     post, path = "/commands", tag = "commands",
     params(schema::CommandHeaders),
     request_body = schema::AnyCommand,
-    responses(
-        (status = 201, description = "The ledger did it", body = Accepted),
-        (status = 202, description = "It is kept, and its outcome is still to come; see Location", body = Pending),
-        (status = 404, description = "account_not_found", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "account_exists, version_conflict, idempotency_conflict", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "insufficient_funds and the other refusals", body = Problem, content_type = "application/problem+json"),
-    )
+    responses(Answers)
 )]
 async fn any(
     State(api): State<Api>,
@@ -142,15 +166,7 @@ async fn any(
     post, path = "/commands/create-account", tag = "commands",
     params(schema::CommandHeaders),
     request_body = schema::CreateAccount,
-    responses(
-        (status = 201, description = "The ledger did it", body = Accepted),
-        (status = 202, description = "It is kept, and its outcome is still to come; see Location", body = Pending),
-        (status = 404, description = "account_not_found", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "account_exists, version_conflict, idempotency_conflict", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "insufficient_funds and the other refusals", body = Problem, content_type = "application/problem+json"),
-    )
+    responses(Answers)
 )]
 async fn create_account(
     State(api): State<Api>,
@@ -166,15 +182,7 @@ async fn create_account(
     post, path = "/commands/deposit", tag = "commands",
     params(schema::CommandHeaders),
     request_body = schema::Movement,
-    responses(
-        (status = 201, description = "The ledger did it", body = Accepted),
-        (status = 202, description = "It is kept, and its outcome is still to come; see Location", body = Pending),
-        (status = 404, description = "account_not_found", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "account_exists, version_conflict, idempotency_conflict", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "insufficient_funds and the other refusals", body = Problem, content_type = "application/problem+json"),
-    )
+    responses(Answers)
 )]
 async fn deposit(
     State(api): State<Api>,
@@ -190,15 +198,7 @@ async fn deposit(
     post, path = "/commands/withdraw", tag = "commands",
     params(schema::CommandHeaders),
     request_body = schema::Movement,
-    responses(
-        (status = 201, description = "The ledger did it", body = Accepted),
-        (status = 202, description = "It is kept, and its outcome is still to come; see Location", body = Pending),
-        (status = 404, description = "account_not_found", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "account_exists, version_conflict, idempotency_conflict", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "insufficient_funds and the other refusals", body = Problem, content_type = "application/problem+json"),
-    )
+    responses(Answers)
 )]
 async fn withdraw(
     State(api): State<Api>,
@@ -214,15 +214,7 @@ async fn withdraw(
     post, path = "/commands/transfer", tag = "commands",
     params(schema::CommandHeaders),
     request_body = schema::Transfer,
-    responses(
-        (status = 201, description = "The ledger did it", body = Accepted),
-        (status = 202, description = "It is kept, and its outcome is still to come; see Location", body = Pending),
-        (status = 404, description = "account_not_found", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "account_exists, version_conflict, idempotency_conflict", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "insufficient_funds and the other refusals", body = Problem, content_type = "application/problem+json"),
-    )
+    responses(Answers)
 )]
 async fn transfer(
     State(api): State<Api>,

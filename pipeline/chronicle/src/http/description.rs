@@ -102,8 +102,7 @@ fn complete(description: &OpenApi, access: &Access) -> Value {
     document
 }
 
-/// What holds for a parameter and not for JSON: it is there or not, and never null; and an unsigned number is read with
-/// all of its 64 bits, of which utoipa's `int64` leaves one out.
+/// What holds for a parameter and not for JSON: it is there or not, and never null.
 fn as_text(schema: &mut Value) {
     if let Some(types) = schema.get_mut("type").and_then(Value::as_array_mut) {
         types.retain(|one| one != "null");
@@ -118,12 +117,6 @@ fn as_text(schema: &mut Value) {
             let members = schema.as_object_mut().expect("it has a member");
             members.remove("oneOf");
             members.extend(only.as_object().cloned().unwrap_or_default());
-        }
-    }
-    if schema["format"] == "int64" && schema.get("minimum").is_some() {
-        schema["format"] = json!("uint64");
-        if schema.get("maximum").is_none() {
-            schema["maximum"] = json!(u64::MAX);
         }
     }
 }

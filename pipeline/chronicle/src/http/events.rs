@@ -299,7 +299,8 @@ impl Feed {
         };
         Ok(Page {
             found,
-            go_on: Some(seen).filter(|seen| *seen > self.first),
+            // An empty feed begins at 0.
+            go_on: Some(seen).filter(|seen| *seen > self.first.max(1)),
         })
     }
 }

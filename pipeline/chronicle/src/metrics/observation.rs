@@ -5,7 +5,7 @@
 //! from the pipelines.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use engine::{Failure, PipelineStatus};
 use futures::future::{join_all, try_join_all};
@@ -13,9 +13,9 @@ use sinks::projection::{self, Standing};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use transport::Nats;
-use transport::stored::StoredMessages;
-use transport::{streams, subjects};
+use transport::streams;
 
+use crate::standing::age_behind;
 use crate::topology::{Parts, Probes};
 
 /// How often the servers are looked at.
@@ -189,14 +189,4 @@ async fn streams_of(nats: &Nats) -> Result<Vec<StreamState>, Failure> {
         })
     });
     Ok(states.collect())
-}
-
-/// How long the first message of the feed behind `offset` has been there; nothing if there is none.
-async fn age_behind(nats: &Nats, offset: u64) -> Result<Duration, Failure> {
-    let filter = format!("{}.*", subjects::EVENTS);
-    let feed = StoredMessages::new(nats.jetstream.clone(), streams::EVENTS, &filter, 1);
-    let oldest = feed.next(offset + 1).await?;
-    // The clock of NATS may be ahead of ours.
-    let age = oldest.map(|oldest| SystemTime::now().duration_since(oldest.message.stored_at));
-    Ok(age.and_then(Result::ok).unwrap_or_default())
 }

@@ -172,6 +172,12 @@ async fn a_read_model_that_is_behind_is_waited_for_and_then_named() {
 async fn events_of_the_feed_in_both_directions() {
     let (ledger, process) = Ledger::running().await;
     let client = process.http();
+    let nothing = client.get("/events").await.ok(200);
+    assert_eq!(
+        (&nothing["events"], &nothing["total"]),
+        (&json!([]), &json!(0))
+    );
+    assert!(nothing["next_before_sequence"].is_null(), "{nothing}");
     for name in ["ALICE", "BOB"] {
         open(&client, name, "100").await;
     }
