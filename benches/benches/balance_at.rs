@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use benches::{micros, print_machine, told};
 use ledger::{
-    AccountId, Action, Command, CreateAccount, Deposit, Money, Timestamp, Version, Withdraw,
+    AccountId, Action, Command, Conditions, CreateAccount, Deposit, Money, Timestamp, Version,
+    Withdraw,
 };
 use servers::testing::Postgres;
 use store::{EventStore, Processed, Writer, WriterOptions, migrate};
@@ -294,7 +295,7 @@ fn command(number: usize, action: Action) -> Command {
         description: Some("Riverbank Properties, paying the rent".to_owned()),
         actor: Some("teller-3".to_owned()),
         metadata: BTreeMap::from([("invoice".to_owned(), number.to_string())]),
-        expected_version: None,
+        conditions: Conditions::default(),
     }
 }
 

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use divan::{Bencher, black_box};
 use ledger::codec::{binary, json};
 use ledger::{
-    Account, AccountId, Action, Command, CreateAccount, Event, Timestamp, Transfer, decide,
+    Account, AccountId, Action, Command, Conditions, CreateAccount, Event, Timestamp, Transfer,
+    decide,
 };
 
 const NOW: Timestamp = Timestamp::from_unix_microseconds(1_800_000_000_000_000);
@@ -21,7 +22,7 @@ fn command(number: u64, action: Action) -> Command {
         description: Some("Riverbank Properties, paying the rent".to_owned()),
         actor: Some("teller-3".to_owned()),
         metadata: BTreeMap::from([("invoice".to_owned(), "77".to_owned())]),
-        expected_version: None,
+        conditions: Conditions::default(),
     }
 }
 

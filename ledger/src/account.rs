@@ -1,11 +1,14 @@
 //! An account's state, and how events change it. Folding an account's events from the first gives its state; so does
 //! reading its newest event and its newest profile, which is why loading does not get slower with the history.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use crate::command::Scope;
 use crate::event::{Event, EventData};
 use crate::hash::Hash;
-use crate::ids::{AccountId, Version};
+use crate::ids::{AccountId, HoldId, Version};
 use crate::money::{Currency, CurrencyCode, InvalidAmount, Money};
 use crate::timestamp::Timestamp;
 
@@ -13,15 +16,74 @@ use crate::timestamp::Timestamp;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// It does.
+    /// In all of them.
     Active,
+    /// Not in debits.
+    DebitsFrozen,
+    /// Not in credits.
+    CreditsFrozen,
+    /// In none.
+    Frozen,
+    /// In none, for ever.
+    Closed,
 }
 
 impl Status {
+    /// Every status there is.
+    pub const ALL: [Self; 5] = [
+        Self::Active,
+        Self::DebitsFrozen,
+        Self::CreditsFrozen,
+        Self::Frozen,
+        Self::Closed,
+    ];
+
     /// The status as on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
+            Self::DebitsFrozen => "debits_frozen",
+            Self::CreditsFrozen => "credits_frozen",
+            Self::Frozen => "frozen",
+            Self::Closed => "closed",
+        }
+    }
+
+    /// Whether money may go out, or be held.
+    pub fn allows_debits(self) -> bool {
+        matches!(self, Self::Active | Self::CreditsFrozen)
+    }
+
+    /// Whether money may come in.
+    pub fn allows_credits(self) -> bool {
+        matches!(self, Self::Active | Self::DebitsFrozen)
+    }
+
+    /// This status, and `scope` forbidden as well.
+    #[must_use]
+    pub fn frozen(self, scope: Scope) -> Self {
+        self.allowing(
+            self.allows_debits() && !scope.has_debits(),
+            self.allows_credits() && !scope.has_credits(),
+        )
+    }
+
+    /// This status, and `scope` allowed again.
+    #[must_use]
+    pub fn unfrozen(self, scope: Scope) -> Self {
+        self.allowing(
+            self.allows_debits() || scope.has_debits(),
+            self.allows_credits() || scope.has_credits(),
+        )
+    }
+
+    fn allowing(self, debits: bool, credits: bool) -> Self {
+        match (self, debits, credits) {
+            (Self::Closed, _, _) => Self::Closed,
+            (_, true, true) => Self::Active,
+            (_, false, true) => Self::DebitsFrozen,
+            (_, true, false) => Self::CreditsFrozen,
+            (_, false, false) => Self::Frozen,
         }
     }
 }
@@ -39,6 +101,12 @@ pub struct Profile {
     pub overdraft_limit: String,
     /// Whether it takes part in money's movements.
     pub status: Status,
+    /// Why it is frozen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze_reason: Option<String>,
+    /// The account's own metadata.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// The state of an account after one of its events.
@@ -52,10 +120,16 @@ pub struct Account {
     pub owner_name: String,
     /// What is in it.
     pub balance: Money,
+    /// What of it is held; see [`Hold`](crate::Hold).
+    pub held: Money,
     /// How far below zero the balance may fall.
     pub overdraft_limit: Money,
     /// Whether it takes part in money's movements.
     pub status: Status,
+    /// Why it is frozen.
+    pub freeze_reason: Option<String>,
+    /// Its own metadata.
+    pub metadata: BTreeMap<String, String>,
     /// The version of the newest event that changed the profile.
     pub profile_version: Version,
     /// When its newest event was recorded.
@@ -145,6 +219,32 @@ pub enum BrokenChain {
         /// What the event says.
         actual: Money,
     },
+    /// `held_after` is not what the event makes of what was held before.
+    #[error(
+        "account {account_id} version {version}: {expected} is held by the events and {actual} by held_after"
+    )]
+    Held {
+        /// The account.
+        account_id: AccountId,
+        /// The event's version.
+        version: Version,
+        /// What is held by the events.
+        expected: Money,
+        /// What the event says.
+        actual: Money,
+    },
+    /// The hold that the event names is not what the event makes of the hold before.
+    #[error("account {account_id} version {version}: hold {hold_id}: {problem}")]
+    Hold {
+        /// The account.
+        account_id: AccountId,
+        /// The event's version.
+        version: Version,
+        /// The hold.
+        hold_id: HoldId,
+        /// What does not fit.
+        problem: &'static str,
+    },
     /// `recorded_at` falls. (It may stay, for events of one command on one account.)
     #[error(
         "account {account_id} version {version}: recorded_at {actual} lies before that of the version before, {previous}"
@@ -177,9 +277,11 @@ impl Account {
         self.balance.currency()
     }
 
-    /// What could be withdrawn now: the balance and the overdraft limit.
+    /// What could be withdrawn now: the balance and the overdraft limit, without what is held.
     pub fn available(&self) -> Result<Money, InvalidAmount> {
-        self.balance.checked_add(self.overdraft_limit)
+        self.balance
+            .checked_add(self.overdraft_limit)?
+            .checked_sub(self.held)
     }
 
     /// What changes seldom about it.
@@ -189,6 +291,8 @@ impl Account {
             currency: self.currency().code(),
             overdraft_limit: self.overdraft_limit.to_string(),
             status: self.status,
+            freeze_reason: self.freeze_reason.clone(),
+            metadata: self.metadata.clone(),
         }
     }
 
@@ -214,13 +318,16 @@ impl Account {
             version: event.version,
             owner_name: created.owner_name.clone(),
             balance: created.initial_balance,
+            held: Money::zero(event.currency()),
             overdraft_limit: created.overdraft_limit,
             status: Status::Active,
+            freeze_reason: None,
+            metadata: BTreeMap::new(),
             profile_version: event.version,
             last_recorded_at: event.recorded_at,
             last_hash: event.hash,
         };
-        check(event, account.balance, Hash::ZERO)?;
+        check(event, account.balance, account.held, Hash::ZERO)?;
         Ok(account)
     }
 
@@ -252,28 +359,88 @@ impl Account {
             });
         }
         check_currency(event, self.currency())?;
-        let balance = match &event.data {
-            EventData::AccountCreated(_) => {
-                return Err(BrokenChain::Type {
-                    account_id: self.account_id.clone(),
-                    version: event.version,
-                    type_name: event.data.type_name(),
-                });
-            }
-            EventData::MoneyDeposited(moved) => self.balance.checked_add(moved.amount),
-            EventData::MoneyWithdrawn(moved) => self.balance.checked_sub(moved.amount),
+        let stands_here = match &event.data {
+            EventData::AccountCreated(_) => false,
+            _ => self.status != Status::Closed,
+        };
+        if !stands_here {
+            return Err(BrokenChain::Type {
+                account_id: self.account_id.clone(),
+                version: event.version,
+                type_name: event.data.type_name(),
+            });
         }
-        .map_err(|source| BrokenChain::Amount {
+        let amount = |source| BrokenChain::Amount {
             account_id: self.account_id.clone(),
             version: event.version,
             source,
-        })?;
-        check(event, balance, self.last_hash)?;
+        };
+        let balance = self.balance_after(&event.data).map_err(amount)?;
+        let held = self.held_after(&event.data).map_err(amount)?;
+        check(event, balance, held, self.last_hash)?;
         self.balance = balance;
+        self.held = held;
+        self.describe(event);
         self.version = event.version;
         self.last_recorded_at = event.recorded_at;
         self.last_hash = event.hash;
         Ok(())
+    }
+
+    /// The balance after an event.
+    pub(crate) fn balance_after(&self, data: &EventData) -> Result<Money, InvalidAmount> {
+        match data {
+            EventData::MoneyDeposited(moved) => self.balance.checked_add(moved.amount),
+            EventData::MoneyWithdrawn(moved) => self.balance.checked_sub(moved.amount),
+            _ => Ok(self.balance),
+        }
+    }
+
+    /// What is held after an event.
+    pub(crate) fn held_after(&self, data: &EventData) -> Result<Money, InvalidAmount> {
+        match data {
+            EventData::HoldPlaced(changed) => self.held.checked_add(changed.amount),
+            EventData::HoldReleased(changed) | EventData::HoldExpired(changed) => {
+                self.held.checked_sub(changed.amount)
+            }
+            EventData::MoneyWithdrawn(moved) if moved.hold.is_some() => {
+                self.held.checked_sub(moved.amount)
+            }
+            _ => Ok(self.held),
+        }
+    }
+
+    /// Changes what an event changes of the profile.
+    fn describe(&mut self, event: &Event) {
+        match &event.data {
+            EventData::AccountFrozen(freeze) => {
+                self.status = self.status.frozen(freeze.scope);
+                self.freeze_reason.clone_from(&freeze.reason);
+            }
+            EventData::AccountUnfrozen(freeze) => {
+                self.status = self.status.unfrozen(freeze.scope);
+                if self.status == Status::Active {
+                    self.freeze_reason = None;
+                }
+            }
+            EventData::AccountClosed(_) => self.status = Status::Closed,
+            EventData::OverdraftLimitSet(set) => self.overdraft_limit = set.overdraft_limit,
+            EventData::AccountUpdated(updated) => {
+                if let Some(owner_name) = &updated.owner_name {
+                    self.owner_name.clone_from(owner_name);
+                }
+                if let Some(metadata) = &updated.account_metadata {
+                    self.metadata.clone_from(metadata);
+                }
+            }
+            EventData::AccountCreated(_)
+            | EventData::MoneyDeposited(_)
+            | EventData::MoneyWithdrawn(_)
+            | EventData::HoldPlaced(_)
+            | EventData::HoldReleased(_)
+            | EventData::HoldExpired(_) => return,
+        }
+        self.profile_version = event.version;
     }
 
     /// Folds one more event into what is known of an account; the first one opens it.
@@ -292,11 +459,17 @@ impl Account {
 fn check_currency(event: &Event, expected: Currency) -> Result<(), BrokenChain> {
     let overdraft_limit = match &event.data {
         EventData::AccountCreated(created) => Some(created.overdraft_limit),
-        EventData::MoneyDeposited(_) | EventData::MoneyWithdrawn(_) => None,
+        _ => None,
     };
-    let other = [event.balance_after, event.data.amount()]
+    let hold = event.data.hold();
+    let other = [event.balance_after, event.held_after]
         .into_iter()
+        .chain(event.data.amount())
         .chain(overdraft_limit)
+        .chain(
+            hold.into_iter()
+                .flat_map(|hold| [hold.amount, hold.captured, hold.remaining]),
+        )
         .map(Money::currency)
         .find(|currency| *currency != expected);
     match other {
@@ -311,13 +484,21 @@ fn check_currency(event: &Event, expected: Currency) -> Result<(), BrokenChain> 
 }
 
 /// What an event says about itself agrees with what it follows upon.
-fn check(event: &Event, balance: Money, previous: Hash) -> Result<(), BrokenChain> {
+fn check(event: &Event, balance: Money, held: Money, previous: Hash) -> Result<(), BrokenChain> {
     if event.balance_after != balance {
         return Err(BrokenChain::Balance {
             account_id: event.account_id.clone(),
             version: event.version,
             expected: balance,
             actual: event.balance_after,
+        });
+    }
+    if event.held_after != held {
+        return Err(BrokenChain::Held {
+            account_id: event.account_id.clone(),
+            version: event.version,
+            expected: held,
+            actual: event.held_after,
         });
     }
     if event.prev_hash != previous {

@@ -7,9 +7,11 @@ use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 
 use crate::codec::json;
+use crate::excerpt::excerpt;
 use crate::hash::Hash;
-use crate::ids::{AccountId, CommandId, Version};
+use crate::ids::{AccountId, CommandId, HoldId, Version};
 use crate::money::CurrencyCode;
+use crate::timestamp::Timestamp;
 
 /// How large the parts of a command can be. Each limit is checked by the codecs, with an error that names it.
 pub mod limits {
@@ -27,6 +29,8 @@ pub mod limits {
     pub const METADATA_KEY_BYTES_MAX: usize = 64;
     /// The longest metadata value, in bytes of UTF-8.
     pub const METADATA_VALUE_BYTES_MAX: usize = 512;
+    /// The longest reason for a freeze, in bytes of UTF-8.
+    pub const REASON_BYTES_MAX: usize = 512;
 }
 
 /// One request to change the ledger.
@@ -42,9 +46,22 @@ pub struct Command {
     pub actor: Option<String>,
     /// Whatever the publisher wants to find again; kept with the events.
     pub metadata: BTreeMap<String, String>,
-    /// The version that the account must have now (the one debited, for a transfer): optimistic concurrency on the
-    /// publisher's side.
+    /// What must hold when it is decided, or it is refused.
+    pub conditions: Conditions,
+}
+
+/// What must hold when a command is decided. Conditions on an account are about [`Command::account_id`]: the one debited,
+/// or the only one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// The version that the account must have: optimistic concurrency on the publisher's side.
     pub expected_version: Option<Version>,
+    /// The account's balance must be this or more.
+    pub if_balance_at_least: Option<Decimal>,
+    /// It must not be decided before this instant.
+    pub not_before: Option<Timestamp>,
+    /// It must be decided before this instant.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// What a command asks for.
@@ -58,6 +75,24 @@ pub enum Action {
     Withdraw(Withdraw),
     /// Moves money from one account to another.
     Transfer(Transfer),
+    /// Forbids debits, credits or both.
+    FreezeAccount(FreezeAccount),
+    /// Allows again what was forbidden.
+    UnfreezeAccount(UnfreezeAccount),
+    /// Ends an account, for ever.
+    CloseAccount(CloseAccount),
+    /// Changes how far below zero the balance may fall.
+    SetOverdraftLimit(SetOverdraftLimit),
+    /// Changes what is known about the account.
+    UpdateAccount(UpdateAccount),
+    /// Reserves money for a later capture.
+    Hold(PlaceHold),
+    /// Takes money that is held.
+    Capture(Capture),
+    /// Gives money that is held back to the account's available balance.
+    Release(Release),
+    /// Ends a hold whose time is over. The ledger sends it to itself.
+    ExpireHold(ExpireHold),
 }
 
 /// Opens an account.
@@ -110,6 +145,181 @@ pub struct Transfer {
     pub currency: Option<CurrencyCode>,
 }
 
+/// Which movements a freeze forbids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Money that goes out, holds included.
+    Debits,
+    /// Money that comes in.
+    Credits,
+    /// Both.
+    All,
+}
+
+impl Scope {
+    /// Every scope there is.
+    pub const ALL: [Self; 3] = [Self::Debits, Self::Credits, Self::All];
+
+    /// The scope as on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Debits => "debits",
+            Self::Credits => "credits",
+            Self::All => "all",
+        }
+    }
+
+    /// Whether it is about money that goes out.
+    pub fn has_debits(self) -> bool {
+        matches!(self, Self::Debits | Self::All)
+    }
+
+    /// Whether it is about money that comes in.
+    pub fn has_credits(self) -> bool {
+        matches!(self, Self::Credits | Self::All)
+    }
+}
+
+/// A text that names no [`Scope`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a scope is debits, credits or all, and this is not: {text:?}")]
+pub struct InvalidScope {
+    text: String,
+}
+
+impl std::str::FromStr for Scope {
+    type Err = InvalidScope;
+
+    fn from_str(text: &str) -> Result<Self, InvalidScope> {
+        Self::ALL
+            .into_iter()
+            .find(|scope| scope.as_str() == text)
+            .ok_or_else(|| InvalidScope {
+                text: excerpt(text),
+            })
+    }
+}
+
+/// Forbids debits, credits or both, until they are allowed again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FreezeAccount {
+    /// The account.
+    pub account_id: AccountId,
+    /// What is forbidden, in addition to what is already.
+    pub scope: Scope,
+    /// Why; kept with the account.
+    pub reason: String,
+}
+
+/// Allows again what was forbidden.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnfreezeAccount {
+    /// The account.
+    pub account_id: AccountId,
+    /// What is allowed again.
+    pub scope: Scope,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// Ends an account, for ever. Its history stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloseAccount {
+    /// The account.
+    pub account_id: AccountId,
+    /// Where what is left in it goes. Without it, the balance must be zero.
+    pub sweep_to_account_id: Option<AccountId>,
+}
+
+/// Changes how far below zero the balance may fall.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetOverdraftLimit {
+    /// The account.
+    pub account_id: AccountId,
+    /// The new limit; zero or more, and no less than what is used of it.
+    pub overdraft_limit: Decimal,
+}
+
+/// Changes what is known about the account; what is not given stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpdateAccount {
+    /// The account.
+    pub account_id: AccountId,
+    /// Whose it is from now on.
+    pub owner_name: Option<String>,
+    /// All of the account's own metadata from now on.
+    pub account_metadata: Option<BTreeMap<String, String>>,
+}
+
+/// Reserves money for a later capture: what is held cannot be withdrawn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlaceHold {
+    /// The account.
+    pub account_id: AccountId,
+    /// The publisher's name for the hold; used once within an account.
+    pub hold_id: HoldId,
+    /// How much; more than zero.
+    pub amount: Decimal,
+    /// Must be the account's, if given.
+    pub currency: Option<CurrencyCode>,
+    /// When it ends by itself. Without it, it lasts until it is captured or released.
+    pub hold_expires_at: Option<Timestamp>,
+}
+
+/// Takes money that is held, to outside or to another account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capture {
+    /// The account that the money is held on.
+    pub account_id: AccountId,
+    /// The hold.
+    pub hold_id: HoldId,
+    /// How much; all that is still held, if not given.
+    pub amount: Option<Decimal>,
+    /// The last capture: the rest of the hold is released with it.
+    pub is_final: bool,
+    /// The account credited; without it the money goes to outside.
+    pub to_account_id: Option<AccountId>,
+}
+
+/// Gives money that is held back to the account's available balance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// The account that the money is held on.
+    pub account_id: AccountId,
+    /// The hold.
+    pub hold_id: HoldId,
+    /// How much; all that is still held, if not given.
+    pub amount: Option<Decimal>,
+}
+
+/// Ends a hold whose time is over: what is still held becomes available again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpireHold {
+    /// The account that the money is held on.
+    pub account_id: AccountId,
+    /// The hold.
+    pub hold_id: HoldId,
+}
+
+impl Action {
+    /// Every command's type, as on the wire.
+    pub const TYPE_NAMES: [&'static str; 13] = [
+        "create_account",
+        "deposit",
+        "withdraw",
+        "transfer",
+        "freeze_account",
+        "unfreeze_account",
+        "close_account",
+        "set_overdraft_limit",
+        "update_account",
+        "hold",
+        "capture",
+        "release",
+        "expire_hold",
+    ];
+}
+
 impl Command {
     /// The account under whose subject the command is published: the one debited, or the only one.
     pub fn account_id(&self) -> &AccountId {
@@ -118,6 +328,15 @@ impl Command {
             Action::Deposit(action) => &action.account_id,
             Action::Withdraw(action) => &action.account_id,
             Action::Transfer(action) => &action.from_account_id,
+            Action::FreezeAccount(action) => &action.account_id,
+            Action::UnfreezeAccount(action) => &action.account_id,
+            Action::CloseAccount(action) => &action.account_id,
+            Action::SetOverdraftLimit(action) => &action.account_id,
+            Action::UpdateAccount(action) => &action.account_id,
+            Action::Hold(action) => &action.account_id,
+            Action::Capture(action) => &action.account_id,
+            Action::Release(action) => &action.account_id,
+            Action::ExpireHold(action) => &action.account_id,
         }
     }
 
@@ -125,9 +344,22 @@ impl Command {
     pub fn account_ids(&self) -> impl Iterator<Item = &AccountId> {
         let second = match &self.action {
             Action::Transfer(action) => Some(&action.to_account_id),
-            Action::CreateAccount(_) | Action::Deposit(_) | Action::Withdraw(_) => None,
+            Action::CloseAccount(action) => action.sweep_to_account_id.as_ref(),
+            Action::Capture(action) => action.to_account_id.as_ref(),
+            _ => None,
         };
         std::iter::once(self.account_id()).chain(second)
+    }
+
+    /// The hold on [`account_id`](Self::account_id) that must be known to decide it.
+    pub fn hold_id(&self) -> Option<HoldId> {
+        match &self.action {
+            Action::Hold(action) => Some(action.hold_id),
+            Action::Capture(action) => Some(action.hold_id),
+            Action::Release(action) => Some(action.hold_id),
+            Action::ExpireHold(action) => Some(action.hold_id),
+            _ => None,
+        }
     }
 
     /// The command's type, as on the wire.
@@ -137,6 +369,15 @@ impl Command {
             Action::Deposit(_) => "deposit",
             Action::Withdraw(_) => "withdraw",
             Action::Transfer(_) => "transfer",
+            Action::FreezeAccount(_) => "freeze_account",
+            Action::UnfreezeAccount(_) => "unfreeze_account",
+            Action::CloseAccount(_) => "close_account",
+            Action::SetOverdraftLimit(_) => "set_overdraft_limit",
+            Action::UpdateAccount(_) => "update_account",
+            Action::Hold(_) => "hold",
+            Action::Capture(_) => "capture",
+            Action::Release(_) => "release",
+            Action::ExpireHold(_) => "expire_hold",
         }
     }
 

@@ -6,8 +6,9 @@ use sha2::{Digest, Sha256};
 
 use crate::account::BrokenChain;
 use crate::codec::json;
+use crate::command::Scope;
 use crate::hash::Hash;
-use crate::ids::{AccountId, CommandId, EventId, TransferId, Version};
+use crate::ids::{AccountId, CommandId, EventId, HoldId, TransferId, Version};
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
 
@@ -24,6 +25,8 @@ pub struct Event {
     pub data: EventData,
     /// What was in the account afterwards.
     pub balance_after: Money,
+    /// What of it was held afterwards. Not written when it is nothing.
+    pub held_after: Money,
     /// The command that caused it.
     pub command_id: CommandId,
     /// Who asked for it.
@@ -45,6 +48,22 @@ pub enum EventData {
     MoneyDeposited(MoneyMoved),
     /// Money went out.
     MoneyWithdrawn(MoneyMoved),
+    /// Debits, credits or both were forbidden.
+    AccountFrozen(FreezeChanged),
+    /// Debits, credits or both were allowed again.
+    AccountUnfrozen(FreezeChanged),
+    /// The account was ended.
+    AccountClosed(AccountClosed),
+    /// The balance may fall further below zero, or less far.
+    OverdraftLimitSet(OverdraftLimitSet),
+    /// What is known about the account changed.
+    AccountUpdated(AccountUpdated),
+    /// Money was reserved.
+    HoldPlaced(HoldChanged),
+    /// Money that was held became available again, by command.
+    HoldReleased(HoldChanged),
+    /// Money that was held became available again, for its time was over.
+    HoldExpired(HoldChanged),
 }
 
 /// The account was opened.
@@ -69,6 +88,8 @@ pub struct MoneyMoved {
     pub amount: Money,
     /// The transfer that this is one half of, if it is.
     pub transfer: Option<TransferLeg>,
+    /// The hold that the money was taken from, as it is afterwards. Only money that goes out has one.
+    pub hold: Option<Hold>,
     /// Why, in the publisher's words.
     pub description: Option<String>,
     /// The command's metadata.
@@ -84,47 +105,196 @@ pub struct TransferLeg {
     pub counterparty_account_id: AccountId,
 }
 
+/// Debits, credits or both were forbidden, or allowed again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FreezeChanged {
+    /// Which.
+    pub scope: Scope,
+    /// Why.
+    pub reason: Option<String>,
+    /// Why, in the publisher's words.
+    pub description: Option<String>,
+    /// The command's metadata.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// The account was ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountClosed {
+    /// Why, in the publisher's words.
+    pub description: Option<String>,
+    /// The command's metadata.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// The balance may fall further below zero, or less far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OverdraftLimitSet {
+    /// How far, from now on.
+    pub overdraft_limit: Money,
+    /// Why, in the publisher's words.
+    pub description: Option<String>,
+    /// The command's metadata.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// What is known about the account changed; what is `None` stays as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountUpdated {
+    /// Whose it is from now on.
+    pub owner_name: Option<String>,
+    /// All of the account's own metadata from now on.
+    pub account_metadata: Option<BTreeMap<String, String>>,
+    /// Why, in the publisher's words.
+    pub description: Option<String>,
+    /// The command's metadata.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Money was reserved, or became available again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HoldChanged {
+    /// How much; more than zero, the direction is the event's type.
+    pub amount: Money,
+    /// The hold as it is afterwards.
+    pub hold: Hold,
+    /// Why, in the publisher's words.
+    pub description: Option<String>,
+    /// The command's metadata.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// A hold after one of its events. Its newest event has all that is to know about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// Its name.
+    pub hold_id: HoldId,
+    /// How much was reserved at first.
+    pub amount: Money,
+    /// How much of it has been taken so far.
+    pub captured: Money,
+    /// How much of it is still held. The rest of `amount` was released, or expired.
+    pub remaining: Money,
+    /// When it ends by itself, if it does.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Hold {
+    /// Whether money is still held.
+    pub fn is_open(&self) -> bool {
+        self.remaining.is_positive()
+    }
+
+    /// Whether its time is over at that instant.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|expires_at| now >= expires_at)
+    }
+}
+
+/// What every event has of its command.
+struct Words<'a> {
+    description: &'a Option<String>,
+    metadata: &'a BTreeMap<String, String>,
+}
+
 impl EventData {
+    /// Every event's type, as on the wire.
+    pub const TYPE_NAMES: [&'static str; 11] = [
+        "AccountCreated",
+        "MoneyDeposited",
+        "MoneyWithdrawn",
+        "AccountFrozen",
+        "AccountUnfrozen",
+        "AccountClosed",
+        "OverdraftLimitSet",
+        "AccountUpdated",
+        "HoldPlaced",
+        "HoldReleased",
+        "HoldExpired",
+    ];
+
     /// The event's type, as on the wire.
     pub fn type_name(&self) -> &'static str {
         match self {
             Self::AccountCreated(_) => "AccountCreated",
             Self::MoneyDeposited(_) => "MoneyDeposited",
             Self::MoneyWithdrawn(_) => "MoneyWithdrawn",
+            Self::AccountFrozen(_) => "AccountFrozen",
+            Self::AccountUnfrozen(_) => "AccountUnfrozen",
+            Self::AccountClosed(_) => "AccountClosed",
+            Self::OverdraftLimitSet(_) => "OverdraftLimitSet",
+            Self::AccountUpdated(_) => "AccountUpdated",
+            Self::HoldPlaced(_) => "HoldPlaced",
+            Self::HoldReleased(_) => "HoldReleased",
+            Self::HoldExpired(_) => "HoldExpired",
         }
     }
 
-    /// The money that the event is about: what was moved, or what an account began with.
-    pub fn amount(&self) -> Money {
+    /// The money that the event is about: what was moved, what an account began with, what was held or is no longer, how
+    /// far the balance may fall. `None` for what is not about money.
+    pub fn amount(&self) -> Option<Money> {
         match self {
-            Self::AccountCreated(created) => created.initial_balance,
-            Self::MoneyDeposited(moved) | Self::MoneyWithdrawn(moved) => moved.amount,
+            Self::AccountCreated(created) => Some(created.initial_balance),
+            Self::MoneyDeposited(moved) | Self::MoneyWithdrawn(moved) => Some(moved.amount),
+            Self::OverdraftLimitSet(set) => Some(set.overdraft_limit),
+            Self::HoldPlaced(changed)
+            | Self::HoldReleased(changed)
+            | Self::HoldExpired(changed) => Some(changed.amount),
+            Self::AccountFrozen(_)
+            | Self::AccountUnfrozen(_)
+            | Self::AccountClosed(_)
+            | Self::AccountUpdated(_) => None,
+        }
+    }
+
+    fn words(&self) -> Words<'_> {
+        let (description, metadata) = match self {
+            Self::AccountCreated(data) => (&data.description, &data.metadata),
+            Self::MoneyDeposited(data) | Self::MoneyWithdrawn(data) => {
+                (&data.description, &data.metadata)
+            }
+            Self::AccountFrozen(data) | Self::AccountUnfrozen(data) => {
+                (&data.description, &data.metadata)
+            }
+            Self::AccountClosed(data) => (&data.description, &data.metadata),
+            Self::OverdraftLimitSet(data) => (&data.description, &data.metadata),
+            Self::AccountUpdated(data) => (&data.description, &data.metadata),
+            Self::HoldPlaced(data) | Self::HoldReleased(data) | Self::HoldExpired(data) => {
+                (&data.description, &data.metadata)
+            }
+        };
+        Words {
+            description,
+            metadata,
         }
     }
 
     /// Why, in the publisher's words.
     pub fn description(&self) -> Option<&str> {
-        match self {
-            Self::AccountCreated(created) => created.description.as_deref(),
-            Self::MoneyDeposited(moved) | Self::MoneyWithdrawn(moved) => {
-                moved.description.as_deref()
-            }
-        }
+        self.words().description.as_deref()
     }
 
     /// The command's metadata.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
-        match self {
-            Self::AccountCreated(created) => &created.metadata,
-            Self::MoneyDeposited(moved) | Self::MoneyWithdrawn(moved) => &moved.metadata,
-        }
+        self.words().metadata
     }
 
     /// The transfer that the event is one half of, if it is.
     pub fn transfer(&self) -> Option<&TransferLeg> {
         match self {
-            Self::AccountCreated(_) => None,
             Self::MoneyDeposited(moved) | Self::MoneyWithdrawn(moved) => moved.transfer.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The hold that the event changes, as it is afterwards.
+    pub fn hold(&self) -> Option<&Hold> {
+        match self {
+            Self::MoneyWithdrawn(moved) => moved.hold.as_ref(),
+            Self::HoldPlaced(changed)
+            | Self::HoldReleased(changed)
+            | Self::HoldExpired(changed) => Some(&changed.hold),
+            _ => None,
         }
     }
 }

@@ -138,6 +138,10 @@ uuid_id!(
     /// Names a transfer; both of its events carry it.
     TransferId
 );
+uuid_id!(
+    /// Names a hold within its account; chosen by the publisher.
+    HoldId
+);
 
 impl CommandId {
     /// The id of the `index`th event that this command makes.

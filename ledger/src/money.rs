@@ -273,6 +273,19 @@ impl Money {
         self.currency
     }
 
+    /// Whether it is nothing.
+    pub fn is_zero(self) -> bool {
+        self.value.mantissa() == 0
+    }
+
+    /// As much in the other direction.
+    #[must_use]
+    pub fn negated(self) -> Self {
+        Self::zero(self.currency)
+            .checked_sub(self)
+            .expect("an amount and its negation have the same digits")
+    }
+
     /// Whether it is more than nothing.
     pub fn is_positive(self) -> bool {
         self.value.mantissa() > 0

@@ -296,7 +296,7 @@ fn every_limit_of_the_json_form_holds_here_too() {
         (
             Raw::with(|raw| raw.metadata = vec![(b"a b".to_vec(), vec![])]),
             "invalid_metadata",
-            r#"a metadata key is 1 to 64 printable ASCII characters without spaces, and this is not: "a b""#,
+            r#"a key of metadata is 1 to 64 printable ASCII characters without spaces, and this is not: "a b""#,
         ),
         (
             Raw::with(|raw| raw.metadata = vec![(b"a".to_vec(), text(513))]),

@@ -1,6 +1,6 @@
 //! Cutting batches into parts that the databases take in one message.
 
-use ledger::{Action, Command, Hash};
+use ledger::{Action, Command, Conditions, Hash};
 
 /// The most bytes of values that one append may have: half of what CockroachDB takes in one message unless it is told
 /// otherwise (`sql.conn.max_read_buffer_message_size`), and far below what it can commit at once (64 MiB). Ordinary
@@ -75,7 +75,7 @@ mod tests {
             description: Some(text.to_owned()),
             actor: Some(text.to_owned()),
             metadata: BTreeMap::from([("k".repeat(60), text.to_owned())]),
-            expected_version: None,
+            conditions: Conditions::default(),
         }
     }
 

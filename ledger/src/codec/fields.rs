@@ -29,7 +29,7 @@ impl<'a> Fields<'a> {
         let invalid = |message: String| Malformed::new("invalid_json", message);
         match payload.first() {
             None => return Err(invalid("the body is empty".to_owned())),
-            Some(&binary::FORMAT_VERSION) => {
+            Some(version) if binary::FORMAT_VERSIONS.contains(version) => {
                 return Err(invalid(format!(
                     "the body is no JSON object; if it is bincode, send it with Content-Type: {CONTENT_TYPE_BINCODE}"
                 )));
@@ -162,10 +162,29 @@ impl<'a> Fields<'a> {
         check_version(name, number).map(Some)
     }
 
+    /// Takes a boolean that may be absent.
+    pub(super) fn boolean(&mut self, name: &str) -> Result<Option<bool>, Malformed> {
+        match self.take(name).map(RawValue::get) {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(other) => Err(Malformed::new(
+                "invalid_field",
+                format!(
+                    "{name} must be true or false, and this is not: {}",
+                    excerpt(other)
+                ),
+            )),
+        }
+    }
+
     /// Takes an object of strings that may be absent.
-    pub(super) fn metadata(&mut self, name: &str) -> Result<BTreeMap<String, String>, Malformed> {
+    pub(super) fn metadata(
+        &mut self,
+        name: &str,
+    ) -> Result<Option<BTreeMap<String, String>>, Malformed> {
         let Some(value) = self.take(name) else {
-            return Ok(BTreeMap::new());
+            return Ok(None);
         };
         if kind(value) != "an object" {
             return Err(invalid_metadata(format!(
@@ -176,17 +195,17 @@ impl<'a> Fields<'a> {
         let object: Object<'_> = serde_json::from_str(value.get())
             .map_err(|_| invalid_metadata(format!("a key of {name} {HALF_A_CHARACTER}")))?;
         if let Some(key) = object.duplicate {
-            return Err(duplicate_metadata(&key));
+            return Err(duplicate_metadata(name, &key));
         }
-        check_metadata_length(object.length)?;
+        check_metadata_length(name, object.length)?;
         let mut metadata = BTreeMap::new();
         for (key, value) in object.entries {
-            check_metadata_key(&key)?;
+            check_metadata_key(name, &key)?;
             let text = string(&format!("{name}.{key}"), value, "invalid_metadata")?;
-            check_metadata_value(&key, &text)?;
+            check_metadata_value(name, &key, &text)?;
             metadata.insert(key.into_owned(), text.into_owned());
         }
-        Ok(metadata)
+        Ok(Some(metadata))
     }
 
     /// Refuses whatever nobody has taken.
@@ -247,38 +266,38 @@ pub(super) fn check_version(name: &str, number: u64) -> Result<Version, Malforme
     }
 }
 
-pub(super) fn check_metadata_length(length: usize) -> Result<(), Malformed> {
+pub(super) fn check_metadata_length(name: &str, length: usize) -> Result<(), Malformed> {
     if length <= limits::METADATA_ENTRIES_MAX {
         Ok(())
     } else {
         Err(invalid_metadata(format!(
-            "metadata has at most {} entries, and this has {length}",
+            "{name} has at most {} entries, and this has {length}",
             limits::METADATA_ENTRIES_MAX
         )))
     }
 }
 
 /// Keys are printable ASCII, so that their order is the same by bytes, code points and UTF-16 (RFC 8785 §3.2.3).
-pub(super) fn check_metadata_key(key: &str) -> Result<(), Malformed> {
+pub(super) fn check_metadata_key(name: &str, key: &str) -> Result<(), Malformed> {
     let printable = key.bytes().all(|byte| byte.is_ascii_graphic());
     if (1..=limits::METADATA_KEY_BYTES_MAX).contains(&key.len()) && printable {
         Ok(())
     } else {
         Err(invalid_metadata(format!(
-            "a metadata key is 1 to {} printable ASCII characters without spaces, and this is not: {:?}",
+            "a key of {name} is 1 to {} printable ASCII characters without spaces, and this is not: {:?}",
             limits::METADATA_KEY_BYTES_MAX,
             excerpt(key)
         )))
     }
 }
 
-pub(super) fn check_metadata_value(key: &str, value: &str) -> Result<(), Malformed> {
-    let name = format!("metadata.{key}");
+pub(super) fn check_metadata_value(name: &str, key: &str, value: &str) -> Result<(), Malformed> {
+    let name = format!("{name}.{key}");
     check_text(&name, value, limits::METADATA_VALUE_BYTES_MAX)
 }
 
-pub(super) fn duplicate_metadata(key: &str) -> Malformed {
-    invalid_metadata(format!("metadata has the key {:?} twice", excerpt(key)))
+pub(super) fn duplicate_metadata(name: &str, key: &str) -> Malformed {
+    invalid_metadata(format!("{name} has the key {:?} twice", excerpt(key)))
 }
 
 fn invalid_metadata(message: String) -> Malformed {

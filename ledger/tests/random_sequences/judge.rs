@@ -48,7 +48,7 @@ fn check_step(
         tally.sent_again += 1;
         let same = *ask == step.ask && *expected_version == step.expected_version;
         if !same {
-            let rejection = Rejection::idempotency_conflict(command.command_id);
+            let rejection = Rejection::idempotency_conflict(&command, None);
             *tally.rejected.entry(rejection.code).or_default() += 1;
         }
         return equal(
@@ -308,6 +308,9 @@ fn command_of(step: &Step) -> Command {
         description: None,
         actor: None,
         metadata: BTreeMap::new(),
-        expected_version: step.expected_version.map(Version::new),
+        conditions: Conditions {
+            expected_version: step.expected_version.map(Version::new),
+            ..Conditions::default()
+        },
     }
 }

@@ -195,7 +195,7 @@ fn an_expected_version_is_a_whole_number() {
         ("9007199254740991", 9_007_199_254_740_991),
     ] {
         let command = accepted(deposit_with("expected_version", value));
-        assert_eq!(command.expected_version.unwrap().get(), number);
+        assert_eq!(command.conditions.expected_version.unwrap().get(), number);
     }
 }
 
@@ -274,7 +274,7 @@ fn texts_are_strings_of_characters() {
 #[test]
 fn metadata_is_an_object_of_strings() {
     let keys =
-        "a metadata key is 1 to 64 printable ASCII characters without spaces, and this is not:";
+        "a key of metadata is 1 to 64 printable ASCII characters without spaces, and this is not:";
     let half = r"holds half of a surrogate pair (\ud800 to \udfff), which is no character; send both halves or the character itself";
     let long_key = "k".repeat(65);
     refused_values(

@@ -15,8 +15,8 @@ pub(crate) mod random;
 use std::collections::BTreeMap;
 
 use ledger::{
-    Account, AccountId, Action, Command, CreateAccount, Deposit, Event, Rejection, RejectionCode,
-    Timestamp, Transfer, Version, Withdraw, decide, parse_decimal,
+    Account, AccountId, Action, Command, Conditions, CreateAccount, Deposit, Event, Rejection,
+    RejectionCode, Timestamp, Transfer, Version, Withdraw, decide, parse_decimal,
 };
 use uuid::Uuid;
 
@@ -87,7 +87,7 @@ fn request(action: Action) -> Request {
         description: None,
         actor: None,
         metadata: BTreeMap::new(),
-        expected_version: None,
+        conditions: Conditions::default(),
     };
     Request { command, at: None }
 }
@@ -127,7 +127,7 @@ impl Request {
     }
 
     pub(crate) fn expecting_version(mut self, version: u64) -> Self {
-        self.command.expected_version = Some(Version::new(version));
+        self.command.conditions.expected_version = Some(Version::new(version));
         self
     }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use cli_support::{DEADLINE, Place, finish};
 use ledger::codec::json;
 use ledger::{
-    Account, AccountId, Action, Command, CommandId, CreateAccount, Deposit, Event, Timestamp,
-    decide,
+    Account, AccountId, Action, Command, CommandId, Conditions, CreateAccount, Deposit, Event,
+    Timestamp, decide,
 };
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -72,7 +72,7 @@ fn next(accounts: &BTreeMap<AccountId, Account>, account_id: AccountId, number: 
         description: None,
         actor: None,
         metadata: BTreeMap::new(),
-        expected_version: None,
+        conditions: Conditions::default(),
     };
     let at = Timestamp::from_unix_microseconds(1_700_000_000_000_000 + number);
     decide(accounts, &command, at)

@@ -45,7 +45,7 @@ pub(super) fn guard(applied: &mut Applied, events: Vec<Event>) -> (Guarded, Vec<
 mod tests {
     use std::collections::BTreeMap;
 
-    use ledger::{Action, Command, CreateAccount, Deposit, Timestamp, decide};
+    use ledger::{Action, Command, Conditions, CreateAccount, Deposit, Timestamp, decide};
 
     use super::*;
 
@@ -76,7 +76,7 @@ mod tests {
                     description: None,
                     actor: None,
                     metadata: BTreeMap::new(),
-                    expected_version: None,
+                    conditions: Conditions::default(),
                 };
                 let event = decide(&accounts, &command, Timestamp::from_unix_microseconds(0))
                     .unwrap()

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use ledger::{
-    Account, AccountId, Action, Command, CreateAccount, Deposit, Event, Timestamp, Transfer,
-    Withdraw, decide,
+    Account, AccountId, Action, Command, Conditions, CreateAccount, Deposit, Event, Timestamp,
+    Transfer, Withdraw, decide,
 };
 
 const NAMES: [&str; 3] = ["ACC-1", "ACC-2", "ACC-3"];
@@ -23,7 +23,7 @@ pub(crate) fn history(count: usize) -> Vec<Event> {
             description: (number % 3 == 0).then(|| format!("step {number}")),
             actor: (number % 5 == 0).then(|| "teller-3".to_owned()),
             metadata: BTreeMap::new(),
-            expected_version: None,
+            conditions: Conditions::default(),
         };
         let now = Timestamp::from_unix_microseconds(
             1_800_000_000_000_000 + i64::try_from(number).expect("it is small"),

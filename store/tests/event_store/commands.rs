@@ -30,7 +30,7 @@ async fn a_command_is_read_back_as_it_came() {
             ("a".to_owned(), String::new()),
             ("Z~!\"{}".to_owned(), "1".to_owned()),
         ]);
-        command.expected_version = (index == 2).then_some(Version::new(1));
+        command.conditions.expected_version = (index == 2).then_some(Version::new(1));
     }
     let processed = process(&mut writer(&store), &commands).await;
     assert_eq!(
@@ -61,7 +61,7 @@ async fn the_largest_command_is_read_back_as_it_came() {
     let mut command: Command = create(&account_id, "1");
     command.description = Some(text(limits::DESCRIPTION_BYTES_MAX));
     command.actor = Some(text(limits::ACTOR_BYTES_MAX));
-    command.expected_version = Some(Version::NONE);
+    command.conditions.expected_version = Some(Version::NONE);
     for entry in 0..limits::METADATA_ENTRIES_MAX {
         let key = format!("{entry:0>width$}", width = limits::METADATA_KEY_BYTES_MAX);
         command

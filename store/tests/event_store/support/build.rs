@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use ledger::{
-    AccountId, Action, Command, CreateAccount, CurrencyCode, Deposit, Transfer, Version, Withdraw,
+    AccountId, Action, Command, Conditions, CreateAccount, CurrencyCode, Deposit, Transfer,
+    Version, Withdraw,
 };
 use rust_decimal::Decimal;
 use uuid::Uuid;
@@ -67,14 +68,17 @@ pub(crate) fn command(action: Action) -> Command {
         description: None,
         actor: None,
         metadata: BTreeMap::new(),
-        expected_version: None,
+        conditions: Conditions::default(),
     }
 }
 
 /// The command, if the account has that version.
 pub(crate) fn expecting(command: Command, version: u64) -> Command {
     Command {
-        expected_version: Some(Version::new(version)),
+        conditions: Conditions {
+            expected_version: Some(Version::new(version)),
+            ..Conditions::default()
+        },
         ..command
     }
 }

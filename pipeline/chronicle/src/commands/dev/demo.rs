@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ledger::codec::json;
-use ledger::{Action, Command, CreateAccount, Deposit, Transfer, Withdraw};
+use ledger::{Action, Command, Conditions, CreateAccount, Deposit, Transfer, Withdraw};
 use rust_decimal::Decimal;
 use transport::{Nats, subjects};
 use uuid::Uuid;
@@ -134,7 +134,7 @@ async fn publish(
         description: Some(description.to_owned()),
         actor: Some("demo".to_owned()),
         metadata: std::collections::BTreeMap::new(),
-        expected_version: None,
+        conditions: Conditions::default(),
     };
     let subject = subjects::command(command.account_id());
     let stored = nats

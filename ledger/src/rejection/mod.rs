@@ -1,78 +1,21 @@
 //! Rejections: why the ledger did not do what a command asked for. Values, not errors.
 
+mod code;
+mod holds;
+mod state;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AccountId, CommandId, Version};
+pub use code::RejectionCode;
+
+use crate::account::Account;
+use crate::codec::json;
+use crate::command::Command;
+use crate::ids::{AccountId, Version};
 use crate::money::{CurrencyCode, InvalidAmount, InvalidCurrency, Money};
-
-/// The stable word for a rejection. Programs match on it; it never changes its meaning.
-///
-/// `account_frozen` and `account_closed` have their place here when the commands that freeze and close exist.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RejectionCode {
-    /// There is no such account.
-    AccountNotFound,
-    /// The account to be opened is there already.
-    AccountExists,
-    /// The available balance does not cover it.
-    InsufficientFunds,
-    /// The command names another currency than the account's, or the two accounts differ.
-    CurrencyMismatch,
-    /// A transfer from an account to itself.
-    SameAccount,
-    /// Zero, below zero, or more decimals than the currency has.
-    InvalidAmount,
-    /// The amount, or a balance with it, would have more digits than the ledger keeps.
-    AmountOverflow,
-    /// The ledger does not keep accounts in that currency.
-    UnknownCurrency,
-    /// The account has another version than the command expects.
-    VersionConflict,
-    /// The command's id was used before, for another command.
-    IdempotencyConflict,
-}
-
-impl RejectionCode {
-    /// Every code there is.
-    pub const ALL: [Self; 10] = [
-        Self::AccountNotFound,
-        Self::AccountExists,
-        Self::InsufficientFunds,
-        Self::CurrencyMismatch,
-        Self::SameAccount,
-        Self::InvalidAmount,
-        Self::AmountOverflow,
-        Self::UnknownCurrency,
-        Self::VersionConflict,
-        Self::IdempotencyConflict,
-    ];
-
-    /// The code as on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::AccountNotFound => "account_not_found",
-            Self::AccountExists => "account_exists",
-            Self::InsufficientFunds => "insufficient_funds",
-            Self::CurrencyMismatch => "currency_mismatch",
-            Self::SameAccount => "same_account",
-            Self::InvalidAmount => "invalid_amount",
-            Self::AmountOverflow => "amount_overflow",
-            Self::UnknownCurrency => "unknown_currency",
-            Self::VersionConflict => "version_conflict",
-            Self::IdempotencyConflict => "idempotency_conflict",
-        }
-    }
-}
-
-impl fmt::Display for RejectionCode {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(self.as_str())
-    }
-}
 
 /// Why the ledger did not do it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -123,9 +66,10 @@ impl Rejection {
     }
 
     /// The available balance does not cover it.
-    pub fn insufficient_funds(account_id: &AccountId, available: Money, required: Money) -> Self {
+    pub(crate) fn insufficient_funds(account: &Account, available: Money, required: Money) -> Self {
+        let account_id = &account.account_id;
         let currency = required.currency();
-        Self::new(
+        let mut rejection = Self::new(
             RejectionCode::InsufficientFunds,
             format!(
                 "account {account_id} has {available} {currency} available, and {required} {currency} is required"
@@ -136,7 +80,13 @@ impl Rejection {
                 ("required", &required),
                 ("currency", &currency),
             ],
-        )
+        );
+        if account.held.is_positive() {
+            let held = account.held;
+            rejection.message = format!("{}; {held} {currency} is held", rejection.message);
+            rejection.data.insert("held".to_owned(), held.to_string());
+        }
+        rejection
     }
 
     /// The command names another currency than the account's, or the two accounts differ.
@@ -239,29 +189,24 @@ impl Rejection {
         )
     }
 
-    /// The command's id was used before, for another command.
-    pub fn idempotency_conflict(command_id: CommandId) -> Self {
-        Self::new(
+    /// The command's id was used before, for another command; `first` is that one, if it is known.
+    pub fn idempotency_conflict(command: &Command, first: Option<&Command>) -> Self {
+        let command_id = command.command_id;
+        let fields = first.map(|first| json::differing_fields(first, command).join(" "));
+        let which = match &fields {
+            Some(fields) if !fields.is_empty() => format!(" (they differ in: {fields})"),
+            _ => String::new(),
+        };
+        let mut rejection = Self::new(
             RejectionCode::IdempotencyConflict,
             format!(
-                "command id {command_id} was used before, for a command with another body; its first outcome stands. Use a new id for a new command"
+                "command id {command_id} was used before, for a command with another body{which}; its first outcome stands. Use a new id for a new command"
             ),
             [("command_id", &command_id)],
-        )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_are_written_as_they_are_called() {
-        for code in RejectionCode::ALL {
-            assert_eq!(
-                serde_json::to_string(&code).unwrap(),
-                format!("{:?}", code.as_str())
-            );
+        );
+        if let Some(fields) = fields {
+            rejection.data.insert("fields".to_owned(), fields);
         }
+        rejection
     }
 }

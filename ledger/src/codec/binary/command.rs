@@ -1,0 +1,469 @@
+//! Commands in bincode.
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    DecimalBytes, EntriesV1, VERSION_1, VERSION_2, account_of, currency_of, decimal_of, entries,
+    instant_of, map_of, optional_account_of, read, written,
+};
+use crate::codec::Malformed;
+use crate::codec::fields::{
+    check_metadata_key, check_metadata_length, check_metadata_value, check_text, check_version,
+};
+use crate::command::{
+    Action, Capture, CloseAccount, Command, Conditions, CreateAccount, Deposit, ExpireHold,
+    FreezeAccount, PlaceHold, Release, Scope, SetOverdraftLimit, Transfer, UnfreezeAccount,
+    UpdateAccount, Withdraw, limits,
+};
+use crate::ids::{AccountId, HoldId, Version};
+use crate::money::CurrencyCode;
+use crate::timestamp::Timestamp;
+
+#[derive(Serialize, Deserialize)]
+struct CommandV1 {
+    command_id: [u8; 16],
+    action: ActionV1,
+    description: Option<String>,
+    actor: Option<String>,
+    metadata: EntriesV1,
+    expected_version: Option<u64>,
+}
+
+/// Behind [`CommandV1`] in version 2.
+#[derive(Default, PartialEq, Serialize, Deserialize)]
+struct ConditionsV2 {
+    if_balance_at_least: Option<DecimalBytes>,
+    not_before: Option<i64>,
+    expires_at: Option<i64>,
+}
+
+/// The order of the variants is part of the format: new ones go to the end.
+#[derive(Serialize, Deserialize)]
+enum ActionV1 {
+    CreateAccount {
+        account_id: String,
+        owner_name: String,
+        currency: String,
+        initial_balance: DecimalBytes,
+        overdraft_limit: DecimalBytes,
+    },
+    Deposit {
+        account_id: String,
+        amount: DecimalBytes,
+        currency: Option<String>,
+    },
+    Withdraw {
+        account_id: String,
+        amount: DecimalBytes,
+        currency: Option<String>,
+    },
+    Transfer {
+        from_account_id: String,
+        to_account_id: String,
+        amount: DecimalBytes,
+        currency: Option<String>,
+    },
+    FreezeAccount {
+        account_id: String,
+        scope: ScopeV1,
+        reason: String,
+    },
+    UnfreezeAccount {
+        account_id: String,
+        scope: ScopeV1,
+        reason: Option<String>,
+    },
+    CloseAccount {
+        account_id: String,
+        sweep_to_account_id: Option<String>,
+    },
+    SetOverdraftLimit {
+        account_id: String,
+        overdraft_limit: DecimalBytes,
+    },
+    UpdateAccount {
+        account_id: String,
+        owner_name: Option<String>,
+        account_metadata: Option<EntriesV1>,
+    },
+    Hold {
+        account_id: String,
+        hold_id: [u8; 16],
+        amount: DecimalBytes,
+        currency: Option<String>,
+        hold_expires_at: Option<i64>,
+    },
+    Capture {
+        account_id: String,
+        hold_id: [u8; 16],
+        amount: Option<DecimalBytes>,
+        is_final: bool,
+        to_account_id: Option<String>,
+    },
+    Release {
+        account_id: String,
+        hold_id: [u8; 16],
+        amount: Option<DecimalBytes>,
+    },
+    ExpireHold {
+        account_id: String,
+        hold_id: [u8; 16],
+    },
+}
+
+/// The order of the variants is part of the format.
+#[derive(Serialize, Deserialize)]
+pub(super) enum ScopeV1 {
+    Debits,
+    Credits,
+    All,
+}
+
+impl From<Scope> for ScopeV1 {
+    fn from(scope: Scope) -> Self {
+        match scope {
+            Scope::Debits => Self::Debits,
+            Scope::Credits => Self::Credits,
+            Scope::All => Self::All,
+        }
+    }
+}
+
+impl From<ScopeV1> for Scope {
+    fn from(scope: ScopeV1) -> Self {
+        match scope {
+            ScopeV1::Debits => Self::Debits,
+            ScopeV1::Credits => Self::Credits,
+            ScopeV1::All => Self::All,
+        }
+    }
+}
+
+/// Encodes a command.
+pub fn encode_command(command: &Command) -> Vec<u8> {
+    let first = CommandV1 {
+        command_id: command.command_id.as_uuid().into_bytes(),
+        action: encode_action(&command.action),
+        description: command.description.clone(),
+        actor: command.actor.clone(),
+        metadata: entries(&command.metadata),
+        expected_version: command.conditions.expected_version.map(Version::get),
+    };
+    let conditions = &command.conditions;
+    let more = ConditionsV2 {
+        if_balance_at_least: conditions
+            .if_balance_at_least
+            .map(|least| least.serialize()),
+        not_before: conditions.not_before.map(Timestamp::unix_microseconds),
+        expires_at: conditions.expires_at.map(Timestamp::unix_microseconds),
+    };
+    if more == ConditionsV2::default() {
+        written(VERSION_1, &first)
+    } else {
+        written(VERSION_2, &(first, more))
+    }
+}
+
+fn encode_action(action: &Action) -> ActionV1 {
+    let code = |currency: &Option<CurrencyCode>| currency.map(|code| code.to_string());
+    let text = |account_id: &Option<AccountId>| account_id.as_ref().map(AccountId::to_string);
+    match action {
+        Action::CreateAccount(action) => ActionV1::CreateAccount {
+            account_id: action.account_id.to_string(),
+            owner_name: action.owner_name.clone(),
+            currency: action.currency.to_string(),
+            initial_balance: action.initial_balance.serialize(),
+            overdraft_limit: action.overdraft_limit.serialize(),
+        },
+        Action::Deposit(action) => ActionV1::Deposit {
+            account_id: action.account_id.to_string(),
+            amount: action.amount.serialize(),
+            currency: code(&action.currency),
+        },
+        Action::Withdraw(action) => ActionV1::Withdraw {
+            account_id: action.account_id.to_string(),
+            amount: action.amount.serialize(),
+            currency: code(&action.currency),
+        },
+        Action::Transfer(action) => ActionV1::Transfer {
+            from_account_id: action.from_account_id.to_string(),
+            to_account_id: action.to_account_id.to_string(),
+            amount: action.amount.serialize(),
+            currency: code(&action.currency),
+        },
+        Action::FreezeAccount(action) => ActionV1::FreezeAccount {
+            account_id: action.account_id.to_string(),
+            scope: action.scope.into(),
+            reason: action.reason.clone(),
+        },
+        Action::UnfreezeAccount(action) => ActionV1::UnfreezeAccount {
+            account_id: action.account_id.to_string(),
+            scope: action.scope.into(),
+            reason: action.reason.clone(),
+        },
+        Action::CloseAccount(action) => ActionV1::CloseAccount {
+            account_id: action.account_id.to_string(),
+            sweep_to_account_id: text(&action.sweep_to_account_id),
+        },
+        Action::SetOverdraftLimit(action) => ActionV1::SetOverdraftLimit {
+            account_id: action.account_id.to_string(),
+            overdraft_limit: action.overdraft_limit.serialize(),
+        },
+        Action::UpdateAccount(action) => ActionV1::UpdateAccount {
+            account_id: action.account_id.to_string(),
+            owner_name: action.owner_name.clone(),
+            account_metadata: action.account_metadata.as_ref().map(entries),
+        },
+        Action::Hold(action) => ActionV1::Hold {
+            account_id: action.account_id.to_string(),
+            hold_id: action.hold_id.as_uuid().into_bytes(),
+            amount: action.amount.serialize(),
+            currency: code(&action.currency),
+            hold_expires_at: action.hold_expires_at.map(Timestamp::unix_microseconds),
+        },
+        Action::Capture(action) => ActionV1::Capture {
+            account_id: action.account_id.to_string(),
+            hold_id: action.hold_id.as_uuid().into_bytes(),
+            amount: action.amount.map(|amount| amount.serialize()),
+            is_final: action.is_final,
+            to_account_id: text(&action.to_account_id),
+        },
+        Action::Release(action) => ActionV1::Release {
+            account_id: action.account_id.to_string(),
+            hold_id: action.hold_id.as_uuid().into_bytes(),
+            amount: action.amount.map(|amount| amount.serialize()),
+        },
+        Action::ExpireHold(action) => ActionV1::ExpireHold {
+            account_id: action.account_id.to_string(),
+            hold_id: action.hold_id.as_uuid().into_bytes(),
+        },
+    }
+}
+
+/// Decodes a command; every limit of the JSON form holds here too.
+pub fn decode_command(payload: &[u8]) -> Result<Command, Malformed> {
+    let (first, more): (CommandV1, Option<ConditionsV2>) = read("command", payload)?;
+    let command_id = Uuid::from_bytes(first.command_id).into();
+    let command = || {
+        let action = action_of(first.action)?;
+        if let Some(description) = &first.description {
+            check_text("description", description, limits::DESCRIPTION_BYTES_MAX)?;
+        }
+        if let Some(actor) = &first.actor {
+            check_text("actor", actor, limits::ACTOR_BYTES_MAX)?;
+        }
+        check_metadata("metadata", &first.metadata)?;
+        let expected_version = first.expected_version;
+        let more = more.unwrap_or_default();
+        Ok(Command {
+            command_id,
+            action,
+            description: first.description,
+            actor: first.actor,
+            metadata: map_of("metadata", first.metadata)?,
+            conditions: Conditions {
+                expected_version: expected_version
+                    .map(|number| check_version("expected_version", number))
+                    .transpose()?,
+                if_balance_at_least: optional_decimal(
+                    "if_balance_at_least",
+                    more.if_balance_at_least,
+                )?,
+                not_before: optional_instant("not_before", more.not_before)?,
+                expires_at: optional_instant("expires_at", more.expires_at)?,
+            },
+        })
+    };
+    command().map_err(|malformed: Malformed| Malformed {
+        command_id: Some(command_id),
+        ..malformed
+    })
+}
+
+#[expect(clippy::too_many_lines, reason = "one arm per type of command")]
+fn action_of(read: ActionV1) -> Result<Action, Malformed> {
+    Ok(match read {
+        ActionV1::CreateAccount {
+            account_id,
+            owner_name,
+            currency,
+            initial_balance,
+            overdraft_limit,
+        } => {
+            check_text("owner_name", &owner_name, limits::OWNER_NAME_BYTES_MAX)?;
+            Action::CreateAccount(CreateAccount {
+                account_id: account_of("account_id", &account_id)?,
+                owner_name,
+                currency: currency_of(&currency)?,
+                initial_balance: decimal_of("initial_balance", initial_balance)?,
+                overdraft_limit: decimal_of("overdraft_limit", overdraft_limit)?,
+            })
+        }
+        ActionV1::Deposit {
+            account_id,
+            amount,
+            currency,
+        } => Action::Deposit(Deposit {
+            account_id: account_of("account_id", &account_id)?,
+            amount: decimal_of("amount", amount)?,
+            currency: currency.as_deref().map(currency_of).transpose()?,
+        }),
+        ActionV1::Withdraw {
+            account_id,
+            amount,
+            currency,
+        } => Action::Withdraw(Withdraw {
+            account_id: account_of("account_id", &account_id)?,
+            amount: decimal_of("amount", amount)?,
+            currency: currency.as_deref().map(currency_of).transpose()?,
+        }),
+        ActionV1::Transfer {
+            from_account_id,
+            to_account_id,
+            amount,
+            currency,
+        } => Action::Transfer(Transfer {
+            from_account_id: account_of("from_account_id", &from_account_id)?,
+            to_account_id: account_of("to_account_id", &to_account_id)?,
+            amount: decimal_of("amount", amount)?,
+            currency: currency.as_deref().map(currency_of).transpose()?,
+        }),
+        ActionV1::FreezeAccount {
+            account_id,
+            scope,
+            reason,
+        } => {
+            check_text("reason", &reason, limits::REASON_BYTES_MAX)?;
+            Action::FreezeAccount(FreezeAccount {
+                account_id: account_of("account_id", &account_id)?,
+                scope: scope.into(),
+                reason,
+            })
+        }
+        ActionV1::UnfreezeAccount {
+            account_id,
+            scope,
+            reason,
+        } => {
+            if let Some(reason) = &reason {
+                check_text("reason", reason, limits::REASON_BYTES_MAX)?;
+            }
+            Action::UnfreezeAccount(UnfreezeAccount {
+                account_id: account_of("account_id", &account_id)?,
+                scope: scope.into(),
+                reason,
+            })
+        }
+        ActionV1::CloseAccount {
+            account_id,
+            sweep_to_account_id,
+        } => Action::CloseAccount(CloseAccount {
+            account_id: account_of("account_id", &account_id)?,
+            sweep_to_account_id: optional_account_of(
+                "sweep_to_account_id",
+                sweep_to_account_id.as_deref(),
+            )?,
+        }),
+        ActionV1::SetOverdraftLimit {
+            account_id,
+            overdraft_limit,
+        } => Action::SetOverdraftLimit(SetOverdraftLimit {
+            account_id: account_of("account_id", &account_id)?,
+            overdraft_limit: decimal_of("overdraft_limit", overdraft_limit)?,
+        }),
+        ActionV1::UpdateAccount {
+            account_id,
+            owner_name,
+            account_metadata,
+        } => Action::UpdateAccount(update_account(&account_id, owner_name, account_metadata)?),
+        ActionV1::Hold {
+            account_id,
+            hold_id,
+            amount,
+            currency,
+            hold_expires_at,
+        } => Action::Hold(PlaceHold {
+            account_id: account_of("account_id", &account_id)?,
+            hold_id: hold_of(hold_id),
+            amount: decimal_of("amount", amount)?,
+            currency: currency.as_deref().map(currency_of).transpose()?,
+            hold_expires_at: optional_instant("hold_expires_at", hold_expires_at)?,
+        }),
+        ActionV1::Capture {
+            account_id,
+            hold_id,
+            amount,
+            is_final,
+            to_account_id,
+        } => Action::Capture(Capture {
+            account_id: account_of("account_id", &account_id)?,
+            hold_id: hold_of(hold_id),
+            amount: optional_decimal("amount", amount)?,
+            is_final,
+            to_account_id: optional_account_of("to_account_id", to_account_id.as_deref())?,
+        }),
+        ActionV1::Release {
+            account_id,
+            hold_id,
+            amount,
+        } => Action::Release(Release {
+            account_id: account_of("account_id", &account_id)?,
+            hold_id: hold_of(hold_id),
+            amount: optional_decimal("amount", amount)?,
+        }),
+        ActionV1::ExpireHold {
+            account_id,
+            hold_id,
+        } => Action::ExpireHold(ExpireHold {
+            account_id: account_of("account_id", &account_id)?,
+            hold_id: hold_of(hold_id),
+        }),
+    })
+}
+
+fn update_account(
+    account_id: &str,
+    owner_name: Option<String>,
+    account_metadata: Option<EntriesV1>,
+) -> Result<UpdateAccount, Malformed> {
+    const METADATA: &str = "account_metadata";
+    if let Some(owner_name) = &owner_name {
+        check_text("owner_name", owner_name, limits::OWNER_NAME_BYTES_MAX)?;
+    }
+    if let Some(metadata) = &account_metadata {
+        check_metadata(METADATA, metadata)?;
+    }
+    let update = UpdateAccount {
+        account_id: account_of("account_id", account_id)?,
+        owner_name,
+        account_metadata: account_metadata
+            .map(|metadata| map_of(METADATA, metadata))
+            .transpose()?,
+    };
+    update.check_changes_something()?;
+    Ok(update)
+}
+
+fn check_metadata(name: &str, metadata: &EntriesV1) -> Result<(), Malformed> {
+    check_metadata_length(name, metadata.len())?;
+    for (key, value) in metadata {
+        check_metadata_key(name, key)?;
+        check_metadata_value(name, key, value)?;
+    }
+    Ok(())
+}
+
+fn hold_of(bytes: [u8; 16]) -> HoldId {
+    Uuid::from_bytes(bytes).into()
+}
+
+fn optional_decimal(name: &str, bytes: Option<DecimalBytes>) -> Result<Option<Decimal>, Malformed> {
+    bytes.map(|bytes| decimal_of(name, bytes)).transpose()
+}
+
+fn optional_instant(name: &str, read: Option<i64>) -> Result<Option<Timestamp>, Malformed> {
+    read.map(|microseconds| instant_of(name, microseconds))
+        .transpose()
+}

@@ -1,0 +1,378 @@
+//! Events in bincode.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::command::ScopeV1;
+use super::{
+    DecimalBytes, EntriesV1, VERSION_1, VERSION_2, account_of, currency_of, decimal_of, entries,
+    instant_of, map_of, read, written,
+};
+use crate::codec::Malformed;
+use crate::codec::fields::check_version;
+use crate::event::{
+    AccountClosed, AccountCreated, AccountUpdated, Event, EventData, FreezeChanged, Hold,
+    HoldChanged, MoneyMoved, OverdraftLimitSet, TransferLeg,
+};
+use crate::hash::Hash;
+use crate::money::{Currency, Money};
+use crate::timestamp::Timestamp;
+
+#[derive(Serialize, Deserialize)]
+struct EventV1 {
+    event_id: [u8; 16],
+    account_id: String,
+    version: u64,
+    currency: String,
+    data: DataV1,
+    balance_after: DecimalBytes,
+    command_id: [u8; 16],
+    actor: Option<String>,
+    recorded_at: i64,
+    prev_hash: [u8; 32],
+    hash: [u8; 32],
+}
+
+/// Behind [`EventV1`] in version 2.
+#[derive(Serialize, Deserialize)]
+struct HeldV2 {
+    held_after: DecimalBytes,
+    /// The hold that the event changes.
+    hold: Option<HoldV2>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct HoldV2 {
+    hold_id: [u8; 16],
+    amount: DecimalBytes,
+    captured: DecimalBytes,
+    remaining: DecimalBytes,
+    expires_at: Option<i64>,
+}
+
+/// The order of the variants is part of the format: new ones go to the end.
+#[derive(Serialize, Deserialize)]
+enum DataV1 {
+    AccountCreated {
+        owner_name: String,
+        initial_balance: DecimalBytes,
+        overdraft_limit: DecimalBytes,
+        description: Option<String>,
+        metadata: EntriesV1,
+    },
+    MoneyDeposited(MovedV1),
+    MoneyWithdrawn(MovedV1),
+    AccountFrozen(FreezeV1),
+    AccountUnfrozen(FreezeV1),
+    AccountClosed {
+        description: Option<String>,
+        metadata: EntriesV1,
+    },
+    OverdraftLimitSet {
+        overdraft_limit: DecimalBytes,
+        description: Option<String>,
+        metadata: EntriesV1,
+    },
+    AccountUpdated {
+        owner_name: Option<String>,
+        account_metadata: Option<EntriesV1>,
+        description: Option<String>,
+        metadata: EntriesV1,
+    },
+    /// The hold stands in [`HeldV2`], as for the two below.
+    HoldPlaced(HoldChangedV1),
+    HoldReleased(HoldChangedV1),
+    HoldExpired(HoldChangedV1),
+}
+
+#[derive(Serialize, Deserialize)]
+struct MovedV1 {
+    amount: DecimalBytes,
+    transfer: Option<([u8; 16], String)>,
+    description: Option<String>,
+    metadata: EntriesV1,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FreezeV1 {
+    scope: ScopeV1,
+    reason: Option<String>,
+    description: Option<String>,
+    metadata: EntriesV1,
+}
+
+#[derive(Serialize, Deserialize)]
+struct HoldChangedV1 {
+    amount: DecimalBytes,
+    description: Option<String>,
+    metadata: EntriesV1,
+}
+
+/// Encodes an event.
+pub fn encode_event(event: &Event) -> Vec<u8> {
+    let first = EventV1 {
+        event_id: event.event_id.as_uuid().into_bytes(),
+        account_id: event.account_id.to_string(),
+        version: event.version.get(),
+        currency: event.currency().to_string(),
+        data: encode_data(&event.data),
+        balance_after: event.balance_after.value().serialize(),
+        command_id: event.command_id.as_uuid().into_bytes(),
+        actor: event.actor.clone(),
+        recorded_at: event.recorded_at.unix_microseconds(),
+        prev_hash: *event.prev_hash.as_bytes(),
+        hash: *event.hash.as_bytes(),
+    };
+    let hold = event.data.hold();
+    if hold.is_none() && event.held_after.is_zero() {
+        return written(VERSION_1, &first);
+    }
+    let more = HeldV2 {
+        held_after: event.held_after.value().serialize(),
+        hold: hold.map(|hold| HoldV2 {
+            hold_id: hold.hold_id.as_uuid().into_bytes(),
+            amount: hold.amount.value().serialize(),
+            captured: hold.captured.value().serialize(),
+            remaining: hold.remaining.value().serialize(),
+            expires_at: hold.expires_at.map(Timestamp::unix_microseconds),
+        }),
+    };
+    written(VERSION_2, &(first, more))
+}
+
+fn encode_data(data: &EventData) -> DataV1 {
+    let description = data.description().map(str::to_owned);
+    let metadata = entries(data.metadata());
+    let moved = |moved: &MoneyMoved, description, metadata| MovedV1 {
+        amount: moved.amount.value().serialize(),
+        transfer: moved.transfer.as_ref().map(|leg| {
+            let transfer_id = leg.transfer_id.as_uuid().into_bytes();
+            (transfer_id, leg.counterparty_account_id.to_string())
+        }),
+        description,
+        metadata,
+    };
+    let freeze = |changed: &FreezeChanged, description, metadata| FreezeV1 {
+        scope: changed.scope.into(),
+        reason: changed.reason.clone(),
+        description,
+        metadata,
+    };
+    let hold = |changed: &HoldChanged, description, metadata| HoldChangedV1 {
+        amount: changed.amount.value().serialize(),
+        description,
+        metadata,
+    };
+    match data {
+        EventData::AccountCreated(created) => DataV1::AccountCreated {
+            owner_name: created.owner_name.clone(),
+            initial_balance: created.initial_balance.value().serialize(),
+            overdraft_limit: created.overdraft_limit.value().serialize(),
+            description,
+            metadata,
+        },
+        EventData::MoneyDeposited(data) => {
+            DataV1::MoneyDeposited(moved(data, description, metadata))
+        }
+        EventData::MoneyWithdrawn(data) => {
+            DataV1::MoneyWithdrawn(moved(data, description, metadata))
+        }
+        EventData::AccountFrozen(data) => {
+            DataV1::AccountFrozen(freeze(data, description, metadata))
+        }
+        EventData::AccountUnfrozen(data) => {
+            DataV1::AccountUnfrozen(freeze(data, description, metadata))
+        }
+        EventData::AccountClosed(_) => DataV1::AccountClosed {
+            description,
+            metadata,
+        },
+        EventData::OverdraftLimitSet(set) => DataV1::OverdraftLimitSet {
+            overdraft_limit: set.overdraft_limit.value().serialize(),
+            description,
+            metadata,
+        },
+        EventData::AccountUpdated(updated) => DataV1::AccountUpdated {
+            owner_name: updated.owner_name.clone(),
+            account_metadata: updated.account_metadata.as_ref().map(entries),
+            description,
+            metadata,
+        },
+        EventData::HoldPlaced(data) => DataV1::HoldPlaced(hold(data, description, metadata)),
+        EventData::HoldReleased(data) => DataV1::HoldReleased(hold(data, description, metadata)),
+        EventData::HoldExpired(data) => DataV1::HoldExpired(hold(data, description, metadata)),
+    }
+}
+
+/// Decodes an event. Its hash is read, not checked: see [`Event::check_hash`].
+pub fn decode_event(payload: &[u8]) -> Result<Event, Malformed> {
+    let (first, more) = read("event", payload)?;
+    event_of(first, more).map_err(|malformed| Malformed {
+        code: "invalid_event",
+        ..malformed
+    })
+}
+
+fn event_of(first: EventV1, more: Option<HeldV2>) -> Result<Event, Malformed> {
+    let currency = Currency::lookup(currency_of(&first.currency)?)
+        .map_err(|error| invalid(error.to_string()))?;
+    let money = Amounts(currency);
+    let (held_after, hold) = match more {
+        None => (Money::zero(currency), None),
+        Some(more) => (
+            money.of("held_after", more.held_after)?,
+            more.hold.map(|hold| hold_of(money, &hold)).transpose()?,
+        ),
+    };
+    if first.version == 0 {
+        return Err(invalid(
+            "version 0 stands for no event; an account's first has version 1".to_owned(),
+        ));
+    }
+    Ok(Event {
+        event_id: Uuid::from_bytes(first.event_id).into(),
+        account_id: account_of("account_id", &first.account_id)?,
+        version: check_version("version", first.version)?,
+        data: data_of(money, first.data, hold)?,
+        balance_after: money.of("balance_after", first.balance_after)?,
+        held_after,
+        command_id: Uuid::from_bytes(first.command_id).into(),
+        actor: first.actor,
+        recorded_at: instant_of("recorded_at", first.recorded_at)?,
+        prev_hash: Hash::from(first.prev_hash),
+        hash: Hash::from(first.hash),
+    })
+}
+
+/// Reads amounts of one currency.
+#[derive(Clone, Copy)]
+struct Amounts(Currency);
+
+impl Amounts {
+    fn of(self, name: &str, bytes: DecimalBytes) -> Result<Money, Malformed> {
+        Money::new(decimal_of(name, bytes)?, self.0)
+            .map_err(|error| invalid(format!("{name}: {error}")))
+    }
+}
+
+fn data_of(money: Amounts, read: DataV1, hold: Option<Hold>) -> Result<EventData, Malformed> {
+    let is_about_a_hold = matches!(
+        read,
+        DataV1::MoneyWithdrawn(_)
+            | DataV1::HoldPlaced(_)
+            | DataV1::HoldReleased(_)
+            | DataV1::HoldExpired(_)
+    );
+    if hold.is_some() && !is_about_a_hold {
+        return Err(invalid("this type of event changes no hold".to_owned()));
+    }
+    Ok(match read {
+        DataV1::AccountCreated {
+            owner_name,
+            initial_balance,
+            overdraft_limit,
+            description,
+            metadata,
+        } => EventData::AccountCreated(AccountCreated {
+            owner_name,
+            initial_balance: money.of("initial_balance", initial_balance)?,
+            overdraft_limit: money.of("overdraft_limit", overdraft_limit)?,
+            description,
+            metadata: map_of("metadata", metadata)?,
+        }),
+        DataV1::MoneyDeposited(data) => EventData::MoneyDeposited(moved(money, data, None)?),
+        DataV1::MoneyWithdrawn(data) => EventData::MoneyWithdrawn(moved(money, data, hold)?),
+        DataV1::AccountFrozen(data) => EventData::AccountFrozen(freeze(data)?),
+        DataV1::AccountUnfrozen(data) => EventData::AccountUnfrozen(freeze(data)?),
+        DataV1::AccountClosed {
+            description,
+            metadata,
+        } => EventData::AccountClosed(AccountClosed {
+            description,
+            metadata: map_of("metadata", metadata)?,
+        }),
+        DataV1::OverdraftLimitSet {
+            overdraft_limit,
+            description,
+            metadata,
+        } => EventData::OverdraftLimitSet(OverdraftLimitSet {
+            overdraft_limit: money.of("overdraft_limit", overdraft_limit)?,
+            description,
+            metadata: map_of("metadata", metadata)?,
+        }),
+        DataV1::AccountUpdated {
+            owner_name,
+            account_metadata,
+            description,
+            metadata,
+        } => EventData::AccountUpdated(AccountUpdated {
+            owner_name,
+            account_metadata: account_metadata
+                .map(|metadata| map_of("account_metadata", metadata))
+                .transpose()?,
+            description,
+            metadata: map_of("metadata", metadata)?,
+        }),
+        DataV1::HoldPlaced(data) => EventData::HoldPlaced(hold_changed(money, data, hold)?),
+        DataV1::HoldReleased(data) => EventData::HoldReleased(hold_changed(money, data, hold)?),
+        DataV1::HoldExpired(data) => EventData::HoldExpired(hold_changed(money, data, hold)?),
+    })
+}
+
+fn moved(money: Amounts, read: MovedV1, hold: Option<Hold>) -> Result<MoneyMoved, Malformed> {
+    let transfer = read
+        .transfer
+        .map(|(transfer_id, account_id)| {
+            Ok::<_, Malformed>(TransferLeg {
+                transfer_id: Uuid::from_bytes(transfer_id).into(),
+                counterparty_account_id: account_of("counterparty_account_id", &account_id)?,
+            })
+        })
+        .transpose()?;
+    Ok(MoneyMoved {
+        amount: money.of("amount", read.amount)?,
+        transfer,
+        hold,
+        description: read.description,
+        metadata: map_of("metadata", read.metadata)?,
+    })
+}
+
+fn freeze(read: FreezeV1) -> Result<FreezeChanged, Malformed> {
+    Ok(FreezeChanged {
+        scope: read.scope.into(),
+        reason: read.reason,
+        description: read.description,
+        metadata: map_of("metadata", read.metadata)?,
+    })
+}
+
+fn hold_changed(
+    money: Amounts,
+    read: HoldChangedV1,
+    hold: Option<Hold>,
+) -> Result<HoldChanged, Malformed> {
+    Ok(HoldChanged {
+        amount: money.of("amount", read.amount)?,
+        hold: hold.ok_or_else(|| invalid("the event does not name its hold".to_owned()))?,
+        description: read.description,
+        metadata: map_of("metadata", read.metadata)?,
+    })
+}
+
+fn hold_of(money: Amounts, read: &HoldV2) -> Result<Hold, Malformed> {
+    Ok(Hold {
+        hold_id: Uuid::from_bytes(read.hold_id).into(),
+        amount: money.of("hold.amount", read.amount)?,
+        captured: money.of("hold.captured", read.captured)?,
+        remaining: money.of("hold.remaining", read.remaining)?,
+        expires_at: read
+            .expires_at
+            .map(|microseconds| instant_of("hold.expires_at", microseconds))
+            .transpose()?,
+    })
+}
+
+fn invalid(message: String) -> Malformed {
+    Malformed::new("invalid_event", message)
+}

@@ -1,0 +1,357 @@
+//! Commands in JSON: read strictly, written canonically.
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::written;
+use crate::codec::Malformed;
+use crate::codec::fields::{Fields, missing};
+use crate::command::{
+    Action, Capture, CloseAccount, Command, Conditions, CreateAccount, Deposit, ExpireHold,
+    FreezeAccount, PlaceHold, Release, Scope, SetOverdraftLimit, Transfer, UnfreezeAccount,
+    UpdateAccount, Withdraw, limits,
+};
+use crate::excerpt::excerpt;
+use crate::ids::{AccountId, CommandId, HoldId, Version};
+use crate::money::CurrencyCode;
+use crate::timestamp::Timestamp;
+
+/// Decodes a command.
+pub fn decode_command(payload: &[u8]) -> Result<Command, Malformed> {
+    let mut fields = Fields::parse(payload)?;
+    let command_id: CommandId = fields
+        .parsed("command_id", "invalid_command_id")?
+        .ok_or_else(|| missing("command_id"))?;
+    command_of(command_id, fields).map_err(|malformed| Malformed {
+        command_id: Some(command_id),
+        ..malformed
+    })
+}
+
+fn command_of(command_id: CommandId, mut fields: Fields<'_>) -> Result<Command, Malformed> {
+    let type_name: String = fields
+        .parsed("type", "invalid_field")?
+        .ok_or_else(|| missing("type"))?;
+    let action = action_of(&type_name, &mut fields)?;
+    let command = Command {
+        command_id,
+        action,
+        description: fields.text("description", limits::DESCRIPTION_BYTES_MAX)?,
+        actor: fields.text("actor", limits::ACTOR_BYTES_MAX)?,
+        metadata: fields.metadata("metadata")?.unwrap_or_default(),
+        conditions: Conditions {
+            expected_version: fields.version("expected_version")?,
+            if_balance_at_least: fields.decimal("if_balance_at_least")?,
+            not_before: instant(&mut fields, "not_before")?,
+            expires_at: instant(&mut fields, "expires_at")?,
+        },
+    };
+    fields.finish(&type_name)?;
+    Ok(command)
+}
+
+fn action_of(type_name: &str, fields: &mut Fields<'_>) -> Result<Action, Malformed> {
+    Ok(match type_name {
+        "create_account" => Action::CreateAccount(CreateAccount {
+            account_id: account_id(fields, "account_id")?,
+            owner_name: owner_name(fields)?.ok_or_else(|| missing("owner_name"))?,
+            currency: currency(fields)?.ok_or_else(|| missing("currency"))?,
+            initial_balance: fields.decimal("initial_balance")?.unwrap_or_default(),
+            overdraft_limit: fields.decimal("overdraft_limit")?.unwrap_or_default(),
+        }),
+        "deposit" => Action::Deposit(Deposit {
+            account_id: account_id(fields, "account_id")?,
+            amount: amount(fields)?,
+            currency: currency(fields)?,
+        }),
+        "withdraw" => Action::Withdraw(Withdraw {
+            account_id: account_id(fields, "account_id")?,
+            amount: amount(fields)?,
+            currency: currency(fields)?,
+        }),
+        "transfer" => Action::Transfer(Transfer {
+            from_account_id: account_id(fields, "from_account_id")?,
+            to_account_id: account_id(fields, "to_account_id")?,
+            amount: amount(fields)?,
+            currency: currency(fields)?,
+        }),
+        "freeze_account" => Action::FreezeAccount(FreezeAccount {
+            account_id: account_id(fields, "account_id")?,
+            scope: scope(fields)?,
+            reason: reason(fields)?.ok_or_else(|| missing("reason"))?,
+        }),
+        "unfreeze_account" => Action::UnfreezeAccount(UnfreezeAccount {
+            account_id: account_id(fields, "account_id")?,
+            scope: scope(fields)?,
+            reason: reason(fields)?,
+        }),
+        "close_account" => Action::CloseAccount(CloseAccount {
+            account_id: account_id(fields, "account_id")?,
+            sweep_to_account_id: optional_account_id(fields, "sweep_to_account_id")?,
+        }),
+        "set_overdraft_limit" => Action::SetOverdraftLimit(SetOverdraftLimit {
+            account_id: account_id(fields, "account_id")?,
+            overdraft_limit: fields
+                .decimal("overdraft_limit")?
+                .ok_or_else(|| missing("overdraft_limit"))?,
+        }),
+        "update_account" => Action::UpdateAccount(update_account(fields)?),
+        "hold" => Action::Hold(PlaceHold {
+            account_id: account_id(fields, "account_id")?,
+            hold_id: hold_id(fields)?,
+            amount: amount(fields)?,
+            currency: currency(fields)?,
+            hold_expires_at: instant(fields, "hold_expires_at")?,
+        }),
+        "capture" => Action::Capture(Capture {
+            account_id: account_id(fields, "account_id")?,
+            hold_id: hold_id(fields)?,
+            amount: fields.decimal("amount")?,
+            is_final: fields.boolean("final")?.unwrap_or_default(),
+            to_account_id: optional_account_id(fields, "to_account_id")?,
+        }),
+        "release" => Action::Release(Release {
+            account_id: account_id(fields, "account_id")?,
+            hold_id: hold_id(fields)?,
+            amount: fields.decimal("amount")?,
+        }),
+        "expire_hold" => Action::ExpireHold(ExpireHold {
+            account_id: account_id(fields, "account_id")?,
+            hold_id: hold_id(fields)?,
+        }),
+        unknown => {
+            return Err(Malformed::new(
+                "unknown_type",
+                format!(
+                    "{:?} is no command; there are {}",
+                    excerpt(unknown),
+                    Action::TYPE_NAMES.join(", ")
+                ),
+            ));
+        }
+    })
+}
+
+fn update_account(fields: &mut Fields<'_>) -> Result<UpdateAccount, Malformed> {
+    let update = UpdateAccount {
+        account_id: account_id(fields, "account_id")?,
+        owner_name: owner_name(fields)?,
+        account_metadata: fields.metadata("account_metadata")?,
+    };
+    update.check_changes_something()?;
+    Ok(update)
+}
+
+impl UpdateAccount {
+    /// Something must be given that is to change.
+    pub(in crate::codec) fn check_changes_something(&self) -> Result<(), Malformed> {
+        if self.owner_name.is_none() && self.account_metadata.is_none() {
+            return Err(Malformed::new(
+                "missing_field",
+                "update_account changes nothing: owner_name and account_metadata are missing or null",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn account_id(fields: &mut Fields<'_>, name: &str) -> Result<AccountId, Malformed> {
+    optional_account_id(fields, name)?.ok_or_else(|| missing(name))
+}
+
+fn optional_account_id(
+    fields: &mut Fields<'_>,
+    name: &str,
+) -> Result<Option<AccountId>, Malformed> {
+    fields.parsed(name, "invalid_account_id")
+}
+
+fn amount(fields: &mut Fields<'_>) -> Result<Decimal, Malformed> {
+    fields.decimal("amount")?.ok_or_else(|| missing("amount"))
+}
+
+fn currency(fields: &mut Fields<'_>) -> Result<Option<CurrencyCode>, Malformed> {
+    fields.parsed("currency", "invalid_currency")
+}
+
+fn owner_name(fields: &mut Fields<'_>) -> Result<Option<String>, Malformed> {
+    fields.text("owner_name", limits::OWNER_NAME_BYTES_MAX)
+}
+
+fn reason(fields: &mut Fields<'_>) -> Result<Option<String>, Malformed> {
+    fields.text("reason", limits::REASON_BYTES_MAX)
+}
+
+fn scope(fields: &mut Fields<'_>) -> Result<Scope, Malformed> {
+    let scope = fields.parsed("scope", "invalid_field")?;
+    Ok(scope.unwrap_or(Scope::All))
+}
+
+fn hold_id(fields: &mut Fields<'_>) -> Result<HoldId, Malformed> {
+    fields
+        .parsed("hold_id", "invalid_hold_id")?
+        .ok_or_else(|| missing("hold_id"))
+}
+
+fn instant(fields: &mut Fields<'_>, name: &str) -> Result<Option<Timestamp>, Malformed> {
+    fields.parsed(name, "invalid_timestamp")
+}
+
+/// A command as on the wire. The order of the fields is the canonical one; do not sort them otherwise.
+#[derive(Default, Serialize)]
+struct CommandJson<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_id: Option<&'a AccountId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_metadata: Option<&'a BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<String>,
+    command_id: Option<CommandId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    currency: Option<CurrencyCode>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected_version: Option<Version>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Timestamp>,
+    #[serde(rename = "final", skip_serializing_if = "Option::is_none")]
+    is_final: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_account_id: Option<&'a AccountId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold_expires_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold_id: Option<HoldId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    if_balance_at_least: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    initial_balance: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_before: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overdraft_limit: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sweep_to_account_id: Option<&'a AccountId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to_account_id: Option<&'a AccountId>,
+    #[serde(rename = "type")]
+    type_name: &'static str,
+}
+
+/// Encodes a command; amounts keep the decimals that they came with.
+pub fn encode_command(command: &Command) -> Vec<u8> {
+    encode(command, |amount| amount.to_string())
+}
+
+/// Encodes a command so that equal commands give equal bytes.
+pub(crate) fn encode_normalized(command: &Command) -> Vec<u8> {
+    encode(command, |amount| amount.normalize().to_string())
+}
+
+/// The names of the fields in which two commands differ, sorted.
+pub(crate) fn differing_fields(first: &Command, second: &Command) -> Vec<String> {
+    let object = |command| -> BTreeMap<String, Value> {
+        serde_json::from_slice(&encode_normalized(command)).expect("it was written a moment ago")
+    };
+    let (first, second) = (object(first), object(second));
+    let mut names: Vec<&String> = first.keys().chain(second.keys()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+        .into_iter()
+        .filter(|name| first.get(*name) != second.get(*name))
+        .cloned()
+        .collect()
+}
+
+fn encode(command: &Command, decimal: impl Fn(Decimal) -> String) -> Vec<u8> {
+    let conditions = &command.conditions;
+    let mut json = CommandJson {
+        actor: command.actor.as_deref(),
+        command_id: Some(command.command_id),
+        description: command.description.as_deref(),
+        expected_version: conditions.expected_version,
+        expires_at: conditions.expires_at,
+        if_balance_at_least: conditions.if_balance_at_least.map(&decimal),
+        metadata: Some(&command.metadata).filter(|metadata| !metadata.is_empty()),
+        not_before: conditions.not_before,
+        type_name: command.type_name(),
+        ..CommandJson::default()
+    };
+    match &command.action {
+        Action::Transfer(action) => json.from_account_id = Some(&action.from_account_id),
+        _ => json.account_id = Some(command.account_id()),
+    }
+    match &command.action {
+        Action::CreateAccount(action) => {
+            json.owner_name = Some(&action.owner_name);
+            json.currency = Some(action.currency);
+            json.initial_balance = Some(decimal(action.initial_balance));
+            json.overdraft_limit = Some(decimal(action.overdraft_limit));
+        }
+        Action::Deposit(Deposit {
+            amount, currency, ..
+        })
+        | Action::Withdraw(Withdraw {
+            amount, currency, ..
+        }) => {
+            json.amount = Some(decimal(*amount));
+            json.currency = *currency;
+        }
+        Action::Transfer(action) => {
+            json.to_account_id = Some(&action.to_account_id);
+            json.amount = Some(decimal(action.amount));
+            json.currency = action.currency;
+        }
+        Action::FreezeAccount(action) => {
+            json.scope = Some(action.scope.as_str());
+            json.reason = Some(&action.reason);
+        }
+        Action::UnfreezeAccount(action) => {
+            json.scope = Some(action.scope.as_str());
+            json.reason = action.reason.as_deref();
+        }
+        Action::CloseAccount(action) => {
+            json.sweep_to_account_id = action.sweep_to_account_id.as_ref();
+        }
+        Action::SetOverdraftLimit(action) => {
+            json.overdraft_limit = Some(decimal(action.overdraft_limit));
+        }
+        Action::UpdateAccount(action) => {
+            json.owner_name = action.owner_name.as_deref();
+            json.account_metadata = action.account_metadata.as_ref();
+        }
+        Action::Hold(action) => {
+            json.hold_id = Some(action.hold_id);
+            json.amount = Some(decimal(action.amount));
+            json.currency = action.currency;
+            json.hold_expires_at = action.hold_expires_at;
+        }
+        Action::Capture(action) => {
+            json.hold_id = Some(action.hold_id);
+            json.amount = action.amount.map(&decimal);
+            json.is_final = action.is_final.then_some(true);
+            json.to_account_id = action.to_account_id.as_ref();
+        }
+        Action::Release(action) => {
+            json.hold_id = Some(action.hold_id);
+            json.amount = action.amount.map(&decimal);
+        }
+        Action::ExpireHold(action) => json.hold_id = Some(action.hold_id),
+    }
+    written(&json)
+}

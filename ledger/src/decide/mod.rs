@@ -1,0 +1,278 @@
+//! The decision: what a command does to the accounts as they are. Pure: the same accounts, command and time give the
+//! same events or the same rejection.
+
+mod conditions;
+mod holds;
+mod life;
+mod movements;
+
+use std::collections::{BTreeMap, HashMap};
+
+use rust_decimal::Decimal;
+
+use crate::account::{Account, Status};
+use crate::command::{Action, Command};
+use crate::event::{Event, EventData, Hold};
+use crate::hash::Hash;
+use crate::ids::{AccountId, HoldId, Version};
+use crate::money::{Currency, CurrencyCode, Money};
+use crate::rejection::Rejection;
+use crate::timestamp::Timestamp;
+
+/// The accounts and holds that a decision can look at.
+pub trait Accounts {
+    /// The account's present state; `None` when it does not exist.
+    fn account(&self, account_id: &AccountId) -> Option<&Account>;
+
+    /// The present state of a hold of the account; `None` when it does not exist.
+    fn hold(&self, account_id: &AccountId, hold_id: HoldId) -> Option<&Hold>;
+}
+
+/// Accounts alone: there are no holds in it. See [`Book`](crate::Book) for one that has them.
+impl<S: std::hash::BuildHasher> Accounts for HashMap<AccountId, Account, S> {
+    fn account(&self, account_id: &AccountId) -> Option<&Account> {
+        self.get(account_id)
+    }
+
+    fn hold(&self, _: &AccountId, _: HoldId) -> Option<&Hold> {
+        None
+    }
+}
+
+/// Accounts alone: there are no holds in it. See [`Book`](crate::Book) for one that has them.
+impl Accounts for BTreeMap<AccountId, Account> {
+    fn account(&self, account_id: &AccountId) -> Option<&Account> {
+        self.get(account_id)
+    }
+
+    fn hold(&self, _: &AccountId, _: HoldId) -> Option<&Hold> {
+        None
+    }
+}
+
+/// Decides a command: the events that it makes, in order, or why it is refused.
+///
+/// Every event gets the same `recorded_at`: `now`, or one microsecond after the newest event of the accounts concerned
+/// if that is later, so that time rises within an account even when the clock does not. The command's own times are
+/// compared with that instant, too.
+///
+/// Of several reasons to refuse a command, the first of these is given: its time, `expected_version`,
+/// `if_balance_at_least`, the same account twice, an account that is there or not, closed or frozen, the hold, the
+/// currency, the amount, the funds, overflow of a balance.
+pub fn decide(
+    accounts: &impl Accounts,
+    command: &Command,
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
+    let mut decision = Decision::begin(accounts, command, now);
+    decision.check_conditions()?;
+    match &command.action {
+        Action::CreateAccount(action) => decision.create_account(action),
+        Action::Deposit(action) => decision.deposit(action),
+        Action::Withdraw(action) => decision.withdraw(action),
+        Action::Transfer(action) => decision.transfer(action),
+        Action::FreezeAccount(action) => decision.freeze_account(action),
+        Action::UnfreezeAccount(action) => decision.unfreeze_account(action),
+        Action::CloseAccount(action) => decision.close_account(action),
+        Action::SetOverdraftLimit(action) => decision.set_overdraft_limit(action),
+        Action::UpdateAccount(action) => decision.update_account(action),
+        Action::Hold(action) => decision.place_hold(action),
+        Action::Capture(action) => decision.capture(action),
+        Action::Release(action) => decision.release(action),
+        Action::ExpireHold(action) => decision.expire_hold(action),
+    }?;
+    Ok(decision.events)
+}
+
+/// A command, half decided: what its events so far have made of the accounts.
+struct Decision<'a, A> {
+    before: &'a A,
+    command: &'a Command,
+    /// The invariant `monotonic_time`: never before, and never at, the newest event of an account concerned.
+    recorded_at: Timestamp,
+    /// The accounts that have events already, as they are then.
+    changed: Vec<Account>,
+    events: Vec<Event>,
+}
+
+impl<'a, A: Accounts> Decision<'a, A> {
+    fn begin(before: &'a A, command: &'a Command, now: Timestamp) -> Self {
+        let recorded_at = command
+            .account_ids()
+            .filter_map(|account_id| before.account(account_id))
+            .map(|account| account.last_recorded_at.next_microsecond())
+            .fold(now, Timestamp::max);
+        Self {
+            before,
+            command,
+            recorded_at,
+            changed: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// The account, with the events so far.
+    fn account(&self, account_id: &AccountId) -> Option<&Account> {
+        self.changed
+            .iter()
+            .find(|account| account.account_id == *account_id)
+            .or_else(|| self.before.account(account_id))
+    }
+
+    /// An account that is there, open or closed.
+    fn existing(&self, account_id: &AccountId) -> Result<&Account, Rejection> {
+        self.account(account_id)
+            .ok_or_else(|| Rejection::account_not_found(account_id))
+    }
+
+    /// An account that can still change.
+    fn open(&self, account_id: &AccountId) -> Result<&Account, Rejection> {
+        let account = self.existing(account_id)?;
+        if account.status == Status::Closed {
+            return Err(Rejection::account_closed(account_id));
+        }
+        Ok(account)
+    }
+
+    /// An account that money can leave.
+    fn debitable(&self, account_id: &AccountId) -> Result<&Account, Rejection> {
+        let account = self.open(account_id)?;
+        if account.status.allows_debits() {
+            Ok(account)
+        } else {
+            Err(Rejection::account_frozen(account, "debits"))
+        }
+    }
+
+    /// An account that money can come to.
+    fn creditable(&self, account_id: &AccountId) -> Result<&Account, Rejection> {
+        let account = self.open(account_id)?;
+        if account.status.allows_credits() {
+            Ok(account)
+        } else {
+            Err(Rejection::account_frozen(account, "credits"))
+        }
+    }
+
+    /// The first event of a new account.
+    fn record_opening(&mut self, account_id: &AccountId, data: EventData, balance: Money) {
+        self.seal(
+            Event {
+                event_id: self.next_event_id(),
+                account_id: account_id.clone(),
+                version: Version::FIRST,
+                data,
+                balance_after: balance,
+                held_after: Money::zero(balance.currency()),
+                command_id: self.command.command_id,
+                actor: self.command.actor.clone(),
+                recorded_at: self.recorded_at,
+                prev_hash: Hash::ZERO,
+                hash: Hash::ZERO,
+            },
+            None,
+        );
+    }
+
+    /// The next event of an account that is there.
+    fn record(&mut self, account_id: &AccountId, data: EventData) -> Result<(), Rejection> {
+        let account = self.existing(account_id)?.clone();
+        let overflow = |_| Rejection::balance_overflow(account_id);
+        let balance_after = account.balance_after(&data).map_err(overflow)?;
+        let held_after = account.held_after(&data).map_err(overflow)?;
+        check_room(account_id, balance_after, account.overdraft_limit)?;
+        let event = Event {
+            event_id: self.next_event_id(),
+            account_id: account_id.clone(),
+            version: account.version.next(),
+            data,
+            balance_after,
+            held_after,
+            command_id: self.command.command_id,
+            actor: self.command.actor.clone(),
+            recorded_at: self.recorded_at,
+            prev_hash: account.last_hash,
+            hash: Hash::ZERO,
+        };
+        self.seal(event, Some(account));
+        Ok(())
+    }
+
+    fn next_event_id(&self) -> crate::ids::EventId {
+        let index = u32::try_from(self.events.len()).expect("a command makes few events");
+        self.command.command_id.event_id(index)
+    }
+
+    fn seal(&mut self, mut event: Event, account: Option<Account>) {
+        event.hash = event.compute_hash();
+        let account = Account::fold(account, &event).expect("the event was made to follow");
+        self.changed
+            .retain(|changed| changed.account_id != account.account_id);
+        self.changed.push(account);
+        self.events.push(event);
+    }
+}
+
+/// An amount of the account's currency, with no more decimals than it has, above zero.
+fn positive_amount(amount: Decimal, currency: Currency) -> Result<Money, Rejection> {
+    let money = Money::new(amount, currency)
+        .map_err(|error| Rejection::invalid_amount("amount", &error))?;
+    if money.is_positive() {
+        Ok(money)
+    } else {
+        Err(Rejection::amount_out_of_range(
+            "amount",
+            amount,
+            "more than zero",
+        ))
+    }
+}
+
+fn not_negative(field: &str, amount: Decimal, currency: Currency) -> Result<Money, Rejection> {
+    let money =
+        Money::new(amount, currency).map_err(|error| Rejection::invalid_amount(field, &error))?;
+    if money.is_negative() {
+        Err(Rejection::amount_out_of_range(
+            field,
+            amount,
+            "zero or more",
+        ))
+    } else {
+        Ok(money)
+    }
+}
+
+/// The currency that a command names is the account's.
+fn check_named_currency(account: &Account, named: Option<CurrencyCode>) -> Result<(), Rejection> {
+    let own = account.currency().code();
+    match named {
+        Some(code) if code != own => {
+            Err(Rejection::currency_mismatch(&account.account_id, own, code))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The invariant `no_overdraft`.
+fn check_funds(account: &Account, amount: Money) -> Result<(), Rejection> {
+    let overflow = |_| Rejection::balance_overflow(&account.account_id);
+    let available = account.available().map_err(overflow)?;
+    let rest = available.checked_sub(amount).map_err(overflow)?;
+    if rest.is_negative() {
+        Err(Rejection::insufficient_funds(account, available, amount))
+    } else {
+        Ok(())
+    }
+}
+
+/// What is available must stay a number, too: a balance up to the last digit would make every later debit fail.
+fn check_room(
+    account_id: &AccountId,
+    balance: Money,
+    overdraft_limit: Money,
+) -> Result<(), Rejection> {
+    balance
+        .checked_add(overdraft_limit)
+        .map(drop)
+        .map_err(|_| Rejection::balance_overflow(account_id))
+}

@@ -1,0 +1,113 @@
+//! Money that moves: deposits, withdrawals, transfers.
+
+use super::{Accounts, Decision, check_funds, check_named_currency, positive_amount};
+use crate::command::{Deposit, Transfer, Withdraw};
+use crate::event::{EventData, Hold, MoneyMoved, TransferLeg};
+use crate::ids::AccountId;
+use crate::money::Money;
+use crate::rejection::Rejection;
+
+impl<A: Accounts> Decision<'_, A> {
+    pub(super) fn deposit(&mut self, action: &Deposit) -> Result<(), Rejection> {
+        let account = self.creditable(&action.account_id)?;
+        check_named_currency(account, action.currency)?;
+        let amount = positive_amount(action.amount, account.currency())?;
+        self.credit(&action.account_id, amount, None)
+    }
+
+    pub(super) fn withdraw(&mut self, action: &Withdraw) -> Result<(), Rejection> {
+        let account = self.debitable(&action.account_id)?;
+        check_named_currency(account, action.currency)?;
+        let amount = positive_amount(action.amount, account.currency())?;
+        check_funds(account, amount)?;
+        self.debit(&action.account_id, amount, None, None)
+    }
+
+    pub(super) fn transfer(&mut self, action: &Transfer) -> Result<(), Rejection> {
+        let (from, to) = (&action.from_account_id, &action.to_account_id);
+        let amount = {
+            let account = self.payer(from, to)?;
+            check_named_currency(account, action.currency)?;
+            let amount = positive_amount(action.amount, account.currency())?;
+            check_funds(account, amount)?;
+            amount
+        };
+        self.move_money(from, to, amount, None)
+    }
+
+    /// The account debited, after a look at both: they differ, are there, and take part in movements of one currency.
+    pub(super) fn payer(
+        &self,
+        from: &AccountId,
+        to: &AccountId,
+    ) -> Result<&crate::account::Account, Rejection> {
+        if from == to {
+            return Err(Rejection::same_account(from));
+        }
+        // That it is not there is said before anything else is said of either.
+        self.existing(from)?;
+        self.existing(to)?;
+        let (debited, credited) = (self.debitable(from)?, self.creditable(to)?);
+        if credited.currency() == debited.currency() {
+            Ok(debited)
+        } else {
+            let (own, other) = (credited.currency().code(), debited.currency().code());
+            Err(Rejection::currency_mismatch(to, own, other))
+        }
+    }
+
+    /// Both halves of a transfer.
+    pub(super) fn move_money(
+        &mut self,
+        from: &AccountId,
+        to: &AccountId,
+        amount: Money,
+        hold: Option<Hold>,
+    ) -> Result<(), Rejection> {
+        let transfer_id = self.command.command_id.transfer_id(0);
+        let leg = |counterparty: &AccountId| {
+            Some(TransferLeg {
+                transfer_id,
+                counterparty_account_id: counterparty.clone(),
+            })
+        };
+        self.debit(from, amount, leg(to), hold)?;
+        self.credit(to, amount, leg(from))
+    }
+
+    fn credit(
+        &mut self,
+        account_id: &AccountId,
+        amount: Money,
+        transfer: Option<TransferLeg>,
+    ) -> Result<(), Rejection> {
+        let moved = self.moved(amount, transfer, None);
+        self.record(account_id, EventData::MoneyDeposited(moved))
+    }
+
+    pub(super) fn debit(
+        &mut self,
+        account_id: &AccountId,
+        amount: Money,
+        transfer: Option<TransferLeg>,
+        hold: Option<Hold>,
+    ) -> Result<(), Rejection> {
+        let moved = self.moved(amount, transfer, hold);
+        self.record(account_id, EventData::MoneyWithdrawn(moved))
+    }
+
+    fn moved(
+        &self,
+        amount: Money,
+        transfer: Option<TransferLeg>,
+        hold: Option<Hold>,
+    ) -> MoneyMoved {
+        MoneyMoved {
+            amount,
+            transfer,
+            hold,
+            description: self.command.description.clone(),
+            metadata: self.command.metadata.clone(),
+        }
+    }
+}
