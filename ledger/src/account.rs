@@ -109,6 +109,43 @@ pub struct Profile {
     pub metadata: BTreeMap<String, String>,
 }
 
+impl Profile {
+    /// Changes it by an event of the account that is open; says whether the event changes it.
+    pub fn apply(&mut self, data: &EventData) -> bool {
+        match data {
+            EventData::AccountFrozen(freeze) => {
+                self.status = self.status.frozen(freeze.scope);
+                self.freeze_reason.clone_from(&freeze.reason);
+            }
+            EventData::AccountUnfrozen(freeze) => {
+                self.status = self.status.unfrozen(freeze.scope);
+                if self.status == Status::Active {
+                    self.freeze_reason = None;
+                }
+            }
+            EventData::AccountClosed(_) => self.status = Status::Closed,
+            EventData::OverdraftLimitSet(set) => {
+                self.overdraft_limit = set.overdraft_limit.to_string();
+            }
+            EventData::AccountUpdated(updated) => {
+                if let Some(owner_name) = &updated.owner_name {
+                    self.owner_name.clone_from(owner_name);
+                }
+                if let Some(metadata) = &updated.account_metadata {
+                    self.metadata.clone_from(metadata);
+                }
+            }
+            EventData::AccountCreated(_)
+            | EventData::MoneyDeposited(_)
+            | EventData::MoneyWithdrawn(_)
+            | EventData::HoldPlaced(_)
+            | EventData::HoldReleased(_)
+            | EventData::HoldExpired(_) => return false,
+        }
+        true
+    }
+}
+
 /// The state of an account after one of its events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
@@ -389,57 +426,36 @@ impl Account {
 
     /// The balance after an event.
     pub(crate) fn balance_after(&self, data: &EventData) -> Result<Money, InvalidAmount> {
-        match data {
-            EventData::MoneyDeposited(moved) => self.balance.checked_add(moved.amount),
-            EventData::MoneyWithdrawn(moved) => self.balance.checked_sub(moved.amount),
-            _ => Ok(self.balance),
+        match data.balance_change() {
+            Some(change) => self.balance.checked_add(change),
+            None => Ok(self.balance),
         }
     }
 
     /// What is held after an event.
     pub(crate) fn held_after(&self, data: &EventData) -> Result<Money, InvalidAmount> {
-        match data {
-            EventData::HoldPlaced(changed) => self.held.checked_add(changed.amount),
-            EventData::HoldReleased(changed) | EventData::HoldExpired(changed) => {
-                self.held.checked_sub(changed.amount)
-            }
-            EventData::MoneyWithdrawn(moved) if moved.hold.is_some() => {
-                self.held.checked_sub(moved.amount)
-            }
-            _ => Ok(self.held),
+        match data.held_change() {
+            Some(change) => self.held.checked_add(change),
+            None => Ok(self.held),
         }
     }
 
     /// Changes what an event changes of the profile.
     fn describe(&mut self, event: &Event) {
-        match &event.data {
-            EventData::AccountFrozen(freeze) => {
-                self.status = self.status.frozen(freeze.scope);
-                self.freeze_reason.clone_from(&freeze.reason);
-            }
-            EventData::AccountUnfrozen(freeze) => {
-                self.status = self.status.unfrozen(freeze.scope);
-                if self.status == Status::Active {
-                    self.freeze_reason = None;
-                }
-            }
-            EventData::AccountClosed(_) => self.status = Status::Closed,
-            EventData::OverdraftLimitSet(set) => self.overdraft_limit = set.overdraft_limit,
-            EventData::AccountUpdated(updated) => {
-                if let Some(owner_name) = &updated.owner_name {
-                    self.owner_name.clone_from(owner_name);
-                }
-                if let Some(metadata) = &updated.account_metadata {
-                    self.metadata.clone_from(metadata);
-                }
-            }
-            EventData::AccountCreated(_)
-            | EventData::MoneyDeposited(_)
-            | EventData::MoneyWithdrawn(_)
-            | EventData::HoldPlaced(_)
-            | EventData::HoldReleased(_)
-            | EventData::HoldExpired(_) => return,
+        if event.data.balance_change().is_some() {
+            return;
         }
+        let mut profile = self.profile();
+        if !profile.apply(&event.data) {
+            return;
+        }
+        if let EventData::OverdraftLimitSet(set) = &event.data {
+            self.overdraft_limit = set.overdraft_limit;
+        }
+        self.owner_name = profile.owner_name;
+        self.status = profile.status;
+        self.freeze_reason = profile.freeze_reason;
+        self.metadata = profile.metadata;
         self.profile_version = event.version;
     }
 

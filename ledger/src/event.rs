@@ -247,6 +247,42 @@ impl EventData {
         }
     }
 
+    /// What the event adds to the balance; `None` when it leaves it as it is.
+    pub fn balance_change(&self) -> Option<Money> {
+        match self {
+            Self::AccountCreated(created) => Some(created.initial_balance),
+            Self::MoneyDeposited(moved) => Some(moved.amount),
+            Self::MoneyWithdrawn(moved) => Some(moved.amount.negated()),
+            Self::AccountFrozen(_)
+            | Self::AccountUnfrozen(_)
+            | Self::AccountClosed(_)
+            | Self::OverdraftLimitSet(_)
+            | Self::AccountUpdated(_)
+            | Self::HoldPlaced(_)
+            | Self::HoldReleased(_)
+            | Self::HoldExpired(_) => None,
+        }
+    }
+
+    /// What the event adds to what is held; `None` when it leaves it as it is.
+    pub fn held_change(&self) -> Option<Money> {
+        match self {
+            Self::HoldPlaced(changed) => Some(changed.amount),
+            Self::HoldReleased(changed) | Self::HoldExpired(changed) => {
+                Some(changed.amount.negated())
+            }
+            Self::MoneyWithdrawn(moved) if moved.hold.is_some() => Some(moved.amount.negated()),
+            Self::AccountCreated(_)
+            | Self::MoneyDeposited(_)
+            | Self::MoneyWithdrawn(_)
+            | Self::AccountFrozen(_)
+            | Self::AccountUnfrozen(_)
+            | Self::AccountClosed(_)
+            | Self::OverdraftLimitSet(_)
+            | Self::AccountUpdated(_) => None,
+        }
+    }
+
     fn words(&self) -> Words<'_> {
         let (description, metadata) = match self {
             Self::AccountCreated(data) => (&data.description, &data.metadata),

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use ledger::codec::json;
-use ledger::{AccountId, Command, Event, Hash, Outcome, Profile, Timestamp, Version};
+use ledger::{AccountId, Command, Event, Hash, HoldId, Outcome, Profile, Timestamp, Version};
 use sqlx::Row;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -53,7 +53,7 @@ static APPEND: LazyLock<String> = LazyLock::new(|| {
         "WITH stale AS (
             {newer} LIMIT 1
         ), late AS (
-            SELECT clock_timestamp()::timestamptz AS late_at WHERE clock_timestamp()::timestamptz > $23::timestamptz
+            SELECT clock_timestamp()::timestamptz AS late_at WHERE clock_timestamp()::timestamptz > $25::timestamptz
         ), c AS (
             INSERT INTO commands (command_id, account_id, command_type, fingerprint, body, outcome, recorded_at)
             SELECT u.command_id, u.account_id, u.command_type, u.fingerprint, u.body::jsonb, u.outcome::jsonb,
@@ -64,14 +64,15 @@ static APPEND: LazyLock<String> = LazyLock::new(|| {
             RETURNING 1
         ), e AS (
             INSERT INTO events (account_id, version, event_id, event_type, command_id, data, balance_after, actor,
-                recorded_at, prev_hash, hash, profile_version, profile)
+                recorded_at, prev_hash, hash, profile_version, profile, held_after, hold_key)
             SELECT u.account_id, u.version, u.event_id, u.event_type, u.command_id, u.data::jsonb,
-                u.balance_after::numeric, u.actor, u.recorded_at, u.prev_hash, u.hash, u.profile_version, u.profile::jsonb
+                u.balance_after::numeric, u.actor, u.recorded_at, u.prev_hash, u.hash, u.profile_version, u.profile::jsonb,
+                u.held_after::numeric, u.hold_key
             FROM unnest($10::text[], $11::bigint[], $12::uuid[], $13::text[], $14::uuid[], $15::text[],
                 $16::text[], $17::text[], $18::timestamptz[], $19::bytea[], $20::bytea[], $21::bigint[],
-                $22::text[])
+                $22::text[], $23::text[], $24::text[])
                 AS u(account_id, version, event_id, event_type, command_id, data, balance_after, actor, recorded_at,
-                    prev_hash, hash, profile_version, profile)
+                    prev_hash, hash, profile_version, profile, held_after, hold_key)
             WHERE NOT EXISTS (SELECT 1 FROM stale) AND NOT EXISTS (SELECT 1 FROM late)
             RETURNING 1
         )
@@ -122,6 +123,8 @@ impl EventStore {
             .bind(events.hash)
             .bind(events.profile_version)
             .bind(events.profile)
+            .bind(events.held_after)
+            .bind(events.hold_key)
             .bind(commit_by.to_date_time());
         let row = self.fetch_one(statement).await?;
         let appended = (row.get::<i64, _>("commands"), row.get::<i64, _>("events"));
@@ -153,6 +156,11 @@ fn length<T>(items: &[T]) -> i64 {
 /// A version as the databases keep it. One that they cannot keep, which no account has, becomes their largest.
 pub(crate) fn signed(version: Version) -> i64 {
     i64::try_from(version.get()).unwrap_or(i64::MAX)
+}
+
+/// What the column `hold_key` holds: no account id has a slash, so no two holds have the same key.
+pub fn hold_key(account_id: &AccountId, hold_id: HoldId) -> String {
+    format!("{account_id}/{hold_id}")
 }
 
 /// The batch turned on its side: one array per column.
@@ -209,6 +217,8 @@ struct EventColumns<'a> {
     hash: Vec<&'a [u8]>,
     profile_version: Vec<i64>,
     profile: Vec<Option<String>>,
+    held_after: Vec<Option<String>>,
+    hold_key: Vec<Option<String>>,
 }
 
 impl<'a> EventColumns<'a> {
@@ -233,6 +243,14 @@ impl<'a> EventColumns<'a> {
             columns.profile.push(profile.as_ref().map(|profile| {
                 serde_json::to_string(profile).expect("a profile always becomes JSON")
             }));
+            let held_after = Some(event.held_after).filter(|amount| !amount.is_zero());
+            columns
+                .held_after
+                .push(held_after.map(|amount| amount.to_string()));
+            let hold = event.data.hold();
+            columns
+                .hold_key
+                .push(hold.map(|hold| hold_key(&event.account_id, hold.hold_id)));
         }
         columns
     }

@@ -1,6 +1,8 @@
 //! Cutting batches into parts that the databases take in one message.
 
-use ledger::{Action, Command, Conditions, Hash};
+use std::collections::BTreeMap;
+
+use ledger::{Action, Command, Hash, limits};
 
 /// The most bytes of values that one append may have: half of what CockroachDB takes in one message unless it is told
 /// otherwise (`sql.conn.max_read_buffer_message_size`), and far below what it can commit at once (64 MiB). Ordinary
@@ -27,25 +29,80 @@ pub(crate) fn parts<'a, 'c>(commands: &'a [(&'c Command, Hash)]) -> Vec<&'a [(&'
     parts
 }
 
-/// No command needs more than this in an append. Its texts stand in its body and in each of its events.
+/// No command needs more than this in an append. Its texts stand in its body, in each of its events, and in the profile.
 fn append_bytes_max(command: &Command) -> usize {
-    const TEXT_COPIES_MAX: usize = 3;
     // Ids, hashes, amounts, names of fields, the outcome.
     const REST_MAX: usize = 2 * 1024;
-    let owner_name = match &command.action {
-        Action::CreateAccount(action) => action.owner_name.as_str(),
-        Action::Deposit(_) | Action::Withdraw(_) | Action::Transfer(_) => "",
+    const REST_OF_A_THIRD_EVENT_MAX: usize = 1024;
+    let (text_copies_max, rest_max) = match &command.action {
+        Action::CloseAccount(_) | Action::Capture(_) => (4, REST_MAX + REST_OF_A_THIRD_EVENT_MAX),
+        _ => (3, REST_MAX),
     };
-    let texts = [&command.description, &command.actor]
+    let words = [&command.description, &command.actor]
         .into_iter()
         .flatten()
-        .chain(command.metadata.iter().flat_map(<[&String; 2]>::from));
-    let text_bytes: usize = texts
-        .map(String::as_str)
-        .chain([owner_name])
+        .map(String::as_str);
+    let text_bytes: usize = words
+        .chain(entries(&command.metadata))
+        .chain(own_texts(&command.action))
         .map(json_bytes)
         .sum();
-    REST_MAX + TEXT_COPIES_MAX * text_bytes
+    rest_max + text_copies_max * text_bytes + known_profile_bytes_max(&command.action)
+}
+
+fn entries(metadata: &BTreeMap<String, String>) -> impl Iterator<Item = &str> {
+    metadata
+        .iter()
+        .flat_map(<[&String; 2]>::from)
+        .map(String::as_str)
+}
+
+/// The texts that only commands of its type have.
+fn own_texts(action: &Action) -> Vec<&str> {
+    match action {
+        Action::CreateAccount(action) => vec![&action.owner_name],
+        Action::FreezeAccount(action) => vec![&action.reason],
+        Action::UnfreezeAccount(action) => action.reason.as_deref().into_iter().collect(),
+        Action::UpdateAccount(action) => action
+            .owner_name
+            .as_deref()
+            .into_iter()
+            .chain(action.account_metadata.iter().flat_map(entries))
+            .collect(),
+        Action::Deposit(_)
+        | Action::Withdraw(_)
+        | Action::Transfer(_)
+        | Action::CloseAccount(_)
+        | Action::SetOverdraftLimit(_)
+        | Action::Hold(_)
+        | Action::Capture(_)
+        | Action::Release(_)
+        | Action::ExpireHold(_) => Vec::new(),
+    }
+}
+
+/// A command that changes a part of the profile writes all of it anew, with texts that came with earlier commands.
+fn known_profile_bytes_max(action: &Action) -> usize {
+    // In JSON, a byte of a text has up to six.
+    const TEXTS_MAX: usize = limits::OWNER_NAME_BYTES_MAX
+        + limits::REASON_BYTES_MAX
+        + limits::METADATA_ENTRIES_MAX
+            * (limits::METADATA_KEY_BYTES_MAX + limits::METADATA_VALUE_BYTES_MAX);
+    match action {
+        Action::FreezeAccount(_)
+        | Action::UnfreezeAccount(_)
+        | Action::CloseAccount(_)
+        | Action::SetOverdraftLimit(_)
+        | Action::UpdateAccount(_) => 6 * TEXTS_MAX,
+        Action::CreateAccount(_)
+        | Action::Deposit(_)
+        | Action::Withdraw(_)
+        | Action::Transfer(_)
+        | Action::Hold(_)
+        | Action::Capture(_)
+        | Action::Release(_)
+        | Action::ExpireHold(_) => 0,
+    }
 }
 
 /// How many bytes a text has in JSON.
@@ -60,10 +117,8 @@ fn json_bytes(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use ledger::codec::json;
-    use ledger::{AccountId, CreateAccount, Deposit, Timestamp, decide};
+    use ledger::{AccountId, Conditions, CreateAccount, Deposit, Timestamp, decide};
     use uuid::Uuid;
 
     use super::*;

@@ -8,14 +8,14 @@ use std::collections::HashMap;
 
 use futures::future::try_join_all;
 use ledger::{
-    Account, AccountId, Command, CommandId, Event, EventId, EventReference, Hash, Outcome,
-    Timestamp, Version,
+    Account, AccountId, Command, CommandId, Event, EventId, EventReference, Hash, Hold, HoldId,
+    Outcome, Timestamp, Version,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
-use crate::append::signed;
+use crate::append::{hold_key, signed};
 use crate::rows::{self, EVENT_COLUMNS};
 use crate::{Error, EventStore};
 
@@ -69,7 +69,7 @@ pub(crate) const OPENED: &str = "SELECT opened_account_id AS account_id FROM eve
 
 /// What the newest row of an account tells about it.
 pub(crate) const HEAD_COLUMNS: &str =
-    "account_id, version, balance_after, recorded_at, hash, profile_version";
+    "account_id, version, balance_after, held_after, recorded_at, hash, profile_version";
 
 /// Accounts, for [`rows::account`], of what `heads` selects: [`HEAD_COLUMNS`].
 ///
@@ -77,8 +77,8 @@ pub(crate) const HEAD_COLUMNS: &str =
 /// nothing is computed on the way, and would read all of the table instead.
 pub(crate) fn accounts_from(heads: &str) -> String {
     format!(
-        "SELECT account_id, version, balance_after::text AS balance_after, recorded_at, hash, profile_version,
-            profile::text AS profile
+        "SELECT account_id, version, balance_after::text AS balance_after, held_after::text AS held_after, recorded_at,
+            hash, profile_version, profile::text AS profile
          FROM (SELECT {HEAD_COLUMNS}, (
             SELECT described.profile FROM events AS described
             WHERE described.account_id = head.account_id AND described.version = head.profile_version
@@ -98,6 +98,19 @@ fn newest(columns: &str, count: usize) -> String {
     branches.join(" UNION ALL ")
 }
 
+/// The newest rows of the first `count` holds in the array `$1`, which has their keys; there may be fewer.
+fn newest_of_holds(count: usize) -> String {
+    let branches: Vec<String> = (1..=count)
+        .map(|index| {
+            format!(
+                "(SELECT {EVENT_COLUMNS} FROM events WHERE hold_key = ($1::text[])[{index}]
+                    ORDER BY version DESC LIMIT 1)"
+            )
+        })
+        .collect();
+    branches.join(" UNION ALL ")
+}
+
 impl EventStore {
     /// The present state of those of `account_ids` that exist, in any order.
     pub async fn load(&self, account_ids: &[AccountId]) -> Result<Vec<Account>, Error> {
@@ -110,18 +123,42 @@ impl EventStore {
         .collect()
     }
 
-    /// Runs what `statement` makes of a number of accounts, for all of them.
+    /// The present state of those of `holds` that exist, open or not, each with its account, in any order.
+    pub async fn holds(
+        &self,
+        holds: &[(AccountId, HoldId)],
+    ) -> Result<Vec<(AccountId, Hold)>, Error> {
+        let keys: Vec<String> = holds
+            .iter()
+            .map(|(account_id, hold_id)| hold_key(account_id, *hold_id))
+            .collect();
+        let rows = self.newest_rows(&keys, newest_of_holds).await?;
+        rows.iter()
+            .map(|row| {
+                let event = rows::event(row)?;
+                let hold = event.data.hold().cloned();
+                let hold = hold.ok_or_else(|| Error::Unreadable {
+                    account_id: event.account_id.to_string(),
+                    version: signed(event.version),
+                    message: "hold_key: the event changes no hold".to_owned(),
+                })?;
+                Ok((event.account_id, hold))
+            })
+            .collect()
+    }
+
+    /// Runs what `statement` makes of a number of keys, for all of them.
     async fn newest_rows(
         &self,
-        account_ids: &[AccountId],
+        keys: &[impl AsRef<str>],
         statement: impl Fn(usize) -> String,
     ) -> Result<Vec<PgRow>, Error> {
-        let share = account_ids
+        let share = keys
             .len()
             .div_ceil(STATEMENTS_AT_ONCE)
             .next_multiple_of(ACCOUNTS_PER_STATEMENT)
             .max(1);
-        let shares = account_ids.chunks(share).map(async |share| {
+        let shares = keys.chunks(share).map(async |share| {
             let mut found: Vec<PgRow> = Vec::with_capacity(share.len());
             for part in share.chunks(ACCOUNTS_PER_STATEMENT) {
                 // Three texts, so three prepared statements a connection; places that are left over find nothing.
@@ -130,7 +167,7 @@ impl EventStore {
                     2..=4 => 4,
                     _ => ACCOUNTS_PER_STATEMENT,
                 };
-                let names: Vec<&str> = part.iter().map(AccountId::as_str).collect();
+                let names: Vec<&str> = part.iter().map(AsRef::as_ref).collect();
                 let statement = sqlx::query(AssertSqlSafe(statement(count))).bind(names);
                 found.extend(self.fetch_all(statement).await?);
             }

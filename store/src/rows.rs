@@ -15,7 +15,7 @@ use crate::read::StoredCommand;
 
 /// The columns of an event, for every statement that reads events.
 pub(crate) const EVENT_COLUMNS: &str = "account_id, version, event_id, event_type, command_id, data::text AS data, \
-     balance_after::text AS balance_after, actor, recorded_at, prev_hash, hash";
+     balance_after::text AS balance_after, actor, recorded_at, prev_hash, hash, held_after::text AS held_after";
 
 /// An error about one row of `events`.
 #[expect(
@@ -49,6 +49,7 @@ pub(crate) fn event(row: &PgRow) -> Result<Event, Error> {
         version: version(row, "version")?,
         data,
         balance_after: balance(row, currency)?,
+        held_after: held(row, currency)?,
         command_id: column::<Uuid>(row, "command_id")?.into(),
         actor: column(row, "actor")?,
         recorded_at: recorded_at(row)?,
@@ -70,8 +71,11 @@ pub(crate) fn account(row: &PgRow) -> Result<Account, Error> {
         version: version(row, "version")?,
         owner_name: profile.owner_name,
         balance: balance(row, currency)?,
+        held: held(row, currency)?,
         overdraft_limit,
         status: profile.status,
+        freeze_reason: profile.freeze_reason,
+        metadata: profile.metadata,
         profile_version: version(row, "profile_version")?,
         last_recorded_at: recorded_at(row)?,
         last_hash: hash(row, "hash")?,
@@ -93,9 +97,22 @@ pub(crate) fn version(row: &PgRow, name: &str) -> Result<Version, Error> {
 /// A NUMERIC loses trailing zeros on its way through the database, also those before the point (1E+4, which is why it is
 /// read as text): rescaled before it is compared or hashed.
 fn balance(row: &PgRow, currency: Currency) -> Result<Money, Error> {
-    parse_decimal(column(row, "balance_after")?)
+    let text = column(row, "balance_after")?;
+    amount(row, "balance_after", text, currency)
+}
+
+/// As [`balance`]; nothing is held where there is no value.
+fn held(row: &PgRow, currency: Currency) -> Result<Money, Error> {
+    match column(row, "held_after")? {
+        None => Ok(Money::zero(currency)),
+        Some(text) => amount(row, "held_after", text, currency),
+    }
+}
+
+fn amount(row: &PgRow, name: &str, text: &str, currency: Currency) -> Result<Money, Error> {
+    parse_decimal(text)
         .and_then(|value| Money::from_database(value, currency))
-        .map_err(|error| unreadable(row, format!("balance_after: {error}")))
+        .map_err(|error| unreadable(row, format!("{name}: {error}")))
 }
 
 pub(crate) fn recorded_at(row: &PgRow) -> Result<Timestamp, Error> {

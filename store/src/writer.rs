@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use backoff::ExponentialBackoffBuilder;
 use backoff::backoff::Backoff;
 use ledger::{
-    Account, AccountId, Accounts, Command, CommandId, Event, Hash, Outcome, Rejection, Timestamp,
-    Version, decide,
+    Account, AccountId, Book, Command, CommandId, Event, Hash, HoldId, Outcome, Rejection,
+    Timestamp, Version, decide,
 };
 use lru::LruCache;
 
@@ -176,7 +176,12 @@ impl Writer {
         loop {
             let plan = self.plan(commands, &stored, clock).await?;
             let error = match self.append(&plan.append).await {
-                Ok(()) => return Ok(self.finish(plan, commands, &stored)),
+                Ok(()) => {
+                    let mut processed = self.finish(plan, commands, &stored);
+                    self.name_differences(commands, &stored, &mut processed)
+                        .await?;
+                    return Ok(processed);
+                }
                 Err(error @ (Error::Conflict | Error::Late { .. } | Error::Ambiguous(_))) => error,
                 Err(error) => return Err(error),
             };
@@ -199,6 +204,40 @@ impl Writer {
             stored = self.stored(commands).await?;
             self.expects_repeats = !stored.is_empty();
         }
+    }
+
+    /// Names the fields in which commands differ from the first ones under their ids, where those are in the store.
+    async fn name_differences(
+        &self,
+        commands: &[(&Command, Hash)],
+        stored: &HashMap<CommandId, StoredCommand>,
+        processed: &mut [Processed],
+    ) -> Result<(), Error> {
+        let is_stored = |command: &Command| stored.contains_key(&command.command_id);
+        let conflicts: Vec<CommandId> = commands
+            .iter()
+            .zip(&*processed)
+            .filter(|((command, _), processed)| {
+                matches!(processed, Processed::IdempotencyConflict(_)) && is_stored(command)
+            })
+            .map(|((command, _), _)| command.command_id)
+            .collect();
+        if conflicts.is_empty() {
+            return Ok(());
+        }
+        let rows = self.store.command_rows_of(&conflicts).await?;
+        let firsts: HashMap<CommandId, Command> = rows
+            .into_iter()
+            .filter_map(|row| Some((row.command_id, row.body.ok()?)))
+            .collect();
+        for ((command, _), processed) in commands.iter().zip(processed) {
+            if let Processed::IdempotencyConflict(rejection) = processed
+                && let Some(first) = firsts.get(&command.command_id)
+            {
+                *rejection = Rejection::idempotency_conflict(command, Some(first));
+            }
+        }
+        Ok(())
     }
 
     /// Appends, unless there is nothing to append.
@@ -267,7 +306,7 @@ impl Writer {
             }
             plan.fingerprints.insert(command.command_id, *fingerprint);
             let now = clock();
-            let decision = decide(&plan.working, command, now);
+            let decision = decide(&plan.working.book, command, now);
             let outcome = Outcome::of(command.command_id, decision.as_deref());
             let recorded_at = if let Ok(events) = &decision {
                 plan.working.apply(events, &mut plan.append);
@@ -296,11 +335,13 @@ impl Writer {
         Ok(plan)
     }
 
-    /// Takes the accounts concerned from the cache, and the others from the store in one query.
+    /// Takes the accounts concerned from the cache, and the others and the holds concerned from the store.
+    ///
+    /// A hold may be newer than the account that was in the cache. Then the account has moved on, and the append says so.
     async fn fill(&mut self, working: &mut Working, commands: &[&Command]) -> Result<(), Error> {
         let mut missing = HashSet::new();
         for account_id in commands.iter().flat_map(|command| command.account_ids()) {
-            if working.accounts.contains_key(account_id) || missing.contains(account_id) {
+            if working.loaded.contains_key(account_id) || missing.contains(account_id) {
                 continue;
             }
             match self.cache.get(account_id) {
@@ -314,6 +355,14 @@ impl Writer {
         for account in self.store.load(&missing).await? {
             working.insert(account);
         }
+        let holds: HashSet<(AccountId, HoldId)> = commands
+            .iter()
+            .filter_map(|command| Some((command.account_id().clone(), command.hold_id()?)))
+            .collect();
+        let holds: Vec<(AccountId, HoldId)> = holds.into_iter().collect();
+        for (account_id, hold) in self.store.holds(&holds).await? {
+            working.book.insert_hold(account_id, hold);
+        }
         Ok(())
     }
 
@@ -324,8 +373,8 @@ impl Writer {
         commands: &[(&Command, Hash)],
         stored: &HashMap<CommandId, StoredCommand>,
     ) -> Vec<Processed> {
-        for (account_id, account) in plan.working.accounts {
-            self.cache.put(account_id, account);
+        for account in plan.working.book.into_accounts() {
+            self.cache.put(account.account_id.clone(), account);
         }
         let mut fresh: HashMap<CommandId, (Outcome, Timestamp)> = plan
             .append
@@ -354,14 +403,23 @@ impl Writer {
                     let events = events.remove(&id).unwrap_or_default();
                     return Processed::Committed { outcome, events };
                 }
-                let first = stored
-                    .get(&id)
-                    .or_else(|| repeated.get(&id))
-                    .expect("a command was decided now, or has an outcome");
+                let (first, asked_first) = match stored.get(&id) {
+                    Some(first) => (first, None),
+                    None => (
+                        repeated
+                            .get(&id)
+                            .expect("a command was decided now, or has an outcome"),
+                        commands
+                            .iter()
+                            .map(|(command, _)| *command)
+                            .find(|first| first.command_id == id),
+                    ),
+                };
                 if first.fingerprint == *fingerprint {
                     Processed::Repeated(first.clone())
                 } else {
-                    Processed::IdempotencyConflict(Rejection::idempotency_conflict(id))
+                    let rejection = Rejection::idempotency_conflict(command, asked_first);
+                    Processed::IdempotencyConflict(rejection)
                 }
             })
             .inspect(|processed| self.counters.processed(processed))
@@ -377,25 +435,19 @@ struct Plan<'a> {
     fingerprints: HashMap<CommandId, Hash>,
 }
 
-/// The accounts of a batch, as its commands change them one after the other.
+/// The accounts and holds of a batch, as its commands change them one after the other.
 #[derive(Default)]
 struct Working {
-    accounts: HashMap<AccountId, Account>,
+    book: Book,
     /// The versions that the accounts had in the store before this batch.
     loaded: HashMap<AccountId, Version>,
-}
-
-impl Accounts for Working {
-    fn account(&self, account_id: &AccountId) -> Option<&Account> {
-        self.accounts.get(account_id)
-    }
 }
 
 impl Working {
     fn insert(&mut self, account: Account) {
         self.loaded
             .insert(account.account_id.clone(), account.version);
-        self.accounts.insert(account.account_id.clone(), account);
+        self.book.insert(account);
     }
 
     fn loaded_version(&self, account_id: &AccountId) -> Version {
@@ -408,14 +460,14 @@ impl Working {
     /// Changes the accounts by a command's events and queues the events' rows.
     fn apply(&mut self, events: &[Event], append: &mut Append<'_>) {
         for event in events {
-            let state = self.accounts.remove(&event.account_id);
-            let account = Account::fold(state, event)
+            let account = self
+                .book
+                .apply(event)
                 .expect("decide makes events that follow upon the accounts it saw");
             let profile = (account.profile_version == account.version).then(|| account.profile());
             append
                 .events
                 .push((event.clone(), account.profile_version, profile));
-            self.accounts.insert(event.account_id.clone(), account);
         }
     }
 }

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use engine::{Batching, Topology};
 use operators::{DecodeCommand, DecodeEvent, Validate};
-use sinks::projection::{AccountBalance, Projection, ProjectionSink, Transactions, Transfers};
+use sinks::projection::{
+    AccountBalance, Holds, Projection, ProjectionSink, Transactions, Transfers,
+};
 use sinks::{EventFeed, JetStreamDeadLetters, Outcomes};
 use sources::{JetStreamCommands, JetStreamCommandsConfig, JetStreamEvents, Runs};
 use sqlx::postgres::PgPool;
@@ -125,6 +127,7 @@ pub(crate) fn pipelines(parts: &Parts) -> Vec<(String, Build)> {
     pipelines.push(of::<AccountBalance>(parts));
     pipelines.push(of::<Transactions>(parts));
     pipelines.push(of::<Transfers>(parts));
+    pipelines.push(of::<Holds>(parts));
     pipelines
 }
 

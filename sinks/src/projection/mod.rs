@@ -8,6 +8,7 @@
 
 mod account_balance;
 mod guard;
+mod holds;
 mod offset;
 mod sink;
 mod transactions;
@@ -19,6 +20,7 @@ use ledger::Event;
 use sqlx::PgConnection;
 
 pub use account_balance::AccountBalance;
+pub use holds::Holds;
 pub use offset::{Adopted, Skip, Standing, adopt_stream, skip, standings};
 pub use sink::ProjectionSink;
 pub use transactions::Transactions;
@@ -39,4 +41,9 @@ pub trait Projection: Send + Sync + 'static {
 }
 
 /// The names of all projections.
-pub const NAMES: [&str; 3] = [AccountBalance::NAME, Transactions::NAME, Transfers::NAME];
+pub const NAMES: [&str; 4] = [
+    AccountBalance::NAME,
+    Transactions::NAME,
+    Transfers::NAME,
+    Holds::NAME,
+];

@@ -1,6 +1,7 @@
-//! `transactions`: every line of every account. The lines of an account add up to its balance.
+//! `transactions`: every line of every account, one for each event. The lines of an account add up to its balance, and
+//! to what is held.
 
-use ledger::{Event, EventData};
+use ledger::{Event, EventData, Money};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -13,22 +14,35 @@ pub struct Transactions;
 
 /// What kind of line an event is.
 fn kind(event: &Event) -> &'static str {
-    match (&event.data, event.data.transfer().is_some()) {
-        (EventData::AccountCreated(_), _) => "opening",
-        (EventData::MoneyDeposited(_), false) => "deposit",
-        (EventData::MoneyDeposited(_), true) => "transfer_in",
-        (EventData::MoneyWithdrawn(_), false) => "withdrawal",
-        (EventData::MoneyWithdrawn(_), true) => "transfer_out",
+    match &event.data {
+        EventData::AccountCreated(_) => "opening",
+        EventData::MoneyDeposited(moved) => match moved.transfer {
+            Some(_) => "transfer_in",
+            None => "deposit",
+        },
+        EventData::MoneyWithdrawn(moved) => match (&moved.transfer, &moved.hold) {
+            (Some(_), _) => "transfer_out",
+            (None, Some(_)) => "capture",
+            (None, None) => "withdrawal",
+        },
+        EventData::AccountFrozen(_) => "freeze",
+        EventData::AccountUnfrozen(_) => "unfreeze",
+        EventData::AccountClosed(_) => "closing",
+        EventData::OverdraftLimitSet(_) => "overdraft_limit",
+        EventData::AccountUpdated(_) => "update",
+        EventData::HoldPlaced(_) => "hold",
+        EventData::HoldReleased(_) => "release",
+        EventData::HoldExpired(_) => "expiry",
     }
 }
 
 /// What the line adds to the balance.
 fn signed_amount(event: &Event) -> String {
-    let amount = event.data.amount();
-    match &event.data {
-        EventData::AccountCreated(_) | EventData::MoneyDeposited(_) => amount.to_string(),
-        EventData::MoneyWithdrawn(_) => format!("-{amount}"),
-    }
+    event
+        .data
+        .balance_change()
+        .unwrap_or(Money::zero(event.currency()))
+        .to_string()
 }
 
 impl Projection for Transactions {
@@ -83,16 +97,30 @@ impl Projection for Transactions {
             .iter()
             .map(|event| event.recorded_at.to_date_time())
             .collect();
+        let held: Vec<Option<String>> = events
+            .iter()
+            .map(|event| event.data.held_change().map(|held| held.to_string()))
+            .collect();
+        let held_after: Vec<Option<String>> = events
+            .iter()
+            .map(|event| Some(event.held_after).filter(|held| !held.is_zero()))
+            .map(|held| held.map(|held| held.to_string()))
+            .collect();
+        let hold_id: Vec<Option<Uuid>> = events
+            .iter()
+            .map(|event| event.data.hold().map(|hold| hold.hold_id.as_uuid()))
+            .collect();
         sqlx::query(
             "INSERT INTO transactions
                 (transaction_id, account_id, version, type, amount, currency, balance_after, description, transfer_id,
-                 counterparty_account_id, command_id, actor, timestamp)
+                 counterparty_account_id, command_id, actor, timestamp, held, held_after, hold_id)
              SELECT u.transaction_id, u.account_id, u.version, u.type, u.amount::numeric, u.currency, u.balance_after::numeric,
-                u.description, u.transfer_id, u.counterparty_account_id, u.command_id, u.actor, u.at
+                u.description, u.transfer_id, u.counterparty_account_id, u.command_id, u.actor, u.at,
+                u.held::numeric, u.held_after::numeric, u.hold_id
              FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
-                $8::text[], $9::uuid[], $10::text[], $11::uuid[], $12::text[], $13::timestamptz[])
+                $8::text[], $9::uuid[], $10::text[], $11::uuid[], $12::text[], $13::timestamptz[], $14::text[], $15::text[], $16::uuid[])
                 AS u(transaction_id, account_id, version, type, amount, currency, balance_after, description,
-                    transfer_id, counterparty_account_id, command_id, actor, at)",
+                    transfer_id, counterparty_account_id, command_id, actor, at, held, held_after, hold_id)",
         )
         .bind(transaction_id)
         .bind(account_id)
@@ -107,6 +135,9 @@ impl Projection for Transactions {
         .bind(command_id)
         .bind(actor)
         .bind(timestamp)
+        .bind(held)
+        .bind(held_after)
+        .bind(hold_id)
         .execute(transaction)
         .await?;
         Ok(())

@@ -31,10 +31,14 @@ struct Row<'a> {
 fn rows(events: &[Event]) -> BTreeMap<Uuid, Row<'_>> {
     let mut rows = BTreeMap::new();
     for event in events {
-        let Some(leg) = event.data.transfer() else {
+        let (debit, moved) = match &event.data {
+            EventData::MoneyWithdrawn(moved) => (true, moved),
+            EventData::MoneyDeposited(moved) => (false, moved),
+            _ => continue,
+        };
+        let Some(leg) = &moved.transfer else {
             continue;
         };
-        let debit = matches!(event.data, EventData::MoneyWithdrawn(_));
         let (own, other) = (
             event.account_id.as_str(),
             leg.counterparty_account_id.as_str(),
@@ -44,7 +48,7 @@ fn rows(events: &[Event]) -> BTreeMap<Uuid, Row<'_>> {
             .or_insert_with(|| Row {
                 from_account_id: if debit { own } else { other },
                 to_account_id: if debit { other } else { own },
-                amount: event.data.amount().to_string(),
+                amount: moved.amount.to_string(),
                 currency: event.currency().code().to_string(),
                 debit_applied: false,
                 credit_applied: false,

@@ -4,7 +4,7 @@ use ledger::{AccountId, Command, EventReference, Timestamp, Version};
 use sqlx::{AssertSqlSafe, Executor, PgConnection, Row};
 use uuid::Uuid;
 
-use crate::support::build::{create, deposit, new_account_id, withdraw};
+use crate::support::build::{create, deposit, new_account_id, new_hold_id, withdraw};
 use crate::support::crowd::{add_accounts, add_history};
 use crate::support::database::{Database, connect, connect_with};
 use crate::support::outcomes::{process, verdicts, writer};
@@ -91,6 +91,7 @@ struct Texts {
     outcomes: String,
     opened: String,
     heads: String,
+    holds: String,
     append: String,
 }
 
@@ -142,6 +143,11 @@ impl Texts {
             text.expect("one of the statements").clone()
         };
         let (openings, book) = (book_of("version, recorded_at FROM"), book_of("[16]"));
+        store
+            .holds(&[(ids[0].clone(), new_hold_id())])
+            .await
+            .unwrap();
+        let holds = one();
         let direct = Proxy::before(&database.application_url()).await;
         let store = connect(direct.url());
         let rejected = process(
@@ -165,6 +171,7 @@ impl Texts {
             outcomes,
             opened,
             heads,
+            holds,
             append,
         }
     }
@@ -185,7 +192,7 @@ async fn readings(
     let at = format!("'2026-01-01 00:00:00Z'::timestamptz + {middle} * '1 second'::interval");
     let append = |next_version| {
         let mut values = vec![names.clone(), numbers(next_version)];
-        values.extend(std::iter::repeat_n("NULL".to_owned(), 21));
+        values.extend(std::iter::repeat_n("NULL".to_owned(), 23));
         values
     };
     let statements = [
@@ -215,6 +222,11 @@ async fn readings(
             vec![names.clone(), numbers(middle)],
         ),
         ("heads", &texts.heads, vec![names.clone()]),
+        (
+            "holds",
+            &texts.holds,
+            vec![format!("ARRAY['{account_id}/{}']::text[]", Uuid::nil())],
+        ),
         ("accounts", &texts.opened, vec![name.clone(), number(5)]),
         ("append, seen as it is", &texts.append, append(events + 1)),
         ("append, stale", &texts.append, append(middle)),
@@ -243,6 +255,12 @@ async fn statements_read_as_little_of_a_long_history_as_of_a_short_one() {
         let (long, short) = (new_account_id("long"), new_account_id("short"));
         add_history(&database, &short, 1..=SHORT).await;
         add_history(&database, &long, 1..=LONG).await;
+        database
+            .execute(&format!(
+                "UPDATE events SET hold_key = account_id || '/{}' WHERE version % 2 = 1",
+                Uuid::nil()
+            ))
+            .await;
         // Most accounts have one event, which is when PostgreSQL likes the wrong index.
         let others = if meter.is_cockroach { 2_000 } else { 3 * LONG };
         add_accounts(&database, "other", others).await;

@@ -16,6 +16,7 @@ mod damage;
 mod faults;
 mod heads;
 mod history;
+mod holds;
 mod large_batches;
 mod migrating;
 mod prepared_plans;

@@ -7,14 +7,16 @@ use ledger::{AccountId, EventReference, Timestamp, Version};
 use sqlx::{Executor, PgConnection, Row};
 use std::time::Duration;
 use store::EventStore;
+use uuid::Uuid;
 
-use crate::support::build::{create, deposit, new_account_id, withdraw};
+use crate::support::build::{create, deposit, hold, new_account_id, withdraw};
 use crate::support::clock::wait_until;
 use crate::support::crowd::{add_accounts, add_history};
 use crate::support::database::{Database, connect, connect_with};
 use crate::support::outcomes::{process, verdicts, writer};
 
 const CALLS: i64 = 100;
+const HOLD_ID: Uuid = Uuid::from_u128(7);
 
 #[derive(Debug, Clone, Copy)]
 enum Call {
@@ -24,6 +26,7 @@ enum Call {
     History,
     HistoryBack,
     BookAt,
+    Holds,
     Events,
     Outcomes,
     Heads,
@@ -32,13 +35,14 @@ enum Call {
 }
 
 impl Call {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Load,
         Self::AccountAt,
         Self::AccountAtVersion,
         Self::History,
         Self::HistoryBack,
         Self::BookAt,
+        Self::Holds,
         Self::Events,
         Self::Outcomes,
         Self::Heads,
@@ -70,11 +74,15 @@ impl Call {
                 let page = store.book_at(Timestamp::MAX, Some(id), 2).await.unwrap();
                 assert_eq!(page.what.len(), 2);
             }
+            Self::Holds => {
+                let held = store.holds(&[(id.clone(), HOLD_ID.into())]).await.unwrap();
+                assert_eq!(held.len(), 1);
+            }
             Self::Events => {
                 store.events(std::slice::from_ref(middle)).await.unwrap();
             }
             Self::Outcomes => {
-                let ids = [uuid::Uuid::new_v4().into(), uuid::Uuid::new_v4().into()];
+                let ids = [Uuid::new_v4().into(), Uuid::new_v4().into()];
                 store.outcomes(&ids).await.unwrap();
             }
             Self::Heads => {
@@ -117,6 +125,11 @@ async fn small_database() -> (Database, AccountId) {
     let store = database.store();
     let behind = ["m", "n", "o"].map(|name| create(&new_account_id(name), "1"));
     process(&mut writer(&store), &behind).await;
+    process(
+        &mut writer(&store),
+        &[hold(&account_id, HOLD_ID.into(), "1")],
+    )
+    .await;
     store.close().await;
     (database, account_id)
 }

@@ -1,5 +1,6 @@
 //! `chronicle account`: an account as the event store has it now, or had it.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use ledger::{Account, AccountId, Currency, Hash, Money, Status, Timestamp, Version};
@@ -19,8 +20,14 @@ pub(super) struct Answer<'a> {
     account_id: &'a AccountId,
     owner_name: &'a str,
     status: Status,
+    /// Why it is frozen.
+    freeze_reason: Option<&'a str>,
+    /// The account's own metadata.
+    metadata: &'a BTreeMap<String, String>,
     currency: String,
     balance: Money,
+    /// What of it is held.
+    held: Money,
     /// What could be withdrawn.
     available: Money,
     overdraft_limit: Money,
@@ -78,8 +85,11 @@ impl<'a> Answer<'a> {
             account_id: &account.account_id,
             owner_name: &account.owner_name,
             status: account.status,
+            freeze_reason: account.freeze_reason.as_deref(),
+            metadata: &account.metadata,
             currency: account.currency().to_string(),
             balance: account.balance,
+            held: account.held,
             available: account.available()?,
             overdraft_limit: account.overdraft_limit,
             version: account.version,
@@ -89,13 +99,21 @@ impl<'a> Answer<'a> {
         })
     }
 
+    fn status(&self) -> String {
+        match self.freeze_reason {
+            Some(reason) => format!("{} ({})", self.status.as_str(), plain(reason)),
+            None => self.status.as_str().to_owned(),
+        }
+    }
+
     fn print(&self, currency: Currency) -> anyhow::Result<()> {
         let as_of = self.standing.map(|standing| ("as of", standing.told()));
         let rows = [
             ("account", self.account_id.to_string()),
             ("owner", plain(self.owner_name)),
-            ("status", self.status.as_str().to_owned()),
+            ("status", self.status()),
             ("balance", format!("{} {currency}", self.balance)),
+            ("held", format!("{} {currency}", self.held)),
             ("available", format!("{} {currency}", self.available)),
             (
                 "overdraft limit",
@@ -105,8 +123,13 @@ impl<'a> Answer<'a> {
             ("last change", self.updated_at.to_string()),
             ("hash", self.hash.to_string()),
         ];
-        rows.iter()
-            .chain(&as_of)
+        let metadata = self
+            .metadata
+            .iter()
+            .map(|(key, value)| ("metadata", plain(&format!("{key}={value}"))));
+        rows.into_iter()
+            .chain(metadata)
+            .chain(as_of)
             .try_for_each(|(name, value)| output::line(format!(" {name:<15}  {value}")))
     }
 }

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use ledger::codec::json;
 use ledger::{
-    Account, AccountId, Action, Command, CommandId, Event, EventData, Money, Sum, Timestamp,
-    Version,
+    Account, AccountId, Action, Command, CommandId, Event, Money, Sum, Timestamp, Version,
 };
+use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use store::EventStore;
@@ -168,7 +168,10 @@ impl<'a> Explanation<'a> {
         {
             return Err(self.is_broken());
         }
-        let amount = added(event)?;
+        let amount = event
+            .data
+            .balance_change()
+            .unwrap_or(Money::zero(event.currency()));
         let Some(command) = commands.get(&event.command_id) else {
             return Err(exit::no(format!(
                 "account {} version {}: its command {} is not in the event store; `chronicle verify` tells what else is damaged",
@@ -228,15 +231,6 @@ impl<'a> Explanation<'a> {
     }
 }
 
-/// What an event added to the balance.
-fn added(event: &Event) -> anyhow::Result<Money> {
-    let amount = event.data.amount();
-    match event.data {
-        EventData::AccountCreated(_) | EventData::MoneyDeposited(_) => Ok(amount),
-        EventData::MoneyWithdrawn(_) => Ok(Money::zero(amount.currency()).checked_sub(amount)?),
-    }
-}
-
 fn line<'a>(event: &'a Event, amount: Money, command: &Command) -> anyhow::Result<Line<'a>> {
     let body = String::from_utf8(json::encode_command(command))?;
     Ok(Line {
@@ -277,6 +271,11 @@ fn counterparty(event: &Event) -> Option<&AccountId> {
     Some(&leg.counterparty_account_id)
 }
 
+/// An amount, or all that there is.
+fn all_or(amount: Option<Decimal>) -> String {
+    amount.map_or_else(|| "all".to_owned(), |amount| amount.to_string())
+}
+
 /// A command in words, without what stands beside it: its id, description and actor.
 fn asked_for(command: &Command) -> String {
     let action = match &command.action {
@@ -292,8 +291,56 @@ fn asked_for(command: &Command) -> String {
             "transfer {} from {} to {}",
             action.amount, action.from_account_id, action.to_account_id
         ),
+        Action::FreezeAccount(action) => format!(
+            "freeze {} of {}: {}",
+            action.scope.as_str(),
+            action.account_id,
+            action.reason
+        ),
+        Action::UnfreezeAccount(action) => {
+            let reason = action.reason.as_ref().map(|reason| format!(": {reason}"));
+            format!(
+                "unfreeze {} of {}{}",
+                action.scope.as_str(),
+                action.account_id,
+                reason.unwrap_or_default()
+            )
+        }
+        Action::CloseAccount(action) => match &action.sweep_to_account_id {
+            Some(to) => format!("close {}, sweeping to {to}", action.account_id),
+            None => format!("close {}", action.account_id),
+        },
+        Action::SetOverdraftLimit(action) => format!(
+            "set overdraft limit of {} to {}",
+            action.account_id, action.overdraft_limit
+        ),
+        Action::UpdateAccount(action) => format!("update {}", action.account_id),
+        Action::Hold(action) => format!(
+            "hold {} on {} as {}",
+            action.amount, action.account_id, action.hold_id
+        ),
+        Action::Capture(action) => {
+            let to = action.to_account_id.as_ref().map(|to| format!(" to {to}"));
+            format!(
+                "capture {} of hold {} on {}{}",
+                all_or(action.amount),
+                action.hold_id,
+                action.account_id,
+                to.unwrap_or_default()
+            )
+        }
+        Action::Release(action) => format!(
+            "release {} of hold {} on {}",
+            all_or(action.amount),
+            action.hold_id,
+            action.account_id
+        ),
+        Action::ExpireHold(action) => {
+            format!("expire hold {} on {}", action.hold_id, action.account_id)
+        }
     };
     let version = command
+        .conditions
         .expected_version
         .map(|version| format!("expected version {version}"));
     let metadata = command

@@ -2,7 +2,7 @@
 //!
 //! The first rows are held back to find out how wide the columns are; a later cell that is wider pushes its line out.
 
-use ledger::{Event, EventData};
+use ledger::{Event, Money};
 
 use crate::output;
 
@@ -97,15 +97,20 @@ pub(super) fn plain(text: &str) -> String {
     plain
 }
 
-/// What an event adds to the balance, with its sign.
+/// What an event adds to the balance, with its sign; for one that only changes what is held, that.
 pub(super) fn signed_amount(event: &Event) -> String {
-    let amount = event.data.amount();
-    match &event.data {
-        EventData::AccountCreated(_) | EventData::MoneyDeposited(_) if amount.is_positive() => {
-            format!("+{amount}")
-        }
-        EventData::MoneyWithdrawn(_) => format!("-{amount}"),
-        EventData::AccountCreated(_) | EventData::MoneyDeposited(_) => amount.to_string(),
+    match (event.data.balance_change(), event.data.held_change()) {
+        (Some(change), _) => signed(change),
+        (None, Some(change)) => format!("held {}", signed(change)),
+        (None, None) => String::new(),
+    }
+}
+
+fn signed(amount: Money) -> String {
+    if amount.is_positive() {
+        format!("+{amount}")
+    } else {
+        amount.to_string()
     }
 }
 

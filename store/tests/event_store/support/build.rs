@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use ledger::{
-    AccountId, Action, Command, Conditions, CreateAccount, CurrencyCode, Deposit, Transfer,
-    Version, Withdraw,
+    AccountId, Action, Capture, Command, Conditions, CreateAccount, CurrencyCode, Deposit,
+    FreezeAccount, HoldId, PlaceHold, Release, Scope, Transfer, Version, Withdraw,
 };
 use rust_decimal::Decimal;
 use uuid::Uuid;
@@ -58,6 +58,47 @@ pub(crate) fn transfer(from: &AccountId, to: &AccountId, amount: &str) -> Comman
         amount: decimal(amount),
         currency: None,
     }))
+}
+
+pub(crate) fn hold(account_id: &AccountId, hold_id: HoldId, amount: &str) -> Command {
+    command(Action::Hold(PlaceHold {
+        account_id: account_id.clone(),
+        hold_id,
+        amount: decimal(amount),
+        currency: None,
+        hold_expires_at: None,
+    }))
+}
+
+pub(crate) fn capture(account_id: &AccountId, hold_id: HoldId, amount: &str) -> Command {
+    command(Action::Capture(Capture {
+        account_id: account_id.clone(),
+        hold_id,
+        amount: Some(decimal(amount)),
+        is_final: false,
+        to_account_id: None,
+    }))
+}
+
+pub(crate) fn release(account_id: &AccountId, hold_id: HoldId) -> Command {
+    command(Action::Release(Release {
+        account_id: account_id.clone(),
+        hold_id,
+        amount: None,
+    }))
+}
+
+pub(crate) fn freeze(account_id: &AccountId, scope: Scope) -> Command {
+    command(Action::FreezeAccount(FreezeAccount {
+        account_id: account_id.clone(),
+        scope,
+        reason: "a court order".to_owned(),
+    }))
+}
+
+/// A hold's id that nobody has yet.
+pub(crate) fn new_hold_id() -> HoldId {
+    Uuid::new_v4().into()
 }
 
 /// A command with a new id and nothing but its action.

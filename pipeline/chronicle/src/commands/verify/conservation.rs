@@ -29,13 +29,16 @@ impl Flow {
     /// Adds an event. `None` when the sum does not fit.
     #[must_use]
     pub(super) fn with(mut self, event: &Event) -> Option<Self> {
-        let amount = units(event.data.amount());
+        let Some(change) = event.data.balance_change() else {
+            return Some(self);
+        };
+        let amount = units(change).checked_abs()?;
         let sum = match (&event.data, event.data.transfer().is_some()) {
             (EventData::AccountCreated(_), _) => &mut self.initial,
             (EventData::MoneyDeposited(_), false) => &mut self.deposits,
-            (EventData::MoneyWithdrawn(_), false) => &mut self.withdrawals,
             (EventData::MoneyDeposited(_), true) => &mut self.transfers_in,
-            (EventData::MoneyWithdrawn(_), true) => &mut self.transfers_out,
+            (_, false) => &mut self.withdrawals,
+            (_, true) => &mut self.transfers_out,
         };
         *sum = sum.checked_add(amount)?;
         Some(self)
@@ -182,10 +185,10 @@ pub(super) fn balance_difference(flow: &Flow, newest: Money) -> Option<String> {
     (balance != units(newest)).then(|| decimal(balance, newest.currency().exponent()))
 }
 
-/// Whether a balance lies below what the overdraft limit allows; both of one currency.
-pub(super) fn is_overdrawn(balance: Money, overdraft_limit: Money) -> bool {
-    // Both have at most 27 digits.
-    units(balance) + units(overdraft_limit) < 0
+/// Whether a balance, without what is held of it, lies below what the overdraft limit allows; all of one currency.
+pub(super) fn is_overdrawn(balance: Money, held: Money, overdraft_limit: Money) -> bool {
+    // Each has at most 27 digits.
+    units(balance) - units(held) + units(overdraft_limit) < 0
 }
 
 /// Whole units as a decimal. Can have more digits than any decimal type holds.
@@ -229,8 +232,9 @@ pub(super) fn check_transfers(events: &[&Event], report: &mut Report) -> u64 {
             continue;
         }
         let second = halves[1];
-        let (amount, other) = (first.data.amount(), second.data.amount());
-        if amount != other {
+        if let (Some(amount), Some(other)) = (first.data.amount(), second.data.amount())
+            && amount != other
+        {
             let shown = |money: Money| format!("{money} {}", money.currency());
             let violation =
                 violation("moves different amounts".to_owned()).values(shown(amount), shown(other));

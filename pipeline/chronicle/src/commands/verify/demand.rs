@@ -1,7 +1,12 @@
 //! Whether the events of a command do what the command asks for. The hash chain alone does not show that: whoever may
 //! write everything can compute it anew.
 
-use ledger::{Action, Command, Event, EventData};
+use std::collections::BTreeMap;
+
+use ledger::{
+    AccountId, Action, Capture, Command, Event, EventData, Hold, HoldId, Money, Scope, Timestamp,
+    TransferId,
+};
 use rust_decimal::Decimal;
 
 /// What an event does, as far as its command determines it.
@@ -28,7 +33,7 @@ impl Deed {
 /// What the command asks for and what its events do, if that is not the same.
 pub(super) fn difference(command: &Command, events: &[&Event]) -> Option<(String, String)> {
     let (asked, done) = (
-        asked(command),
+        asked(command, events),
         events.iter().map(|event| done(event)).collect::<Vec<_>>(),
     );
     let annotated = events.iter().all(|event| {
@@ -59,46 +64,163 @@ pub(super) fn difference(command: &Command, events: &[&Event]) -> Option<(String
     Some((shown(&asked), shown(&done)))
 }
 
-fn asked(command: &Command) -> Vec<Deed> {
-    let deed = |type_name, account_id: &ledger::AccountId, amount: Decimal, details: String| Deed {
-        type_name,
-        account_id: account_id.to_string(),
-        amount: amount.normalize(),
-        details,
-    };
+/// What the events must be. What a command leaves open, such as how much all of a hold is, is taken from the events: the
+/// fold of the account's events has checked it.
+fn asked(command: &Command, events: &[&Event]) -> Vec<Deed> {
     match &command.action {
-        Action::CreateAccount(action) => vec![deed(
-            "AccountCreated",
-            &action.account_id,
-            action.initial_balance,
-            opening(
+        Action::CreateAccount(action) => {
+            let details = opening(
                 &action.owner_name,
                 action.currency.as_str(),
                 action.overdraft_limit,
-            ),
-        )],
-        Action::Deposit(action) => vec![deed(
-            "MoneyDeposited",
-            &action.account_id,
-            action.amount,
-            String::new(),
-        )],
-        Action::Withdraw(action) => vec![deed(
-            "MoneyWithdrawn",
-            &action.account_id,
-            action.amount,
-            String::new(),
-        )],
+            );
+            vec![Deed {
+                details,
+                ..deed("AccountCreated", &action.account_id, action.initial_balance)
+            }]
+        }
+        Action::Deposit(action) => {
+            vec![deed("MoneyDeposited", &action.account_id, action.amount)]
+        }
+        Action::Withdraw(action) => {
+            vec![deed("MoneyWithdrawn", &action.account_id, action.amount)]
+        }
         Action::Transfer(action) => {
-            let with =
-                |other: &ledger::AccountId| transfer(&command.command_id.transfer_id(0), other);
             let (from, to) = (&action.from_account_id, &action.to_account_id);
-            vec![
-                deed("MoneyWithdrawn", from, action.amount, with(to)),
-                deed("MoneyDeposited", to, action.amount, with(from)),
-            ]
+            both_halves(command, from, to, action.amount, None)
+        }
+        Action::FreezeAccount(action) => {
+            let details = freeze(action.scope, Some(&action.reason));
+            vec![Deed {
+                details,
+                ..deed("AccountFrozen", &action.account_id, Decimal::ZERO)
+            }]
+        }
+        Action::UnfreezeAccount(action) => {
+            let details = freeze(action.scope, action.reason.as_deref());
+            vec![Deed {
+                details,
+                ..deed("AccountUnfrozen", &action.account_id, Decimal::ZERO)
+            }]
+        }
+        Action::CloseAccount(action) => {
+            let account_id = &action.account_id;
+            let swept = match (&action.sweep_to_account_id, events) {
+                (Some(to), [first, _, _]) => {
+                    both_halves(command, account_id, to, amount(first), None)
+                }
+                _ => Vec::new(),
+            };
+            let closed = deed("AccountClosed", account_id, Decimal::ZERO);
+            swept.into_iter().chain([closed]).collect()
+        }
+        Action::SetOverdraftLimit(action) => vec![deed(
+            "OverdraftLimitSet",
+            &action.account_id,
+            action.overdraft_limit,
+        )],
+        Action::UpdateAccount(action) => {
+            let details = update(
+                action.owner_name.as_deref(),
+                action.account_metadata.as_ref(),
+            );
+            vec![Deed {
+                details,
+                ..deed("AccountUpdated", &action.account_id, Decimal::ZERO)
+            }]
+        }
+        Action::Hold(action) => vec![Deed {
+            details: held(action.hold_id, action.hold_expires_at),
+            ..deed("HoldPlaced", &action.account_id, action.amount)
+        }],
+        Action::Capture(action) => captured(command, action, events),
+        Action::Release(action) => {
+            vec![given_back(
+                "HoldReleased",
+                &action.account_id,
+                action.hold_id,
+                action.amount,
+                events.first(),
+            )]
+        }
+        Action::ExpireHold(action) => {
+            vec![given_back(
+                "HoldExpired",
+                &action.account_id,
+                action.hold_id,
+                None,
+                events.first(),
+            )]
         }
     }
+}
+
+fn captured(command: &Command, action: &Capture, events: &[&Event]) -> Vec<Deed> {
+    let hold = events.first().and_then(|event| event.data.hold());
+    let given = events
+        .first()
+        .map(|event| amount(event))
+        .unwrap_or_default();
+    let taken = action.amount.unwrap_or(given);
+    let mut deeds = match &action.to_account_id {
+        Some(to) => both_halves(command, &action.account_id, to, taken, hold),
+        None => vec![Deed {
+            details: hold.map(taken_from).unwrap_or_default(),
+            ..deed("MoneyWithdrawn", &action.account_id, taken)
+        }],
+    };
+    if let Some(hold) = hold.filter(|hold| action.is_final && hold.is_open()) {
+        deeds.push(Deed {
+            details: held(hold.hold_id, hold.expires_at),
+            ..deed("HoldReleased", &action.account_id, hold.remaining.value())
+        });
+    }
+    // Without an amount, nothing is left.
+    let is_whole = action.amount.is_some() || hold.is_none_or(|hold| !hold.is_open());
+    if hold.is_some_and(|hold| hold.hold_id == action.hold_id) && is_whole {
+        deeds
+    } else {
+        Vec::new()
+    }
+}
+
+/// Money that is not held any longer. Without an amount, all of it.
+fn given_back(
+    type_name: &'static str,
+    account_id: &AccountId,
+    hold_id: HoldId,
+    asked: Option<Decimal>,
+    event: Option<&&Event>,
+) -> Deed {
+    let hold = event.and_then(|event| event.data.hold());
+    let rest = event
+        .map(|event| amount(event))
+        .filter(|_| hold.is_some_and(|hold| !hold.is_open()));
+    Deed {
+        details: held(hold_id, hold.and_then(|hold| hold.expires_at)),
+        ..deed(type_name, account_id, asked.or(rest).unwrap_or_default())
+    }
+}
+
+fn both_halves(
+    command: &Command,
+    from: &AccountId,
+    to: &AccountId,
+    amount: Decimal,
+    hold: Option<&Hold>,
+) -> Vec<Deed> {
+    let with = |other| transfer(&command.command_id.transfer_id(0), other);
+    let taken_from = hold.map(taken_from).unwrap_or_default();
+    vec![
+        Deed {
+            details: with(to) + &taken_from,
+            ..deed("MoneyWithdrawn", from, amount)
+        },
+        Deed {
+            details: with(from),
+            ..deed("MoneyDeposited", to, amount)
+        },
+    ]
 }
 
 fn done(event: &Event) -> Deed {
@@ -108,18 +230,42 @@ fn done(event: &Event) -> Deed {
             event.currency().code().as_str(),
             created.overdraft_limit.value(),
         ),
-        EventData::MoneyDeposited(_) | EventData::MoneyWithdrawn(_) => event
-            .data
-            .transfer()
-            .map(|leg| transfer(&leg.transfer_id, &leg.counterparty_account_id))
-            .unwrap_or_default(),
+        EventData::MoneyDeposited(moved) | EventData::MoneyWithdrawn(moved) => {
+            let leg = moved.transfer.as_ref();
+            let with = leg.map(|leg| transfer(&leg.transfer_id, &leg.counterparty_account_id));
+            let hold = moved.hold.as_ref().map(taken_from);
+            with.unwrap_or_default() + &hold.unwrap_or_default()
+        }
+        EventData::AccountFrozen(changed) | EventData::AccountUnfrozen(changed) => {
+            freeze(changed.scope, changed.reason.as_deref())
+        }
+        EventData::AccountUpdated(updated) => update(
+            updated.owner_name.as_deref(),
+            updated.account_metadata.as_ref(),
+        ),
+        EventData::HoldPlaced(changed)
+        | EventData::HoldReleased(changed)
+        | EventData::HoldExpired(changed) => held(changed.hold.hold_id, changed.hold.expires_at),
+        EventData::AccountClosed(_) | EventData::OverdraftLimitSet(_) => String::new(),
     };
     Deed {
-        type_name: event.data.type_name(),
-        account_id: event.account_id.to_string(),
-        amount: event.data.amount().value().normalize(),
         details,
+        ..deed(event.data.type_name(), &event.account_id, amount(event))
     }
+}
+
+fn deed(type_name: &'static str, account_id: &AccountId, amount: Decimal) -> Deed {
+    Deed {
+        type_name,
+        account_id: account_id.to_string(),
+        amount: amount.normalize(),
+        details: String::new(),
+    }
+}
+
+/// The money that an event is about; nothing for one that is about none.
+fn amount(event: &Event) -> Decimal {
+    event.data.amount().map(Money::value).unwrap_or_default()
 }
 
 fn opening(owner_name: &str, currency: &str, overdraft_limit: Decimal) -> String {
@@ -129,6 +275,25 @@ fn opening(owner_name: &str, currency: &str, overdraft_limit: Decimal) -> String
     )
 }
 
-fn transfer(transfer_id: &ledger::TransferId, other: &ledger::AccountId) -> String {
+fn transfer(transfer_id: &TransferId, other: &AccountId) -> String {
     format!(" in transfer {transfer_id} with {other}")
+}
+
+fn freeze(scope: Scope, reason: Option<&str>) -> String {
+    format!(" {} because {reason:?}", scope.as_str())
+}
+
+fn update(owner_name: Option<&str>, metadata: Option<&BTreeMap<String, String>>) -> String {
+    format!(" to {owner_name:?} with {metadata:?}")
+}
+
+fn held(hold_id: HoldId, expires_at: Option<Timestamp>) -> String {
+    match expires_at {
+        Some(expires_at) => format!(" hold {hold_id} until {expires_at}"),
+        None => format!(" hold {hold_id}"),
+    }
+}
+
+fn taken_from(hold: &Hold) -> String {
+    format!(" from hold {}", hold.hold_id)
 }

@@ -20,6 +20,7 @@ pub(super) struct Seen {
     pub(super) accounts: u64,
     /// Debits and credits of transfers.
     pub(super) transfer_debits: u64,
+    pub(super) holds: u64,
     pub(super) conservation: Conservation,
 }
 
@@ -62,6 +63,7 @@ pub(super) async fn walk(
         seen.events += page.len() as u64;
         seen.accounts += walked.len() as u64;
         seen.transfer_debits += page.iter().filter(|row| is_debit(row)).count() as u64;
+        seen.holds += page.iter().filter(|row| is_placing(row)).count() as u64;
         let comparison = read_models.compare(&page, &walked, report);
         let Some((account_id, version)) = next else {
             comparison.await?;
@@ -86,6 +88,12 @@ pub(super) async fn walk(
     report.checked(Invariant::GaplessVersions, "accounts", seen.accounts);
     seen.conservation.judge(report);
     Ok(seen)
+}
+
+fn is_placing(row: &store::EventRow) -> bool {
+    row.event
+        .as_ref()
+        .is_ok_and(|event| matches!(event.data, ledger::EventData::HoldPlaced(_)))
 }
 
 fn is_debit(row: &store::EventRow) -> bool {

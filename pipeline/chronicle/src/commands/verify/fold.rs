@@ -11,7 +11,10 @@ impl History {
     /// Adds the event's money to what has moved.
     pub(super) fn add(&mut self, event: &Event) {
         let one_currency = *self.currency.get_or_insert(event.currency()) == event.currency()
-            && event.data.amount().currency() == event.currency();
+            && event
+                .data
+                .amount()
+                .is_none_or(|amount| amount.currency() == event.currency());
         self.several_currencies |= !one_currency;
         self.flow = self
             .flow
@@ -61,6 +64,26 @@ impl History {
                 if let Ok(before) = before {
                     account.balance = before;
                     // What else can be wrong with it was ruled out before the balance.
+                    let _ = account.apply(event);
+                }
+                return;
+            }
+            BrokenChain::Held {
+                expected, actual, ..
+            } => {
+                if comparable {
+                    let violation = violation(
+                        event,
+                        "held_after is not what the event makes of what was held",
+                    );
+                    report.violated(Invariant::Conservation, violation.values(expected, actual));
+                }
+                // So much was held before, by what the event says is held after.
+                let before = actual
+                    .checked_sub(expected)
+                    .and_then(|more| account.held.checked_add(more));
+                if let Ok(before) = before {
+                    account.held = before;
                     let _ = account.apply(event);
                 }
                 return;
@@ -126,18 +149,57 @@ impl History {
         };
         let limit = account.overdraft_limit;
         if limit.currency() == event.currency()
-            && conservation::is_overdrawn(event.balance_after, limit)
+            && event.held_after.currency() == event.currency()
+            && conservation::is_overdrawn(event.balance_after, event.held_after, limit)
         {
             let lowest = if limit.is_positive() {
                 format!("-{limit} or more")
             } else {
                 "0 or more".to_owned()
             };
-            let violation = violation(event, "the balance lies below the overdraft limit");
+            let (what, actual) = if event.held_after.is_zero() {
+                ("the balance", event.balance_after.to_string())
+            } else {
+                let (balance, held) = (event.balance_after, event.held_after);
+                (
+                    "the balance without what is held",
+                    format!("{balance} with {held} held"),
+                )
+            };
+            let violation = violation(event, format!("{what} lies below the overdraft limit"));
+            report.violated(Invariant::NoOverdraft, violation.values(lowest, actual));
+        }
+    }
+
+    /// The event's hold is what it makes of the hold before, and the row is found by it.
+    pub(super) fn check_hold(&mut self, row: &EventRow, event: &Event, report: &mut Report) {
+        let hold = event.data.hold();
+        let expected = hold.map(|hold| store::hold_key(&event.account_id, hold.hold_id));
+        if row.hold_key != expected {
+            let shown = |key: &Option<String>| key.clone().unwrap_or_else(|| "none".to_owned());
+            let violation = violation(event, "hold_key is not what the event says");
             report.violated(
-                Invariant::NoOverdraft,
-                violation.values(lowest, event.balance_after),
+                Invariant::AppendOnly,
+                violation.values(shown(&expected), shown(&row.hold_key)),
             );
+        }
+        let Some(hold) = hold else {
+            return;
+        };
+        let Some(holds) = &mut self.holds else {
+            return;
+        };
+        let previous = holds.get(&hold.hold_id);
+        if let Err(broken) = hold.check_follows(previous, event) {
+            report.violated(
+                Invariant::Conservation,
+                violation(event, broken.to_string()),
+            );
+        }
+        if hold.is_open() {
+            holds.insert(hold.hold_id, hold.clone());
+        } else {
+            holds.remove(&hold.hold_id);
         }
     }
 

@@ -3,7 +3,11 @@
 //! A broken event is reported once, where it breaks; then the walk goes on from what that event itself says, so that one
 //! change does not show as a break of everything behind it.
 
-use ledger::{Account, AccountId, CommandId, Currency, Event, Hash, Money, Timestamp};
+use std::collections::HashMap;
+
+use ledger::{
+    Account, AccountId, CommandId, Currency, Event, Hash, Hold, HoldId, Money, Timestamp,
+};
 use store::EventRow;
 
 use super::conservation::{self, Conservation, Flow};
@@ -38,6 +42,8 @@ pub(super) struct History {
     pub(super) flow: Option<Flow>,
     /// A `balance_after` was reported.
     pub(super) unbalanced: bool,
+    /// The holds that are open; `None` when an event is missing that may have changed them.
+    pub(super) holds: Option<HashMap<HoldId, Hold>>,
 }
 
 /// An account whose history has been walked to its end.
@@ -65,6 +71,7 @@ impl History {
             several_currencies: false,
             flow: Some(Flow::default()),
             unbalanced: false,
+            holds: Some(HashMap::new()),
         }
     }
 
@@ -75,6 +82,9 @@ impl History {
     /// Checks the next row.
     pub(super) fn take(&mut self, row: &EventRow, report: &mut Report) {
         let missing = self.check_version(row, report);
+        if missing.is_some() || row.event.is_err() {
+            self.holds = None;
+        }
         match &row.event {
             Ok(event) => {
                 self.check_chain(event, missing.as_deref(), report);
@@ -82,6 +92,7 @@ impl History {
                 self.add(event);
                 self.fold(event, missing.is_none(), report);
                 self.check_funds(event, report);
+                self.check_hold(row, event, report);
                 self.check_profile(row, report);
                 self.balance = Some(event.balance_after);
                 let link = Link {

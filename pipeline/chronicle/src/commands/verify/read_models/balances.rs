@@ -15,7 +15,8 @@ use crate::commands::verify::report::{Invariant, Report, Violation};
 /// Row and applied version of one account, read in one statement, and so at one instant.
 const ROWS: &str = "
 SELECT wanted.account_id, known.version AS applied, found.version, found.owner_name, found.balance::text AS balance,
-    found.currency, found.overdraft_limit::text AS overdraft_limit, found.status,
+    found.held::text AS held, found.currency, found.overdraft_limit::text AS overdraft_limit, found.status,
+    COALESCE(found.freeze_reason, '') AS freeze_reason, found.metadata::text AS metadata,
     to_char(found.opened_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS opened_at,
     to_char(found.updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS updated_at
 FROM unnest($1::text[]) AS wanted(account_id)
@@ -131,6 +132,17 @@ fn compare_one(
     let exactly = |actual: &str, right: &str| actual == right;
     compare("owner_name", exactly, state.owner_name.clone())?;
     compare("balance", is_same_number, shown(state.balance))?;
+    compare("held", is_same_number, shown(state.held))?;
+    compare(
+        "freeze_reason",
+        exactly,
+        state.freeze_reason.clone().unwrap_or_default(),
+    )?;
+    compare(
+        "metadata",
+        is_same_json,
+        serde_json::to_string(&state.metadata)?,
+    )?;
     compare("currency", exactly, state.currency().code().to_string())?;
     compare(
         "overdraft_limit",
@@ -153,6 +165,12 @@ fn compare_one(
 
 fn shown(money: Money) -> String {
     money.to_string()
+}
+
+/// Whether two texts are one JSON value, however it is spaced and ordered.
+fn is_same_json(actual: &str, right: &str) -> bool {
+    let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
+    value(actual).is_some() && value(actual) == value(right)
 }
 
 /// Whether two texts are one number, whatever zeros stand at its end.

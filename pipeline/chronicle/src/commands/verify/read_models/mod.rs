@@ -8,6 +8,7 @@
 //! State: one page.
 
 mod balances;
+mod holds;
 mod lag;
 mod strays;
 mod transactions;
@@ -38,12 +39,14 @@ enum ReadModel {
     AccountBalance,
     Transactions,
     Transfers,
+    Holds,
 }
 
 const ALL: [ReadModel; NAMES.len()] = [
     ReadModel::AccountBalance,
     ReadModel::Transactions,
     ReadModel::Transfers,
+    ReadModel::Holds,
 ];
 
 impl ReadModel {
@@ -52,6 +55,7 @@ impl ReadModel {
             Self::AccountBalance => "account_balance",
             Self::Transactions => "transactions",
             Self::Transfers => "transfers",
+            Self::Holds => "holds",
         }
     }
 }
@@ -92,7 +96,8 @@ impl ReadModels {
         let tables = sqlx::query(
             "SELECT (SELECT 1 FROM projection_offsets LIMIT 1), (SELECT 1 FROM projection_versions LIMIT 1),
                 (SELECT 1 FROM account_balance LIMIT 1), (SELECT 1 FROM transactions LIMIT 1),
-                (SELECT 1 FROM transfers LIMIT 1), (SELECT 1 FROM projection_skips LIMIT 1)",
+                (SELECT 1 FROM transfers LIMIT 1), (SELECT 1 FROM holds LIMIT 1),
+                (SELECT 1 FROM projection_skips LIMIT 1)",
         );
         tables.fetch_one(&self.pool).await.context(
             "the read model cannot be read; check that PostgreSQL runs and that `chronicle migrate` has made its tables",
@@ -126,6 +131,7 @@ impl ReadModels {
             .collect();
         transactions::compare(&self.pool, &readable, &applied, report).await?;
         transfers::compare(&self.pool, &readable, &applied, report).await?;
+        holds::compare(&self.pool, &readable, &applied, report).await?;
         balances::compare(&self.pool, &self.store, walked, report).await?;
         self.look_ahead(walked, &applied, report).await?;
         for account in walked {

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use anyhow::Context;
-use ledger::CommandId;
+use ledger::{AccountId, CommandId, HoldId};
 use sqlx::Row;
 use sqlx::postgres::{PgPool, PgRow};
 use store::EventStore;
@@ -32,7 +32,7 @@ pub(super) async fn hunt(
             (SELECT COALESCE(sum(version), 0)::text FROM projection_versions WHERE projection = 'transactions') AS applied,
             (SELECT count(*) FROM account_balance) AS balances,
             (SELECT count(*) FROM projection_versions WHERE projection = 'account_balance') AS accounts,
-            (SELECT count(*) FROM transfers) AS transfers,
+            (SELECT count(*) FROM transfers) AS transfers, (SELECT count(*) FROM holds) AS holds,
             (SELECT count(*) FROM projection_versions) AS versions,
             (SELECT count(*) FROM projection_skips) AS skips",
     )
@@ -40,16 +40,13 @@ pub(super) async fn hunt(
     .await
     .context(UNREADABLE)?;
     let count = |name: &str| counts.try_get::<i64, _>(name);
-    let (transactions, balances, transfers) = (
-        count("transactions")?,
-        count("balances")?,
-        count("transfers")?,
-    );
+    let (transactions, balances) = (count("transactions")?, count("balances")?);
+    let (transfers, holds) = (count("transfers")?, count("holds")?);
     let applied: &str = counts.try_get("applied")?;
     report.checked(
         Invariant::ExactlyOnce,
         "rows",
-        (transactions + balances + transfers).unsigned_abs(),
+        (transactions + balances + transfers + holds).unsigned_abs(),
     );
 
     // A row of the event store that is gone does not show in the read models' counts.
@@ -75,6 +72,9 @@ pub(super) async fn hunt(
     }
     if damaged || u64::try_from(transfers)? != seen.transfer_debits {
         stray_transfers(pool, store, report).await?;
+    }
+    if damaged || u64::try_from(holds)? != seen.holds {
+        stray_holds(pool, store, report).await?;
     }
     if report.violations(Invariant::ExactlyOnce) == 0 && !(transactions_fit && balances_fit) {
         let violation = Violation::new(format!(
@@ -218,6 +218,50 @@ async fn stray_balances(
                 let violation =
                     violation(ReadModel::AccountBalance, "the row belongs to no account")
                         .account(account_id);
+                report.violated(Invariant::ExactlyOnce, violation);
+            }
+        }
+    }
+}
+
+/// The row of a hold is at the version of an event of its account.
+async fn stray_holds(pool: &PgPool, store: &EventStore, report: &mut Report) -> anyhow::Result<()> {
+    let mut after = (String::new(), Uuid::nil());
+    loop {
+        let rows = sqlx::query(
+            "SELECT account_id, hold_id, version FROM holds WHERE (account_id, hold_id) > ($1, $2)
+             ORDER BY account_id, hold_id LIMIT $3",
+        )
+        .bind(&after.0)
+        .bind(after.1)
+        .bind(PAGE)
+        .fetch_all(pool)
+        .await
+        .context(UNREADABLE)?;
+        let Some(last) = rows.last() else {
+            return Ok(());
+        };
+        after = (last.try_get("account_id")?, last.try_get("hold_id")?);
+        let mut wanted: Vec<(AccountId, HoldId)> = Vec::with_capacity(rows.len());
+        for row in &rows {
+            // An account id that is none belongs to no hold either, and is found missing.
+            if let Ok(account_id) = row.try_get::<&str, _>("account_id")?.parse() {
+                wanted.push((account_id, row.try_get::<Uuid, _>("hold_id")?.into()));
+            }
+        }
+        let existing: HashSet<String> = store
+            .holds(&wanted)
+            .await?
+            .into_iter()
+            .map(|(account_id, hold)| store::hold_key(&account_id, hold.hold_id))
+            .collect();
+        for row in &rows {
+            let account_id: &str = row.try_get("account_id")?;
+            let hold_id: Uuid = row.try_get("hold_id")?;
+            if !existing.contains(&format!("{account_id}/{hold_id}")) {
+                let message = format!("hold {hold_id}: the row belongs to no hold");
+                let violation =
+                    violation(ReadModel::Holds, &message).at(account_id, row.try_get("version")?);
                 report.violated(Invariant::ExactlyOnce, violation);
             }
         }

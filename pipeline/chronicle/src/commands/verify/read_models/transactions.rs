@@ -1,7 +1,7 @@
 //! `transactions`: one row per event, and it says what the event says.
 
 use anyhow::Context;
-use ledger::{Event, EventData};
+use ledger::{Event, EventData, Money};
 use rust_decimal::Decimal;
 use sqlx::postgres::PgPool;
 use sqlx::{AssertSqlSafe, Row};
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{Applied, ReadModel, UNREADABLE, differ, differences};
 use crate::commands::verify::report::{Invariant, Report, Violation};
 
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 14] = [
     "transaction_id",
     "type",
     "amount",
@@ -23,6 +23,9 @@ const COLUMNS: [&str; 11] = [
     "command_id",
     "actor",
     "timestamp",
+    "held",
+    "held_after",
+    "hold_id",
 ];
 
 /// Compares the rows of these events. The database does it, and answers with those that differ.
@@ -35,7 +38,8 @@ pub(super) async fn compare(
     let sql = format!(
         "SELECT wanted.account_id, wanted.version, found.account_id IS NULL AS missing, {}
          FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::text[], $5::numeric[], $6::text[], $7::numeric[],
-            $8::text[], $9::uuid[], $10::text[], $11::uuid[], $12::text[], $13::timestamptz[])
+            $8::text[], $9::uuid[], $10::text[], $11::uuid[], $12::text[], $13::timestamptz[], $14::numeric[],
+            $15::numeric[], $16::uuid[])
             AS wanted(account_id, version, {})
          LEFT JOIN transactions AS found ON found.account_id = wanted.account_id AND found.version = wanted.version
          WHERE found.account_id IS NULL OR {}",
@@ -104,6 +108,25 @@ pub(super) async fn compare(
                 .map(|event| event.recorded_at.to_date_time())
                 .collect::<Vec<OffsetDateTime>>(),
         )
+        .bind(
+            events
+                .iter()
+                .map(|event| event.data.held_change().map(Money::value))
+                .collect::<Vec<Option<Decimal>>>(),
+        )
+        .bind(
+            events
+                .iter()
+                .map(|event| Some(event.held_after).filter(|held| !held.is_zero()))
+                .map(|held| held.map(Money::value))
+                .collect::<Vec<Option<Decimal>>>(),
+        )
+        .bind(
+            events
+                .iter()
+                .map(|event| Some(event.data.hold()?.hold_id.as_uuid()))
+                .collect::<Vec<Option<Uuid>>>(),
+        )
         .fetch_all(pool)
         .await
         .context(UNREADABLE)?;
@@ -138,20 +161,27 @@ fn signed(event: &Event) -> i64 {
 
 /// What kind of line the event is.
 fn kind(event: &Event) -> &'static str {
-    match (&event.data, event.data.transfer().is_some()) {
-        (EventData::AccountCreated(_), _) => "opening",
-        (EventData::MoneyDeposited(_), false) => "deposit",
-        (EventData::MoneyDeposited(_), true) => "transfer_in",
-        (EventData::MoneyWithdrawn(_), false) => "withdrawal",
-        (EventData::MoneyWithdrawn(_), true) => "transfer_out",
+    let (is_transfer, is_of_hold) = (event.data.transfer().is_some(), event.data.hold().is_some());
+    match &event.data {
+        EventData::AccountCreated(_) => "opening",
+        EventData::MoneyDeposited(_) if is_transfer => "transfer_in",
+        EventData::MoneyDeposited(_) => "deposit",
+        EventData::MoneyWithdrawn(_) if is_transfer => "transfer_out",
+        EventData::MoneyWithdrawn(_) if is_of_hold => "capture",
+        EventData::MoneyWithdrawn(_) => "withdrawal",
+        EventData::AccountFrozen(_) => "freeze",
+        EventData::AccountUnfrozen(_) => "unfreeze",
+        EventData::AccountClosed(_) => "closing",
+        EventData::OverdraftLimitSet(_) => "overdraft_limit",
+        EventData::AccountUpdated(_) => "update",
+        EventData::HoldPlaced(_) => "hold",
+        EventData::HoldReleased(_) => "release",
+        EventData::HoldExpired(_) => "expiry",
     }
 }
 
 /// What the line adds to the balance.
 fn signed_amount(event: &Event) -> Decimal {
-    let amount = event.data.amount().value();
-    match &event.data {
-        EventData::AccountCreated(_) | EventData::MoneyDeposited(_) => amount,
-        EventData::MoneyWithdrawn(_) => -amount,
-    }
+    let change = event.data.balance_change();
+    change.map(Money::value).unwrap_or_default()
 }

@@ -121,7 +121,13 @@ async fn differing(pool: &PgPool, halves: &[Half<'_>]) -> Result<Vec<PgRow>, sql
         .bind(halves.iter().map(Half::to).collect::<Vec<&str>>())
         .bind(
             events()
-                .map(|event| event.data.amount().value())
+                .map(|event| {
+                    event
+                        .data
+                        .amount()
+                        .map(ledger::Money::value)
+                        .unwrap_or_default()
+                })
                 .collect::<Vec<Decimal>>(),
         )
         .bind(events().map(currency).collect::<Vec<String>>())
