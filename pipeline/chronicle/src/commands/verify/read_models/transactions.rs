@@ -3,7 +3,7 @@
 use anyhow::Context;
 use ledger::{Event, EventData, Money};
 use rust_decimal::Decimal;
-use sqlx::postgres::PgPool;
+use sqlx::postgres::{PgPool, PgRow};
 use sqlx::{AssertSqlSafe, Row};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -28,13 +28,41 @@ const COLUMNS: [&str; 14] = [
     "hold_id",
 ];
 
-/// Compares the rows of these events. The database does it, and answers with those that differ.
+/// Compares the rows of these events.
 pub(super) async fn compare(
     pool: &PgPool,
     events: &[&Event],
     applied: &Applied,
     report: &mut Report,
 ) -> anyhow::Result<()> {
+    let rows = differing(pool, events).await.context(UNREADABLE)?;
+    for row in rows {
+        let (account_id, version): (&str, i64) =
+            (row.try_get("account_id")?, row.try_get("version")?);
+        let violation = |message: &str| {
+            Violation::new(message)
+                .of(ReadModel::Transactions.name())
+                .at(account_id, version)
+        };
+        if !row.try_get::<bool, _>("missing")? {
+            let (expected, actual): (&str, &str) =
+                (row.try_get("expected")?, row.try_get("actual")?);
+            let violation =
+                violation("the row does not say what the event says").values(expected, actual);
+            report.violated(Invariant::Convergence, violation);
+        } else if version <= applied.version(ReadModel::Transactions, account_id) {
+            report.violated(
+                Invariant::ExactlyOnce,
+                violation("the event counts as applied, and its row is missing"),
+            );
+        }
+    }
+    report.checked(Invariant::ExactlyOnce, "events", events.len() as u64);
+    Ok(())
+}
+
+/// What the database finds to be different: it compares, and answers with the rows that are.
+async fn differing(pool: &PgPool, events: &[&Event]) -> Result<Vec<PgRow>, sqlx::Error> {
     let sql = format!(
         "SELECT wanted.account_id, wanted.version, found.account_id IS NULL AS missing, {}
          FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::text[], $5::numeric[], $6::text[], $7::numeric[],
@@ -49,7 +77,7 @@ pub(super) async fn compare(
     );
     let column =
         |of: fn(&Event) -> Option<&str>| events.iter().map(|event| of(event)).collect::<Vec<_>>();
-    let rows = sqlx::query(AssertSqlSafe(sql))
+    sqlx::query(AssertSqlSafe(sql))
         .bind(column(|event| Some(event.account_id.as_str())))
         .bind(
             events
@@ -129,30 +157,6 @@ pub(super) async fn compare(
         )
         .fetch_all(pool)
         .await
-        .context(UNREADABLE)?;
-    for row in rows {
-        let (account_id, version): (&str, i64) =
-            (row.try_get("account_id")?, row.try_get("version")?);
-        let violation = |message: &str| {
-            Violation::new(message)
-                .of(ReadModel::Transactions.name())
-                .at(account_id, version)
-        };
-        if !row.try_get::<bool, _>("missing")? {
-            let (expected, actual): (&str, &str) =
-                (row.try_get("expected")?, row.try_get("actual")?);
-            let violation =
-                violation("the row does not say what the event says").values(expected, actual);
-            report.violated(Invariant::Convergence, violation);
-        } else if version <= applied.version(ReadModel::Transactions, account_id) {
-            report.violated(
-                Invariant::ExactlyOnce,
-                violation("the event counts as applied, and its row is missing"),
-            );
-        }
-    }
-    report.checked(Invariant::ExactlyOnce, "events", events.len() as u64);
-    Ok(())
 }
 
 fn signed(event: &Event) -> i64 {
