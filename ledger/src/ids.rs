@@ -160,17 +160,34 @@ impl CommandId {
         TransferId(self.derive(b"transfer", index))
     }
 
-    /// A UUID of version 8 (RFC 9562 §5.8): the first 128 bits of SHA-256 over kind, command id and index.
     fn derive(self, kind: &[u8], index: u32) -> Uuid {
-        let digest = Sha256::new()
-            .chain_update(kind)
-            .chain_update(self.0.as_bytes())
-            .chain_update(index.to_be_bytes())
-            .finalize();
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&digest[..16]);
-        Uuid::new_v8(bytes)
+        derived(&[kind, self.0.as_bytes(), &index.to_be_bytes()])
     }
+}
+
+impl HoldId {
+    /// The id of the ledger's own command that ends the hold when its time is over: the same for the same attempt,
+    /// whoever makes it.
+    pub fn expiry_command_id(self, account_id: &AccountId, attempt: u64) -> CommandId {
+        let account_id = account_id.as_str().as_bytes();
+        CommandId(derived(&[
+            b"expiry",
+            self.0.as_bytes(),
+            &attempt.to_be_bytes(),
+            account_id,
+        ]))
+    }
+}
+
+/// A UUID of version 8 (RFC 9562 §5.8): the first 128 bits of SHA-256 over the parts.
+fn derived(parts: &[&[u8]]) -> Uuid {
+    let digest = parts
+        .iter()
+        .fold(Sha256::new(), Sha256::chain_update)
+        .finalize();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    Uuid::new_v8(bytes)
 }
 
 /// How many events an account has had: 1 for its first event, and without a hole from there on. 0 stands for an

@@ -39,3 +39,14 @@ CREATE TABLE holds (
 CREATE INDEX holds_by_expiry ON holds (expires_at, account_id, hold_id) WHERE remaining > 0 AND expires_at IS NOT NULL;
 -- The holds of an account in the order in which they were placed.
 CREATE INDEX holds_by_placing ON holds (account_id, placed_at, hold_id);
+
+-- What the timer has asked for, so that it asks once and, if nothing came of it, again after a while. No read model: the
+-- ledger decides by itself whether a hold is over.
+CREATE TABLE hold_expiry_requests (
+    account_id   TEXT        NOT NULL,
+    hold_id      UUID        NOT NULL,
+    -- How often it was asked; part of the command's id.
+    attempts     BIGINT      NOT NULL,
+    requested_at TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (account_id, hold_id)
+);

@@ -3,9 +3,11 @@
 mod counters;
 mod decode_command;
 mod decode_event;
+mod expire_hold;
 mod validate;
 
 pub use counters::CommandCounters;
 pub use decode_command::{DecodeCommand, Received};
 pub use decode_event::{DecodeEvent, FeedEvent};
+pub use expire_hold::ExpireHold;
 pub use validate::{Decided, Validate};

@@ -2,6 +2,7 @@
 //!
 //! A sink's `write` returns when the batch is durable, or harmless to repeat.
 
+mod commands;
 mod counters;
 mod dead_letters;
 mod event_feed;
@@ -9,6 +10,7 @@ mod outcomes;
 pub mod projection;
 pub mod read_model;
 
+pub use commands::Commands;
 pub use counters::{FeedCounters, FeedSnapshot};
 pub use dead_letters::JetStreamDeadLetters;
 pub use event_feed::EventFeed;

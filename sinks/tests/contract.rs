@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex};
 
 use engine::testing::contract::sink::{self, SinkUnderTest};
 use futures::StreamExt;
-use ledger::Outcome;
+use ledger::{Command, Outcome};
 use operators::{Decided, FeedEvent};
 use servers::testing;
-use sinks::projection::{AccountBalance, Projection, ProjectionSink, Transactions, Transfers};
-use sinks::{EventFeed, Outcomes};
+use sinks::projection::{
+    AccountBalance, Holds, Projection, ProjectionSink, Transactions, Transfers,
+};
+use sinks::{Commands, EventFeed, Outcomes};
 use sqlx::postgres::PgPool;
 use sqlx::{AssertSqlSafe, Row};
 use store::EventStore;
@@ -190,6 +192,40 @@ impl SinkUnderTest for Feed {
     }
 }
 
+struct OwnCommands(Ears);
+
+impl SinkUnderTest for OwnCommands {
+    type Sink = Commands;
+
+    async fn build(&self) -> Commands {
+        Commands::new(self.0.nats.clone(), 1, Limits::default())
+    }
+
+    fn items(&self, count: usize) -> Vec<Command> {
+        (0..).map(support::command).take(count).collect()
+    }
+
+    /// The messages of the stream, in any order. (All rules pass within JetStream's duplicate window.)
+    async fn effect(&self) -> String {
+        let stream = streams::existing(&self.0.nats.jetstream, streams::COMMANDS)
+            .await
+            .expect("the server answers");
+        let Some(stream) = stream else {
+            return String::new();
+        };
+        let mut messages = Vec::new();
+        for sequence in 1..=stream.cached_info().state.last_sequence {
+            let message = stream
+                .get_raw_message(sequence)
+                .await
+                .expect("nothing is missing");
+            messages.push(String::from_utf8_lossy(&message.payload).into_owned());
+        }
+        messages.sort();
+        messages.join("\n")
+    }
+}
+
 struct Answers(Ears);
 
 impl SinkUnderTest for Answers {
@@ -233,6 +269,16 @@ async fn transactions() {
 #[tokio::test(flavor = "multi_thread")]
 async fn transfers() {
     sink::all(async || ReadModel::<Transfers>::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn holds() {
+    sink::all(async || ReadModel::<Holds>::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands() {
+    sink::all(async || OwnCommands(Ears::new().await)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

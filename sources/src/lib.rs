@@ -4,10 +4,12 @@
 //! before the engine has settled it.
 
 mod commands;
+mod due_holds;
 mod feed;
 mod runs;
 mod settled;
 
 pub use commands::{Incoming, JetStreamCommands, JetStreamCommandsConfig};
+pub use due_holds::{DueHold, DueHolds};
 pub use feed::{FeedItem, JetStreamEvents};
 pub use runs::Runs;

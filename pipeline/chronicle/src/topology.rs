@@ -4,23 +4,27 @@
 //! LEDGER_COMMANDS ─> [intake]  decode ─> validate ─> event_feed ─> outcomes          (one per partition)
 //!                                 └──────────┴─> dead_letters
 //! LEDGER_EVENTS ──> [projection.NAME]  decode ─> NAME                                (one per read model)
+//! holds (read model) ─> [expiry]  expire ─> commands ─> LEDGER_COMMANDS              (the timer)
 //! ```
 
 use std::time::Duration;
 
 use engine::{Batching, Topology};
-use operators::{DecodeCommand, DecodeEvent, Validate};
+use operators::{DecodeCommand, DecodeEvent, ExpireHold, Validate};
 use sinks::projection::{
     AccountBalance, Holds, Projection, ProjectionSink, Transactions, Transfers,
 };
-use sinks::{EventFeed, JetStreamDeadLetters, Outcomes};
-use sources::{JetStreamCommands, JetStreamCommandsConfig, JetStreamEvents, Runs};
+use sinks::{Commands, EventFeed, JetStreamDeadLetters, Outcomes};
+use sources::{DueHolds, JetStreamCommands, JetStreamCommandsConfig, JetStreamEvents, Runs};
 use sqlx::postgres::PgPool;
 use store::{EventStore, WriterOptions};
 use transport::Nats;
 use transport::streams::Limits;
 
 use crate::metrics::{IntakeCounters, Intakes};
+
+/// The pipeline that ends holds whose time is over.
+const EXPIRY: &str = "expiry";
 
 /// Everything that pipelines are made of.
 #[derive(Clone)]
@@ -106,6 +110,20 @@ fn projection<P: Projection + Default>(parts: &Parts, name: &str, runs: &Runs) -
         .build()
 }
 
+/// From holds that are over to the commands that end them.
+fn expiry(parts: &Parts) -> Topology {
+    Topology::named(EXPIRY)
+        .source("due_holds", DueHolds::new(&parts.read_model))
+        .batching(parts.batching.clone())
+        .drain_within(parts.drain_within)
+        .then("expire", ExpireHold)
+        .into(
+            "commands",
+            Commands::new(parts.nats.clone(), parts.partitions, parts.limits.clone()),
+        )
+        .build()
+}
+
 /// How a pipeline is built, each time it is started.
 pub(crate) type Build = Box<dyn Fn() -> Topology + Send + Sync>;
 
@@ -128,6 +146,9 @@ pub(crate) fn pipelines(parts: &Parts) -> Vec<(String, Build)> {
     pipelines.push(of::<Transactions>(parts));
     pipelines.push(of::<Transfers>(parts));
     pipelines.push(of::<Holds>(parts));
+    let own_parts = parts.clone();
+    let build: Build = Box::new(move || expiry(&own_parts));
+    pipelines.push((EXPIRY.to_owned(), build));
     pipelines
 }
 
