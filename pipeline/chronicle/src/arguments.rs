@@ -74,8 +74,20 @@ pub(crate) enum Task {
     /// Look after projections
     #[command(subcommand)]
     Projection(ProjectionTask),
+    /// Explain the codes that commands are refused with
+    Rejections(RejectionsArguments),
     /// Make a token for the HTTP API
     Token(TokenArguments),
+}
+
+/// `chronicle rejections`
+#[derive(Debug, Args)]
+pub(crate) struct RejectionsArguments {
+    /// Only this one, e.g. insufficient_funds
+    pub(crate) code: Option<String>,
+    /// Print the reference page, in Markdown
+    #[arg(long, conflicts_with = "code")]
+    pub(crate) page: bool,
 }
 
 /// `chronicle token`
@@ -112,7 +124,7 @@ pub(crate) struct DevArguments {
 /// `chronicle run`
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
-    /// Run only these pipelines: `intake` or `projection.NAME`; may be repeated
+    /// Run only these pipelines: `intake`, `projection.NAME` or `expiry`; may be repeated
     #[arg(long, value_name = "PIPELINE")]
     pub(crate) only: Vec<String>,
     /// Serve the HTTP API, liveness, readiness and metrics on this address

@@ -196,7 +196,7 @@ async fn calls_that_make_no_sense_say_what_would() {
                 "--reason",
                 "x",
             ],
-            "there are account_balance, transactions, transfers",
+            "there are account_balance, transactions, transfers, holds",
         ),
         (
             &[

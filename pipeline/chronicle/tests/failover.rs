@@ -19,13 +19,15 @@ use tokio::time::Instant;
 use transport::{streams, subjects};
 
 const INTAKE: [&str; 2] = ["--only", "intake"];
-const PROJECTIONS: [&str; 6] = [
+const PROJECTIONS: [&str; 8] = [
     "--only",
     "projection.account_balance",
     "--only",
     "projection.transactions",
     "--only",
     "projection.transfers",
+    "--only",
+    "projection.holds",
 ];
 
 /// An event store that takes connections and never says a word: whoever takes commands to it gets stuck with them.

@@ -15,6 +15,7 @@ mod outcome;
 mod projection;
 mod reach;
 mod reading;
+mod rejections;
 mod rows;
 mod run;
 mod send;
@@ -50,6 +51,7 @@ pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Task::Events(arguments) => events::execute(&servers, &arguments, output).await,
         Task::DeadLetter(task) => dead_letter::execute(&servers, &task, output).await,
         Task::Projection(task) => projection::execute(&servers, &task, output).await,
+        Task::Rejections(arguments) => rejections::execute(&arguments, output),
         Task::Token(arguments) => token::execute(&arguments, output),
     }
 }

@@ -1,6 +1,7 @@
 //! docs/wire.md: every code, every limit and every example in it, held against the code.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use ledger::codec::{self, CONTENT_TYPE_BINCODE, CONTENT_TYPE_JSON, json};
 use ledger::{Outcome, RejectionCode};
@@ -48,12 +49,20 @@ fn table_below(heading: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_table_of_rejections_has_exactly_the_codes_there_are() {
-    let codes: BTreeSet<String> = RejectionCode::ALL
-        .iter()
-        .map(|code| code.as_str().to_owned())
-        .collect();
-    assert_eq!(table_below("\n## Rejection codes\n"), codes);
+fn the_page_of_rejections_is_the_one_that_the_code_makes() {
+    let output = Command::new(env!("CARGO_BIN_EXE_chronicle"))
+        .args(["rejections", "--page"])
+        .output()
+        .expect("chronicle can be started");
+    let page = String::from_utf8(output.stdout).expect("it is text");
+    for code in RejectionCode::ALL {
+        assert!(page.contains(&format!("| `{code}` | ")), "{code}");
+    }
+    assert_eq!(
+        read("docs/rejections.md"),
+        page,
+        "write it anew: chronicle rejections --page > docs/rejections.md"
+    );
 }
 
 /// A message for each code that decoding can give, with its `Content-Type`.
@@ -80,6 +89,8 @@ fn malformed() -> Vec<(&'static str, Option<&'static str>, Vec<u8>)> {
         ("invalid_account_id", None, br#"{"command_id":"8a1c6f0e-3b52-4b7e-9d5e-0c1f2a3b4c01","type":"deposit","account_id":"a.b"}"#.to_vec()),
         ("invalid_amount", None, br#"{"command_id":"8a1c6f0e-3b52-4b7e-9d5e-0c1f2a3b4c01","type":"deposit","account_id":"A","amount":"much"}"#.to_vec()),
         ("invalid_currency", None, deposit(r#","currency":"usd""#)),
+        ("invalid_hold_id", None, br#"{"command_id":"8a1c6f0e-3b52-4b7e-9d5e-0c1f2a3b4c01","type":"release","account_id":"A","hold_id":"1"}"#.to_vec()),
+        ("invalid_timestamp", None, deposit(r#","expires_at":"tomorrow""#)),
         ("invalid_field", None, deposit(r#","expected_version":-1"#)),
         ("invalid_metadata", None, deposit(r#","metadata":{"a b":"c"}"#)),
         ("text_too_long", None, deposit(&format!(r#","actor":"{}""#, "x".repeat(limit("ACTOR_BYTES_MAX") + 1)))),
@@ -166,6 +177,10 @@ fn every_limit_is_the_code_s() {
         (limit("OWNER_NAME_BYTES_MAX"), "required; at most {} bytes"),
         (limit("DESCRIPTION_BYTES_MAX"), "why; at most {} bytes"),
         (limit("ACTOR_BYTES_MAX"), "who asks; at most {} bytes"),
+        (
+            limit("REASON_BYTES_MAX"),
+            "why, at most {} bytes; required to freeze",
+        ),
         (limit("METADATA_ENTRIES_MAX"), "at most {} entries"),
         (
             limit("METADATA_KEY_BYTES_MAX"),
@@ -232,7 +247,7 @@ fn every_example_is_what_it_says() {
         }
     }
     assert!(
-        commands >= 4 && events >= 3 && outcomes >= 2,
+        commands >= 8 && events >= 3 && outcomes >= 2,
         "{commands} commands, {events} events, {outcomes} outcomes"
     );
 }

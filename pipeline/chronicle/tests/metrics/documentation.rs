@@ -75,7 +75,7 @@ async fn the_page_has_exactly_the_metrics_that_are_served() {
     publisher.answer(number).await;
     crate::until(&process, "the lag to be known", |scrape| {
         let is_known = scrape.by("chronicle_projection_lag_up", "projection");
-        is_known.len() == 3 && is_known.values().all(|known| *known == 1.0)
+        is_known.len() == crate::PROJECTIONS.len() && is_known.values().all(|known| *known == 1.0)
     })
     .await;
     let mut served = served(&scrape(&process).await);

@@ -24,7 +24,7 @@ use support::{Ledger, Process, eventually};
 /// How long a scrape may take, whatever is away.
 const SCRAPE_WITHIN: Duration = Duration::from_secs(2);
 
-const PROJECTIONS: [&str; 3] = ["account_balance", "transactions", "transfers"];
+const PROJECTIONS: [&str; 4] = ["account_balance", "holds", "transactions", "transfers"];
 
 /// One scrape, in time and well formed.
 async fn scrape(process: &Process) -> Scrape {
@@ -166,7 +166,7 @@ async fn every_node_feed_and_projection_counts_what_went_through_it() {
     let scrape = until(&process, "the projections to have caught up", |scrape| {
         let feed = [("stream", streams::EVENTS)];
         scrape.value("chronicle_stream_last_sequence", &feed) == Some(44.0)
-            && lags(scrape, "chronicle_projection_lag_events") == Some(vec![0.0; 3])
+            && lags(scrape, "chronicle_projection_lag_events") == Some(vec![0.0; PROJECTIONS.len()])
     })
     .await;
     for (metric, node, value) in [
@@ -245,7 +245,7 @@ async fn a_database_that_stands_still_makes_no_scrape_wait() {
     let all = ["event_store", "nats", "read_model"];
     let is_well = |scrape: &Scrape| {
         are_up(scrape, &all)
-            && lags(scrape, "chronicle_projection_lag_events") == Some(vec![0.0; 3])
+            && lags(scrape, "chronicle_projection_lag_events") == Some(vec![0.0; PROJECTIONS.len()])
     };
     until(&process, "all to be well", is_well).await;
 
@@ -257,7 +257,7 @@ async fn a_database_that_stands_still_makes_no_scrape_wait() {
     .await;
     assert_eq!(
         lags(&away, "chronicle_projection_lag_up"),
-        Some(vec![0.0; 3])
+        Some(vec![0.0; PROJECTIONS.len()])
     );
     for family in ["offset_sequence", "lag_events", "lag_seconds"] {
         let samples = &away.families[&format!("chronicle_projection_{family}")].samples;
@@ -300,11 +300,11 @@ async fn a_nats_that_is_away_is_seen_and_makes_no_scrape_wait() {
     );
     assert_eq!(
         lags(&away, "chronicle_projection_lag_up"),
-        Some(vec![0.0; 3])
+        Some(vec![0.0; PROJECTIONS.len()])
     );
     assert_eq!(
         lags(&away, "chronicle_projection_offset_sequence"),
-        Some(vec![0.0; 3])
+        Some(vec![0.0; PROJECTIONS.len()])
     );
     assert!(
         away.families["chronicle_stream_messages"]
@@ -334,7 +334,7 @@ async fn a_projection_that_has_stopped_lags_by_events_and_by_time() {
     publisher.tell(&create("ACC-1", "100.00")).await;
     // Not in one batch with what stops them.
     until(&process, "the account to be applied", |scrape| {
-        lags(scrape, "chronicle_projection_offset_sequence") == Some(vec![1.0; 3])
+        lags(scrape, "chronicle_projection_offset_sequence") == Some(vec![1.0; PROJECTIONS.len()])
     })
     .await;
     let mut raw = RawPublisher::connect(&ledger).await;
@@ -344,16 +344,16 @@ async fn a_projection_that_has_stopped_lags_by_events_and_by_time() {
         publisher.tell(&movement("deposit", "ACC-1", "1.00")).await;
     }
     let stopped = until(&process, "three messages to be missing", |scrape| {
-        lags(scrape, "chronicle_projection_lag_events") == Some(vec![3.0; 3])
+        lags(scrape, "chronicle_projection_lag_events") == Some(vec![3.0; PROJECTIONS.len()])
     })
     .await;
     assert_eq!(
         lags(&stopped, "chronicle_projection_lag_up"),
-        Some(vec![1.0; 3])
+        Some(vec![1.0; PROJECTIONS.len()])
     );
     assert_eq!(
         lags(&stopped, "chronicle_projection_offset_sequence"),
-        Some(vec![1.0; 3])
+        Some(vec![1.0; PROJECTIONS.len()])
     );
     let before = lags(&stopped, "chronicle_projection_lag_seconds").expect("it is known");
     let after = until(&process, "the lag to grow", |scrape| {

@@ -14,7 +14,9 @@ use engine::{Batch, Delivery, Sink};
 use ledger::{Command, CommandId, Event, Hash, Outcome, Timestamp, codec};
 use operators::{Decided, FeedEvent};
 use sinks::EventFeed;
-use sinks::projection::{AccountBalance, Projection, ProjectionSink, Transactions, Transfers};
+use sinks::projection::{
+    AccountBalance, Holds, Projection, ProjectionSink, Transactions, Transfers,
+};
 use sqlx::postgres::PgPool;
 use sqlx::{AssertSqlSafe, Executor};
 use store::{EventStore, Processed, Writer, WriterOptions};
@@ -127,6 +129,7 @@ impl Book {
         self.project_with(AccountBalance, &batch).await;
         self.project_with(Transactions, &batch).await;
         self.project_with(Transfers, &batch).await;
+        self.project_with(Holds, &batch).await;
     }
 
     pub(crate) async fn project_with<P: Projection>(

@@ -161,7 +161,7 @@ async fn a_deleted_newest_row_is_missed_by_its_command() {
         "atomic_command",
         &json!({"account_id":"C","version":2,"command_id":command_id(8),"found":"nothing"}),
     );
-    for projection in ["account_balance", "transactions", "transfers"] {
+    for projection in ["account_balance", "transactions", "transfers", "holds"] {
         report.names("exactly_once", &json!({
             "projection":projection,"account_id":"C","version":2,"message":"that the event store does not have"
         }));

@@ -2,7 +2,7 @@
 
 use operators::FeedEvent;
 use serde_json::json;
-use sinks::projection::{AccountBalance, Transactions, Transfers};
+use sinks::projection::{AccountBalance, Holds, Transactions, Transfers};
 
 use crate::book::{Book, batch, command};
 use crate::report::Report;
@@ -132,6 +132,7 @@ async fn a_row_that_has_moved_on_since_the_snapshot_is_compared_at_its_own_versi
             .await;
         book.project_with(Transactions, &batch).await;
         book.project_with(Transfers, &batch).await;
+        book.project_with(Holds, &batch).await;
     };
     let (report, ()) = tokio::join!(verify, go_on);
     let report = Report(report);
