@@ -64,15 +64,15 @@ static APPEND: LazyLock<String> = LazyLock::new(|| {
             RETURNING 1
         ), e AS (
             INSERT INTO events (account_id, version, event_id, event_type, command_id, data, balance_after, actor,
-                recorded_at, prev_hash, hash, profile_version, profile, held_after, hold_key)
+                recorded_at, prev_hash, hash, profile_version, profile, held_after, thread_key)
             SELECT u.account_id, u.version, u.event_id, u.event_type, u.command_id, u.data::jsonb,
                 u.balance_after::numeric, u.actor, u.recorded_at, u.prev_hash, u.hash, u.profile_version, u.profile::jsonb,
-                u.held_after::numeric, u.hold_key
+                u.held_after::numeric, u.thread_key
             FROM unnest($10::text[], $11::bigint[], $12::uuid[], $13::text[], $14::uuid[], $15::text[],
                 $16::text[], $17::text[], $18::timestamptz[], $19::bytea[], $20::bytea[], $21::bigint[],
                 $22::text[], $23::text[], $24::text[])
                 AS u(account_id, version, event_id, event_type, command_id, data, balance_after, actor, recorded_at,
-                    prev_hash, hash, profile_version, profile, held_after, hold_key)
+                    prev_hash, hash, profile_version, profile, held_after, thread_key)
             WHERE NOT EXISTS (SELECT 1 FROM stale) AND NOT EXISTS (SELECT 1 FROM late)
             RETURNING 1
         )
@@ -124,7 +124,7 @@ impl EventStore {
             .bind(events.profile_version)
             .bind(events.profile)
             .bind(events.held_after)
-            .bind(events.hold_key)
+            .bind(events.thread_key)
             .bind(commit_by.to_date_time());
         let row = self.fetch_one(statement).await?;
         let appended = (row.get::<i64, _>("commands"), row.get::<i64, _>("events"));
@@ -158,9 +158,16 @@ pub(crate) fn signed(version: Version) -> i64 {
     i64::try_from(version.get()).unwrap_or(i64::MAX)
 }
 
-/// What the column `hold_key` holds: no account id has a slash, so no two holds have the same key.
-pub fn hold_key(account_id: &AccountId, hold_id: HoldId) -> String {
-    format!("{account_id}/{hold_id}")
+/// What the column `thread_key` has for an event: which thing it is about that others are about, too. No account id has
+/// a slash, so no two things have the same key.
+pub fn thread_key(event: &Event) -> Option<String> {
+    let hold = event.data.hold()?;
+    Some(hold_thread_key(&event.account_id, hold.hold_id))
+}
+
+/// The thread of a hold.
+pub fn hold_thread_key(account_id: &AccountId, hold_id: HoldId) -> String {
+    format!("{account_id}/hold/{hold_id}")
 }
 
 /// The batch turned on its side: one array per column.
@@ -218,7 +225,7 @@ struct EventColumns<'a> {
     profile_version: Vec<i64>,
     profile: Vec<Option<String>>,
     held_after: Vec<Option<String>>,
-    hold_key: Vec<Option<String>>,
+    thread_key: Vec<Option<String>>,
 }
 
 impl<'a> EventColumns<'a> {
@@ -247,10 +254,7 @@ impl<'a> EventColumns<'a> {
             columns
                 .held_after
                 .push(held_after.map(|amount| amount.to_string()));
-            let hold = event.data.hold();
-            columns
-                .hold_key
-                .push(hold.map(|hold| hold_key(&event.account_id, hold.hold_id)));
+            columns.thread_key.push(thread_key(event));
         }
         columns
     }

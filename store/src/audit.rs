@@ -30,7 +30,7 @@ pub struct EventRow {
     /// The version of the newest event that carries a profile. No hash covers it.
     pub profile_version: i64,
     /// What the row is found by as an event of a hold. No hash covers it.
-    pub hold_key: Option<String>,
+    pub thread_key: Option<String>,
     /// The profile that the event carries, or what keeps it from being read. No hash covers it.
     pub profile: Result<Option<Profile>, String>,
 }
@@ -57,7 +57,7 @@ pub struct CommandRow {
 /// A place in the event store: an account and a version, as a row names them.
 pub type Place<'a> = (&'a str, i64);
 
-const EVENT_ROW: &str = "profile_version, profile::text AS profile, hold_key";
+const EVENT_ROW: &str = "profile_version, profile::text AS profile, thread_key";
 
 const COMMAND_ROW: &str = "command_id, account_id, command_type, fingerprint, body::text AS body, \
      outcome::text AS outcome, recorded_at";
@@ -264,7 +264,7 @@ fn event_row(row: &PgRow) -> Result<EventRow, Error> {
             other => other.to_string(),
         }),
         profile_version: row.try_get("profile_version")?,
-        hold_key: row.try_get("hold_key")?,
+        thread_key: row.try_get("thread_key")?,
         profile: profile.transpose(),
     })
 }

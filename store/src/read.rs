@@ -15,7 +15,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
-use crate::append::{hold_key, signed};
+use crate::append::{hold_thread_key, signed};
 use crate::rows::{self, EVENT_COLUMNS};
 use crate::{Error, EventStore};
 
@@ -103,7 +103,7 @@ fn newest_of_holds(count: usize) -> String {
     let branches: Vec<String> = (1..=count)
         .map(|index| {
             format!(
-                "(SELECT {EVENT_COLUMNS} FROM events WHERE hold_key = ($1::text[])[{index}]
+                "(SELECT {EVENT_COLUMNS} FROM events WHERE thread_key = ($1::text[])[{index}]
                     ORDER BY version DESC LIMIT 1)"
             )
         })
@@ -130,7 +130,7 @@ impl EventStore {
     ) -> Result<Vec<(AccountId, Hold)>, Error> {
         let keys: Vec<String> = holds
             .iter()
-            .map(|(account_id, hold_id)| hold_key(account_id, *hold_id))
+            .map(|(account_id, hold_id)| hold_thread_key(account_id, *hold_id))
             .collect();
         let rows = self.newest_rows(&keys, newest_of_holds).await?;
         rows.iter()
@@ -140,7 +140,7 @@ impl EventStore {
                 let hold = hold.ok_or_else(|| Error::Unreadable {
                     account_id: event.account_id.to_string(),
                     version: signed(event.version),
-                    message: "hold_key: the event changes no hold".to_owned(),
+                    message: "thread_key: the event changes no hold".to_owned(),
                 })?;
                 Ok((event.account_id, hold))
             })

@@ -93,7 +93,7 @@ async fn a_value_that_is_none_is_refused_in_the_codecs_words_before_any_server_i
         ),
         (
             &["send", "deposit", "ACC-1", "5", "--metadata", "a b=c"],
-            "a metadata key is",
+            "a key of metadata is",
         ),
         (
             &[

@@ -225,7 +225,10 @@ async fn readings(
         (
             "holds",
             &texts.holds,
-            vec![format!("ARRAY['{account_id}/{}']::text[]", Uuid::nil())],
+            vec![format!(
+                "ARRAY['{account_id}/hold/{}']::text[]",
+                Uuid::nil()
+            )],
         ),
         ("accounts", &texts.opened, vec![name.clone(), number(5)]),
         ("append, seen as it is", &texts.append, append(events + 1)),
@@ -257,7 +260,7 @@ async fn statements_read_as_little_of_a_long_history_as_of_a_short_one() {
         add_history(&database, &long, 1..=LONG).await;
         database
             .execute(&format!(
-                "UPDATE events SET hold_key = account_id || '/{}' WHERE version % 2 = 1",
+                "UPDATE events SET thread_key = account_id || '/hold/{}' WHERE version % 2 = 1",
                 Uuid::nil()
             ))
             .await;

@@ -219,7 +219,7 @@ async fn every_node_feed_and_projection_counts_what_went_through_it() {
     assert_eq!(state(&scrape, "intake"), "running");
     for (metric, value) in [("offset_sequence", 44.0), ("lag_seconds", 0.0)] {
         let found = lags(&scrape, &format!("chronicle_projection_{metric}"));
-        assert_eq!(found, Some(vec![value; 3]), "{metric}");
+        assert_eq!(found, Some(vec![value; PROJECTIONS.len()]), "{metric}");
     }
     let letters = [("stream", streams::DEAD_LETTERS)];
     assert_eq!(

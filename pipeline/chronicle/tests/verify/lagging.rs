@@ -24,8 +24,8 @@ async fn a_projection_that_is_behind_an_idle_feed() {
     let mut book = Book::written().await;
     let events = book.process(&three_more()).await;
     let report = book.violates(&["convergence"]).await;
-    // Two accounts in three projections.
-    assert_eq!(report.count("convergence"), 6);
+    // Two accounts in four projections.
+    assert_eq!(report.count("convergence"), 8);
     report.names("convergence", &json!({
         "projection":"transfers","account_id":"A","message":"behind","expected":"version 7","found":"version 5"
     }));

@@ -174,13 +174,13 @@ impl History {
     /// The event's hold is what it makes of the hold before, and the row is found by it.
     pub(super) fn check_hold(&mut self, row: &EventRow, event: &Event, report: &mut Report) {
         let hold = event.data.hold();
-        let expected = hold.map(|hold| store::hold_key(&event.account_id, hold.hold_id));
-        if row.hold_key != expected {
+        let expected = store::thread_key(event);
+        if row.thread_key != expected {
             let shown = |key: &Option<String>| key.clone().unwrap_or_else(|| "none".to_owned());
-            let violation = violation(event, "hold_key is not what the event says");
+            let violation = violation(event, "thread_key is not what the event says");
             report.violated(
                 Invariant::AppendOnly,
-                violation.values(shown(&expected), shown(&row.hold_key)),
+                violation.values(shown(&expected), shown(&row.thread_key)),
             );
         }
         let Some(hold) = hold else {

@@ -253,12 +253,12 @@ async fn stray_holds(pool: &PgPool, store: &EventStore, report: &mut Report) -> 
             .holds(&wanted)
             .await?
             .into_iter()
-            .map(|(account_id, hold)| store::hold_key(&account_id, hold.hold_id))
+            .map(|(account_id, hold)| store::hold_thread_key(&account_id, hold.hold_id))
             .collect();
         for row in &rows {
             let account_id: &str = row.try_get("account_id")?;
             let hold_id: Uuid = row.try_get("hold_id")?;
-            if !existing.contains(&format!("{account_id}/{hold_id}")) {
+            if !existing.contains(&format!("{account_id}/hold/{hold_id}")) {
                 let message = format!("hold {hold_id}: the row belongs to no hold");
                 let violation =
                     violation(ReadModel::Holds, &message).at(account_id, row.try_get("version")?);
