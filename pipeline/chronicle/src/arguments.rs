@@ -61,6 +61,8 @@ pub(crate) enum Task {
     Explain(ExplainArguments),
     /// Show an account's events, oldest first
     History(HistoryArguments),
+    /// Write the whole book for other programs, now or as it was
+    Export(ExportArguments),
     /// Show what became of a command
     Outcome {
         /// The command
@@ -418,6 +420,42 @@ pub(crate) struct HistoryArguments {
     /// Show at most so many
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
+}
+
+/// `chronicle export`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+
+  chronicle export --format hledger --to book.journal && hledger -f book.journal check
+  chronicle export --format beancount --at 2026-01-31T23:59:59.999999Z --to book.beancount && bean-check book.beancount
+  chronicle export --format csv | head
+  chronicle export --format ndjson | gzip > events.ndjson.gz
+
+The same book at the same instant gives the same bytes. A file has its name only when it is complete.")]
+pub(crate) struct ExportArguments {
+    /// The form: journals with balance assertions, or one event a line
+    #[arg(long, value_enum)]
+    pub(crate) format: ExportFormat,
+    /// What was recorded at or before this instant: RFC 3339, to the microsecond; now, if it is not given
+    #[arg(long, value_name = "TIMESTAMP")]
+    pub(crate) at: Option<Timestamp>,
+    /// Write into this file instead of stdout
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+}
+
+/// The forms in which the book can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// A journal for hledger
+    Hledger,
+    /// A journal for Beancount
+    Beancount,
+    /// One event a line, RFC 4180
+    Csv,
+    /// One event a line, JSON as on the wire
+    Ndjson,
 }
 
 /// `chronicle events`
