@@ -131,7 +131,7 @@ impl<'a> Book<'a> {
             let rows = self.snapshot.event_rows_at(places).await;
             for row in rows.map_err(|error| failed(servers, &error))? {
                 let event = row.event.map_err(|message| {
-                    damaged(format!(
+                    damaged(&format!(
                         "account {} version {} cannot be read: {message}",
                         row.account_id, row.version
                     ))
@@ -173,13 +173,13 @@ fn credit(event: &Event) -> Option<TransferId> {
 fn failed(servers: &ServerArguments, error: &store::Error) -> anyhow::Error {
     match error {
         store::Error::Unreadable { .. } | store::Error::UnreadableCommand { .. } => {
-            damaged(error.to_string())
+            damaged(&error.to_string())
         }
         other => reach::event_store_failed(servers, other),
     }
 }
 
-fn damaged(what: String) -> anyhow::Error {
+fn damaged(what: &str) -> anyhow::Error {
     exit::no(format!(
         "{what}; `chronicle verify` tells what else is damaged"
     ))

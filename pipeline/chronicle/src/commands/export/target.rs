@@ -11,7 +11,9 @@ const BUFFER_BYTES: usize = 1 << 16;
 /// Where an export goes.
 pub(super) struct Target {
     out: BufWriter<Box<dyn Write + Send>>,
-    file: Option<Unfinished>,
+    /// What is written to; nothing for stdout.
+    path: Option<PathBuf>,
+    unfinished: Option<Unfinished>,
 }
 
 /// A file that does not have its name yet. Removed when it is dropped before it is finished.
@@ -27,12 +29,12 @@ impl Target {
     /// Begins to write.
     pub(super) fn open(name: Option<&Path>) -> anyhow::Result<Self> {
         let Some(name) = name else {
-            return Ok(Self::of(io::stdout(), None));
+            return Ok(Self::of(io::stdout(), None, None));
         };
         // A pipe or a device is written to, not replaced.
         if fs::metadata(name).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
             let file = File::create(name).map_err(|error| cannot(name, &error))?;
-            return Ok(Self::of(file, None));
+            return Ok(Self::of(file, Some(name), None));
         }
         let mut path = name.as_os_str().to_owned();
         path.push(".partial");
@@ -51,20 +53,25 @@ impl Target {
             name: name.to_owned(),
             finished: false,
         };
-        Ok(Self::of(copy, Some(unfinished)))
+        Ok(Self::of(copy, Some(name), Some(unfinished)))
     }
 
-    fn of(out: impl Write + Send + 'static, file: Option<Unfinished>) -> Self {
+    fn of(
+        out: impl Write + Send + 'static,
+        path: Option<&Path>,
+        unfinished: Option<Unfinished>,
+    ) -> Self {
         Self {
             out: BufWriter::with_capacity(BUFFER_BYTES, Box::new(out)),
-            file,
+            path: path.map(Path::to_owned),
+            unfinished,
         }
     }
 
     /// Something could not be written.
     pub(super) fn failed(&self, error: io::Error) -> anyhow::Result<()> {
-        match &self.file {
-            Some(file) => Err(cannot(&file.path, &error)),
+        match &self.path {
+            Some(path) => Err(cannot(path, &error)),
             None => output::closed_or(Err(error)),
         }
     }
@@ -72,7 +79,7 @@ impl Target {
     /// All of it is written, and stays.
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
         self.out.flush().or_else(|error| self.failed(error))?;
-        if let Some(mut unfinished) = self.file.take() {
+        if let Some(mut unfinished) = self.unfinished.take() {
             unfinished
                 .file
                 .sync_all()

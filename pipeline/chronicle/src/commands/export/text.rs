@@ -10,7 +10,7 @@ pub(super) fn encoded(text: &str, special: &[char]) -> String {
     let begin = text.len() - text.trim_start().len();
     for (index, character) in text.char_indices() {
         let is_at_the_edge = !(begin..begin + inner.len()).contains(&index);
-        let rest = text[index..].as_bytes();
+        let rest = &text.as_bytes()[index..];
         let reads_as_code =
             character == '%' && rest.len() > 2 && rest[1..3].iter().all(u8::is_ascii_hexdigit);
         if is_at_the_edge || reads_as_code || !is_plain(character) || special.contains(&character) {
@@ -67,15 +67,12 @@ mod tests {
         let mut rest = text.as_bytes();
         while let Some((first, others)) = rest.split_first() {
             let code = others.get(..2).and_then(|code| hex::decode(code).ok());
-            match code.filter(|_| *first == b'%') {
-                Some(code) => {
-                    bytes.extend(code);
-                    rest = &others[2..];
-                }
-                None => {
-                    bytes.push(*first);
-                    rest = others;
-                }
+            if let Some(code) = code.filter(|_| *first == b'%') {
+                bytes.extend(code);
+                rest = &others[2..];
+            } else {
+                bytes.push(*first);
+                rest = others;
             }
         }
         String::from_utf8(bytes).unwrap()

@@ -75,19 +75,18 @@ pub(super) fn transaction(entry: &Entry) -> Option<Transaction<'_>> {
                 [more(here, amount), less(Place::External, amount)],
             )
         }
-        EventData::MoneyWithdrawn(moved) => match &entry.credit {
-            Some(credit) => {
+        EventData::MoneyWithdrawn(moved) => {
+            let amount = moved.amount;
+            if let Some(credit) = &entry.credit {
                 let there = more(Place::Account(credit), credit.data.amount());
-                ("transfer", [less(here, moved.amount), there])
-            }
-            None => {
-                let amount = moved.amount;
+                ("transfer", [less(here, amount), there])
+            } else {
                 (
                     "withdrawal",
                     [less(here, amount), more(Place::External, amount)],
                 )
             }
-        },
+        }
     };
     Some(Transaction {
         kind,
