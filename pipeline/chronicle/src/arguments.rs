@@ -270,13 +270,33 @@ pub(crate) struct VerifyArguments {
 /// `chronicle send`
 #[derive(Debug, Args)]
 #[command(after_help = "\
+A table is sent with a mapping, a TOML file:
+
+  chronicle send --file payroll.csv --mapping payroll.toml
+
+  type = \"transfer\"                         # or [types], for tables that hold several
+  [columns]                                 # field = the column that holds it
+  from_account_id = \"From\"
+  to_account_id = \"To\"
+  amount = \"Amount\"
+  metadata.invoice = \"Invoice no.\"
+  [constants]
+  currency = \"EUR\"
+  [command_id]                              # the same values are the same command
+  derived_from = [\"Invoice no.\"]
+
+All of it: docs/export.md.
+
 Exit codes: 0 accepted (all of them, for --file); 1 rejected, or a dead letter (some of them); 2 the call was wrong; 3 no \
 outcome in time, or a server failed. A command that was published is never lost, and sending it again under the same id \
 changes nothing: it is answered with its first outcome.")]
 pub(crate) struct SendArguments {
-    /// Commands from a file, one JSON object a line; `-` is standard input
+    /// Commands from a file, one JSON object a line, or CSV with a --mapping; `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
+    /// The file is CSV, and this TOML file says how its rows become commands
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mapping: Option<PathBuf>,
     /// How many commands may wait for their outcome at a time
     #[arg(long, default_value_t = 2_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) in_flight: u32,
