@@ -460,7 +460,7 @@ pub(crate) struct ExportArguments {
     /// What was recorded at or before this instant: RFC 3339, to the microsecond; now, if it is not given
     #[arg(long, value_name = "TIMESTAMP")]
     pub(crate) at: Option<Timestamp>,
-    /// Write into this file instead of stdout
+    /// Write into this file; without it, or with `-`, to stdout
     #[arg(long, value_name = "FILE")]
     pub(crate) to: Option<PathBuf>,
 }

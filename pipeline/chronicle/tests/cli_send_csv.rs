@@ -112,6 +112,32 @@ async fn a_banks_statement_says_by_the_sign_what_a_row_is() {
 }
 
 #[tokio::test]
+async fn the_example_is_what_the_documentation_shows_and_can_be_sent() {
+    let read = |name| std::fs::read_to_string(support::example(name)).expect("it is there");
+    let mapping = read("statement.toml");
+    let page = read("../docs/export.md");
+    let (_, shown) = mapping
+        .split_once('\n')
+        .expect("the first line says what it is for");
+    assert!(
+        page.contains(&format!("```toml\n{shown}```")),
+        "docs/export.md shows another mapping"
+    );
+    let (done, commands) = commands(&mapping, &read("statement.csv")).await;
+    let summary = done.document();
+    assert_eq!(
+        (&summary["commands"], &summary["malformed"]),
+        (&json!(5), &json!(0))
+    );
+    assert_eq!(
+        commands[0],
+        json!({"type": "withdraw", "account_id": "GIRO", "amount": "1250.50", "currency": "EUR", "description": "Miete; Januar",
+               "actor": "import", "metadata": {"date": "02.01.2026", "reference": "R-1001"}})
+    );
+    assert_eq!(commands[4]["description"], "Zins \"Sparbuch\"");
+}
+
+#[tokio::test]
 async fn a_column_may_say_what_a_row_is_and_the_other_fields_are_left_out_where_they_are_empty() {
     let mapping = r#"
         header = false

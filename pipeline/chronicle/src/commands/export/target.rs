@@ -28,7 +28,7 @@ struct Unfinished {
 impl Target {
     /// Begins to write.
     pub(super) fn open(name: Option<&Path>) -> anyhow::Result<Self> {
-        let Some(name) = name else {
+        let Some(name) = name.filter(|name| *name != Path::new("-")) else {
             return Ok(Self::of(io::stdout(), None, None));
         };
         // A pipe or a device is written to, not replaced.
