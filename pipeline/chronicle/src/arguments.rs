@@ -447,8 +447,12 @@ pub(crate) struct HistoryArguments {
 #[command(after_help = "\
 Examples:
 
-  chronicle export --format hledger --to book.journal && hledger -f book.journal check
-  chronicle export --format beancount --at 2026-01-31T23:59:59.999999Z --to book.beancount && bean-check book.beancount
+  chronicle export --format hledger --to book.journal
+  hledger -f book.journal check --strict
+
+  chronicle export --format beancount --at 2026-01-31T23:59:59.999999Z --to book.beancount
+  bean-check book.beancount
+
   chronicle export --format csv | head
   chronicle export --format ndjson | gzip > events.ndjson.gz
 

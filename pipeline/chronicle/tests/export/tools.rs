@@ -8,7 +8,7 @@ use std::process::Command;
 use ledger::codec::json;
 use serde_json::Value;
 
-use crate::book::{Book, Past, book, small};
+use crate::book::{Book, Past, book, command, small};
 use crate::texts::{TEXTS, nasty};
 
 type Balances = BTreeMap<String, String>;
@@ -218,6 +218,40 @@ async fn both_take_any_text_and_any_name() {
     let own = |it: &&&Value| it["tdescription"] != "balance";
     assert_eq!(told.iter().filter(own).count(), transfers_and_all);
     assert_eq!(narrations.len(), transfers_and_all);
+}
+
+#[tokio::test]
+#[ignore = "needs hledger and Beancount: run .ci/export"]
+async fn both_take_the_largest_amounts() {
+    let past: Past = [
+        r#""type":"create_account","account_id":"A","owner_name":"A","currency":"USD","initial_balance":"9999999999999999999999999.99""#,
+        r#""type":"create_account","account_id":"B","owner_name":"B","currency":"USD","initial_balance":"0.01""#,
+        r#""type":"withdraw","account_id":"A","amount":"0.02""#,
+        r#""type":"transfer","from_account_id":"A","to_account_id":"B","amount":"9999999999999999999999999.96""#,
+    ]
+    .into_iter()
+    .zip(1..)
+    .map(|(fields, number)| (format!("2026-01-0{number}T00:00:00Z"), command(number, fields)))
+    .collect();
+    let book = book(&past).await;
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let at = "2026-01-31T00:00:00Z";
+    let journal = book.export("hledger", at).await;
+    assert!(journal.contains("== 9999999999999999999999999.97 USD"));
+    run(
+        "hledger",
+        &[
+            "-f",
+            &write(folder.path(), "book.journal", &journal),
+            "check",
+            "--strict",
+        ],
+    );
+    let journal = book.export("beancount", at).await;
+    run(
+        "bean-check",
+        &[&write(folder.path(), "book.beancount", &journal)],
+    );
 }
 
 #[tokio::test]
