@@ -29,6 +29,10 @@ async fn a_file_holds_what_stdout_would() {
         book.export("hledger", AT).await
     );
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    export_to(&book, "-")
+        .await
+        .exits(0)
+        .prints("; end of the book: 11 events of 4 accounts");
 }
 
 #[tokio::test]

@@ -60,7 +60,8 @@ impl Records {
         Ok(())
     }
 
-    /// The next record; lines without anything in them are none. `columns` is how many it must have, if that is known.
+    /// The next record; lines without anything in them are none, nor are those of empty cells that spreadsheets leave.
+    /// `columns` is how many it must have, if that is known.
     pub(super) fn next(&mut self, columns: Option<usize>) -> io::Result<Option<Reading>> {
         loop {
             let Some(first) = self.line()? else {
@@ -69,7 +70,11 @@ impl Records {
             if first.text.trim_ascii().is_empty() && first.length == first.text.len() as u64 {
                 continue;
             }
-            return self.record(&first, columns).map(Some);
+            let reading = self.record(&first, columns)?;
+            let is_blank = |fields: &Vec<String>| fields.iter().all(String::is_empty);
+            if !reading.fields.as_ref().is_ok_and(is_blank) {
+                return Ok(Some(reading));
+            }
         }
     }
 
@@ -207,7 +212,7 @@ mod tests {
             ]
         );
         assert_eq!(read(b""), []);
-        assert_eq!(read(b"\n  \n"), []);
+        assert_eq!(read(b"\n  \n,\n\"\",\n"), []);
     }
 
     #[test]
