@@ -61,6 +61,8 @@ pub(crate) enum Task {
     Explain(ExplainArguments),
     /// Show an account's events, oldest first
     History(HistoryArguments),
+    /// Write the whole book for other programs, now or as it was
+    Export(ExportArguments),
     /// Show what became of a command
     Outcome {
         /// The command
@@ -280,13 +282,33 @@ pub(crate) struct VerifyArguments {
 /// `chronicle send`
 #[derive(Debug, Args)]
 #[command(after_help = "\
+A table is sent with a mapping, a TOML file:
+
+  chronicle send --file payroll.csv --mapping payroll.toml
+
+  type = \"transfer\"                         # or [types], for tables that hold several
+  [columns]                                 # field = the column that holds it
+  from_account_id = \"From\"
+  to_account_id = \"To\"
+  amount = \"Amount\"
+  metadata.invoice = \"Invoice no.\"
+  [constants]
+  currency = \"EUR\"
+  [command_id]                              # the same values are the same command
+  derived_from = [\"Invoice no.\"]
+
+All of it: docs/export.md.
+
 Exit codes: 0 accepted (all of them, for --file); 1 rejected, or a dead letter (some of them); 2 the call was wrong; 3 no \
 outcome in time, or a server failed. A command that was published is never lost, and sending it again under the same id \
 changes nothing: it is answered with its first outcome.")]
 pub(crate) struct SendArguments {
-    /// Commands from a file, one JSON object a line; `-` is standard input
+    /// Commands from a file, one JSON object a line, or CSV with a --mapping; `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
+    /// The file is CSV, and this TOML file says how its rows become commands
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mapping: Option<PathBuf>,
     /// How many commands may wait for their outcome at a time
     #[arg(long, default_value_t = 2_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) in_flight: u32,
@@ -430,6 +452,46 @@ pub(crate) struct HistoryArguments {
     /// Show at most so many
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
+}
+
+/// `chronicle export`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+
+  chronicle export --format hledger --to book.journal
+  hledger -f book.journal check --strict
+
+  chronicle export --format beancount --at 2026-01-31T23:59:59.999999Z --to book.beancount
+  bean-check book.beancount
+
+  chronicle export --format csv | head
+  chronicle export --format ndjson | gzip > events.ndjson.gz
+
+The same book at the same instant gives the same bytes. A file has its name only when it is complete.")]
+pub(crate) struct ExportArguments {
+    /// The form: journals with balance assertions, or one event a line
+    #[arg(long, value_enum)]
+    pub(crate) format: ExportFormat,
+    /// What was recorded at or before this instant: RFC 3339, to the microsecond; now, if it is not given
+    #[arg(long, value_name = "TIMESTAMP")]
+    pub(crate) at: Option<Timestamp>,
+    /// Write into this file; without it, or with `-`, to stdout
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+}
+
+/// The forms in which the book can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// A journal for hledger
+    Hledger,
+    /// A journal for Beancount
+    Beancount,
+    /// One event a line, RFC 4180
+    Csv,
+    /// One event a line, JSON as on the wire
+    Ndjson,
 }
 
 /// `chronicle events`

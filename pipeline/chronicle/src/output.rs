@@ -32,7 +32,8 @@ pub(crate) fn line(text: impl std::fmt::Display) -> anyhow::Result<()> {
     closed_or(writeln!(io::stdout().lock(), "{text}"))
 }
 
-fn closed_or(written: io::Result<()>) -> anyhow::Result<()> {
+/// What was written, unless nobody reads it.
+pub(crate) fn closed_or(written: io::Result<()>) -> anyhow::Result<()> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Closed.into()),
         other => Ok(other?),

@@ -9,6 +9,7 @@ mod describe;
 mod dev;
 mod events;
 mod explain;
+mod export;
 mod history;
 mod migrate;
 mod outcome;
@@ -47,6 +48,7 @@ pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Task::Balances(arguments) => balances::execute(&servers, &arguments, output).await,
         Task::Explain(arguments) => explain::execute(&servers, &arguments, output).await,
         Task::History(arguments) => history::execute(&servers, &arguments, output).await,
+        Task::Export(arguments) => export::execute(&servers, &arguments).await,
         Task::Outcome { command_id } => outcome::execute(&servers, command_id, output).await,
         Task::Events(arguments) => events::execute(&servers, &arguments, output).await,
         Task::DeadLetter(task) => dead_letter::execute(&servers, &task, output).await,

@@ -6,6 +6,7 @@
 //! refuses comes from the ledger.
 
 mod build;
+mod csv;
 mod file;
 mod flight;
 mod lines;
@@ -32,6 +33,9 @@ pub(crate) async fn execute(
     arguments: &SendArguments,
     output: Format,
 ) -> anyhow::Result<ExitCode> {
+    if arguments.mapping.is_some() && arguments.file.is_none() {
+        return Err(exit::usage("--mapping belongs to a --file of rows"));
+    }
     match (&arguments.command, &arguments.file) {
         (Some(command), None) => one::execute(servers, arguments, command, output).await,
         (None, Some(file)) => file::execute(servers, arguments, file, output).await,

@@ -1,4 +1,4 @@
-//! Many commands: a file of JSON, one command a line, in the file's order and with many on their way at a time.
+//! Many commands: a file of JSON, one command a line, or of CSV, one command a row; in the file's order and with many on their way at a time.
 //!
 //! Memory is bounded by the number in flight. Messages enter the stream in the order of the lines, unless the stream
 //! refuses some for being full, or their acknowledgement gets lost: those go again, before any new one, but others that
@@ -9,6 +9,7 @@ mod answers;
 mod leaving;
 
 use std::collections::VecDeque;
+use std::io;
 use std::path::Path;
 use std::pin::pin;
 use std::process::ExitCode;
@@ -18,12 +19,14 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use store::EventStore;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use transport::{Nats, streams};
 
 use super::commands_stream;
+use super::csv::Table;
 use super::flight::{Flight, Identity};
-use super::lines::Input;
+use super::lines::{Input, Line};
 use super::progress::Progress;
 use super::summary::Summary;
 use crate::arguments::SendArguments;
@@ -48,11 +51,13 @@ pub(super) async fn execute(
     output: Format,
 ) -> anyhow::Result<ExitCode> {
     let input = Input::open(file)?;
+    let (name, bytes) = (input.name.clone(), input.bytes);
+    let source = Source::open(input, arguments.mapping.as_deref())?;
     let nats = reach::nats(servers).await?;
     commands_stream(servers, &nats).await?;
-    let mut sending = Sending::new(servers, arguments, &input, nats);
+    let mut sending = Sending::new(servers, arguments, name, bytes, nats);
     let begun = Instant::now();
-    sending.run(input).await?;
+    sending.run(source).await?;
     sending.end(begun.elapsed());
     sending.summary.print(output)?;
     let code = sending.summary.exit_code();
@@ -61,6 +66,35 @@ pub(super) async fn execute(
     } else {
         code
     })
+}
+
+/// What the file holds.
+enum Source {
+    /// A command a line.
+    Commands(Input),
+    /// Rows that become commands.
+    Rows(Box<Table>),
+}
+
+impl Source {
+    fn open(input: Input, mapping: Option<&Path>) -> anyhow::Result<Self> {
+        let is_table = input.name.to_ascii_lowercase().ends_with(".csv");
+        match mapping {
+            Some(mapping) => Ok(Self::Rows(Box::new(Table::open(input, mapping)?))),
+            None if is_table => Err(exit::usage(format!(
+                "{} is CSV by its name: give a --mapping that says which column is which field; see `chronicle send --help`",
+                input.name
+            ))),
+            None => Ok(Self::Commands(input)),
+        }
+    }
+
+    fn lines(self) -> mpsc::Receiver<io::Result<Line>> {
+        match self {
+            Self::Commands(input) => input.lines(),
+            Self::Rows(table) => table.lines(),
+        }
+    }
 }
 
 /// How far the file was read.
@@ -123,7 +157,8 @@ impl<'a> Sending<'a> {
     fn new(
         servers: &'a ServerArguments,
         arguments: &SendArguments,
-        input: &Input,
+        name: String,
+        bytes: Option<u64>,
         nats: Nats,
     ) -> Self {
         Self {
@@ -131,7 +166,7 @@ impl<'a> Sending<'a> {
             store: servers.event_store().ok(),
             inbox: nats.client.new_inbox(),
             nats,
-            name: input.name.clone(),
+            name,
             in_flight: arguments.in_flight as usize,
             wait: Duration::from_secs(arguments.wait_seconds),
             read: Read::default(),
@@ -146,11 +181,11 @@ impl<'a> Sending<'a> {
             answered: VecDeque::new(),
             stop: None,
             summary: Summary::default(),
-            progress: Progress::new(input.bytes),
+            progress: Progress::new(bytes),
         }
     }
 
-    async fn run(&mut self, input: Input) -> anyhow::Result<()> {
+    async fn run(&mut self, source: Source) -> anyhow::Result<()> {
         let mut replies = self
             .nats
             .client
@@ -159,7 +194,7 @@ impl<'a> Sending<'a> {
             .map_err(|error| {
                 reach::nats_says(self.servers, format!("nothing was sent: {error}"))
             })?;
-        let mut lines = input.lines();
+        let mut lines = source.lines();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut interrupted = pin!(tokio::signal::ctrl_c());

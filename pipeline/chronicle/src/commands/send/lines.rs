@@ -13,7 +13,7 @@ use crate::exit;
 /// How many lines are read ahead.
 const AHEAD_MAX: usize = 256;
 /// A line keeps no more than so many bytes; white space around a command is no part of it.
-const LINE_BYTES_MAX: usize = 2 * limits::BODY_BYTES_MAX;
+pub(super) const LINE_BYTES_MAX: usize = 2 * limits::BODY_BYTES_MAX;
 
 /// A line that is not blank.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub(super) struct Line {
     pub(super) number: u64,
     /// Where it ends, in bytes from the beginning.
     pub(super) end: u64,
-    /// Without the white space around it; `Err` with its length when it is far too long.
-    pub(super) text: Result<Bytes, u64>,
+    /// The command's JSON, without white space around it; or why there is none.
+    pub(super) text: Result<Bytes, String>,
 }
 
 /// Where lines come from.
@@ -64,19 +64,31 @@ impl Input {
 
     /// Begins to read. The lines end with the file, or with an error.
     pub(super) fn lines(self) -> mpsc::Receiver<io::Result<Line>> {
-        let (sender, receiver) = mpsc::channel(AHEAD_MAX);
-        tokio::task::spawn_blocking(move || {
-            let mut reader = BufReader::with_capacity(1 << 16, self.reader);
-            let mut place = Place::default();
-            while let Some(line) = next(&mut reader, &mut place).transpose() {
-                let failed = line.is_err();
-                if sender.blocking_send(line).is_err() || failed {
-                    break;
-                }
-            }
-        });
-        receiver
+        let mut reader = self.buffered();
+        let mut place = Place::default();
+        ahead(move || next(&mut reader, &mut place))
     }
+
+    /// As bytes.
+    pub(super) fn buffered(self) -> Box<dyn BufRead + Send> {
+        Box::new(BufReader::with_capacity(1 << 16, self.reader))
+    }
+}
+
+/// What `next` gives, read in the background until it gives nothing more, or an error.
+pub(super) fn ahead(
+    mut next: impl FnMut() -> io::Result<Option<Line>> + Send + 'static,
+) -> mpsc::Receiver<io::Result<Line>> {
+    let (sender, receiver) = mpsc::channel(AHEAD_MAX);
+    tokio::task::spawn_blocking(move || {
+        while let Some(line) = next().transpose() {
+            let failed = line.is_err();
+            if sender.blocking_send(line).is_err() || failed {
+                break;
+            }
+        }
+    });
+    receiver
 }
 
 /// How far the reading has come.
@@ -87,7 +99,7 @@ struct Place {
 }
 
 /// The next line that is not blank.
-fn next(reader: &mut impl BufRead, place: &mut Place) -> io::Result<Option<Line>> {
+fn next(reader: &mut (impl BufRead + ?Sized), place: &mut Place) -> io::Result<Option<Line>> {
     loop {
         let mut text = Vec::new();
         let length = read_line(reader, &mut text)?;
@@ -100,7 +112,10 @@ fn next(reader: &mut impl BufRead, place: &mut Place) -> io::Result<Option<Line>
             return Ok(Some(Line {
                 number: place.number,
                 end: place.end,
-                text: Err(length),
+                text: Err(format!(
+                    "a command has at most {} bytes, and this has {length}",
+                    limits::BODY_BYTES_MAX
+                )),
             }));
         }
         let trimmed = text.trim_ascii();
@@ -116,7 +131,10 @@ fn next(reader: &mut impl BufRead, place: &mut Place) -> io::Result<Option<Line>
 }
 
 /// Reads to the end of the line, and answers with its length; keeps only its beginning when it is too long.
-fn read_line(reader: &mut impl BufRead, text: &mut Vec<u8>) -> io::Result<u64> {
+pub(super) fn read_line(
+    reader: &mut (impl BufRead + ?Sized),
+    text: &mut Vec<u8>,
+) -> io::Result<u64> {
     let mut length = 0;
     loop {
         let available = match reader.fill_buf() {
@@ -173,7 +191,8 @@ mod tests {
         let mut input = vec![b'x'; LINE_BYTES_MAX + 10];
         input.extend_from_slice(b"\n{}\n");
         let lines = read(&input);
-        assert_eq!(lines[0].text, Err(LINE_BYTES_MAX as u64 + 11));
+        let reason = lines[0].text.as_ref().unwrap_err();
+        assert!(reason.ends_with(&format!("this has {}", LINE_BYTES_MAX + 11)));
         assert_eq!(lines[1].text, Ok(Bytes::from_static(b"{}")));
         assert_eq!(lines[1].number, 2);
     }

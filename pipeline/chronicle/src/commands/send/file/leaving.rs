@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use ledger::codec::{self, CONTENT_TYPE_JSON};
-use ledger::limits;
 use tokio::time::Instant;
 use transport::streams;
 
@@ -28,13 +27,7 @@ impl Sending<'_> {
         self.summary.commands += 1;
         let text = match line.text {
             Ok(text) => text,
-            Err(length) => {
-                let most = limits::BODY_BYTES_MAX;
-                return self.malformed(
-                    number,
-                    &format!("a command has at most {most} bytes, and this has {length}"),
-                );
-            }
+            Err(reason) => return self.malformed(number, &reason),
         };
         match codec::decode_command(Some(CONTENT_TYPE_JSON), &text) {
             Ok(command) => {

@@ -1,0 +1,118 @@
+//! The book as a table: one event a line, RFC 4180.
+
+use std::io::{self, Write};
+
+use ledger::{Event, EventData, Timestamp};
+
+use super::Form;
+use super::book::Entry;
+use super::transaction::opening;
+
+/// The names of the columns; what they hold is in [`cells`].
+const COLUMNS: [&str; 18] = [
+    "account_id",
+    "version",
+    "type",
+    "recorded_at",
+    "amount",
+    "currency",
+    "balance_after",
+    "counterparty_account_id",
+    "transfer_id",
+    "description",
+    "actor",
+    "owner_name",
+    "overdraft_limit",
+    "metadata",
+    "event_id",
+    "command_id",
+    "prev_hash",
+    "hash",
+];
+
+/// A table that is being written.
+pub(super) struct Table;
+
+impl Form for Table {
+    fn is_journal(&self) -> bool {
+        false
+    }
+
+    fn begin(&mut self, _at: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+        row(&COLUMNS.map(str::to_owned), out)
+    }
+
+    fn entry(&mut self, entry: &Entry, out: &mut dyn Write) -> io::Result<()> {
+        row(&cells(&entry.event), out)
+    }
+}
+
+fn cells(event: &Event) -> [String; COLUMNS.len()] {
+    let (data, created) = (&event.data, opening(event));
+    let transfer = data.transfer();
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    let metadata = if data.metadata().is_empty() {
+        String::new()
+    } else {
+        serde_json::to_string(data.metadata()).expect("a map of strings always becomes JSON")
+    };
+    [
+        event.account_id.to_string(),
+        event.version.to_string(),
+        data.type_name().to_owned(),
+        event.recorded_at.to_string(),
+        amount(event),
+        event.currency().to_string(),
+        event.balance_after.to_string(),
+        transfer.map_or_else(String::new, |leg| leg.counterparty_account_id.to_string()),
+        transfer.map_or_else(String::new, |leg| leg.transfer_id.to_string()),
+        text(data.description()),
+        text(event.actor.as_deref()),
+        text(created.map(|created| created.owner_name.as_str())),
+        created.map_or_else(String::new, |created| created.overdraft_limit.to_string()),
+        metadata,
+        event.event_id.to_string(),
+        event.command_id.to_string(),
+        event.prev_hash.to_string(),
+        event.hash.to_string(),
+    ]
+}
+
+/// What an event adds to the balance, so that the amounts of an account add up to it.
+fn amount(event: &Event) -> String {
+    match &event.data {
+        EventData::AccountCreated(created) => created.initial_balance.to_string(),
+        EventData::MoneyDeposited(moved) => moved.amount.to_string(),
+        EventData::MoneyWithdrawn(moved) => format!("-{}", moved.amount),
+    }
+}
+
+fn row(cells: &[String], out: &mut dyn Write) -> io::Result<()> {
+    for (index, cell) in cells.iter().enumerate() {
+        if index > 0 {
+            out.write_all(b",")?;
+        }
+        if cell.contains(['"', ',', '\r', '\n']) {
+            write!(out, "\"{}\"", cell.replace('"', "\"\""))?;
+        } else {
+            out.write_all(cell.as_bytes())?;
+        }
+    }
+    out.write_all(b"\r\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_are_quoted_where_they_must_be() {
+        let mut out = Vec::new();
+        let cells = ["a", "", "b c", "d,e", "f \"g\"", "h\ni", "j\rk", " l "];
+        row(&cells.map(str::to_owned), &mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "a,,b c,\"d,e\",\"f \"\"g\"\"\",\"h\ni\",\"j\rk\", l \r\n"
+        );
+    }
+}

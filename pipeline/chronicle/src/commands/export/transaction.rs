@@ -1,0 +1,120 @@
+//! Events as double entries: where the money came from and where it went, in one place for all journals.
+
+use std::fmt;
+
+use ledger::{AccountCreated, Event, EventData, Money};
+
+use super::book::Entry;
+
+/// One transaction: what two places have more and less.
+pub(super) struct Transaction<'a> {
+    /// What happened, for those who gave no description.
+    pub(super) kind: &'static str,
+    /// The event that stands for it.
+    pub(super) event: &'a Event,
+    pub(super) postings: [Posting<'a>; 2],
+}
+
+/// What one place has more or less.
+pub(super) struct Posting<'a> {
+    pub(super) place: Place<'a>,
+    pub(super) amount: Signed,
+}
+
+/// Where money can be.
+pub(super) enum Place<'a> {
+    /// In the account of this event.
+    Account(&'a Event),
+    /// Outside of the ledger: where deposits come from, and withdrawals go.
+    External,
+    /// Where accounts have from what they begin with.
+    Opening,
+}
+
+/// An amount of money, with its sign and its currency.
+pub(super) struct Signed {
+    is_less: bool,
+    amount: Money,
+}
+
+impl fmt::Display for Signed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // No -0.00.
+        let sign = if self.is_less && self.amount.is_positive() {
+            "-"
+        } else {
+            ""
+        };
+        write!(
+            formatter,
+            "{sign}{} {}",
+            self.amount,
+            self.amount.currency()
+        )
+    }
+}
+
+/// The transaction that an event makes. `None` for one that moves no money, and for the credit of a transfer, which is
+/// told with its debit.
+pub(super) fn transaction(entry: &Entry) -> Option<Transaction<'_>> {
+    let event = &entry.event;
+    let here = Place::Account(event);
+    let (kind, postings) = match &event.data {
+        EventData::AccountCreated(created) => {
+            let amount = created.initial_balance;
+            (
+                "opening",
+                [more(here, amount), less(Place::Opening, amount)],
+            )
+        }
+        EventData::MoneyDeposited(moved) if moved.transfer.is_some() => return None,
+        EventData::MoneyDeposited(moved) => {
+            let amount = moved.amount;
+            (
+                "deposit",
+                [more(here, amount), less(Place::External, amount)],
+            )
+        }
+        EventData::MoneyWithdrawn(moved) => {
+            let amount = moved.amount;
+            if let Some(credit) = &entry.credit {
+                let there = more(Place::Account(credit), credit.data.amount());
+                ("transfer", [less(here, amount), there])
+            } else {
+                (
+                    "withdrawal",
+                    [less(here, amount), more(Place::External, amount)],
+                )
+            }
+        }
+    };
+    Some(Transaction {
+        kind,
+        event,
+        postings,
+    })
+}
+
+fn more(place: Place<'_>, amount: Money) -> Posting<'_> {
+    let amount = Signed {
+        is_less: false,
+        amount,
+    };
+    Posting { place, amount }
+}
+
+fn less(place: Place<'_>, amount: Money) -> Posting<'_> {
+    let amount = Signed {
+        is_less: true,
+        amount,
+    };
+    Posting { place, amount }
+}
+
+/// What an account was opened with, if this is the event that opened it.
+pub(super) fn opening(event: &Event) -> Option<&AccountCreated> {
+    match &event.data {
+        EventData::AccountCreated(created) => Some(created),
+        EventData::MoneyDeposited(_) | EventData::MoneyWithdrawn(_) => None,
+    }
+}

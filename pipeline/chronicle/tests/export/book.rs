@@ -1,0 +1,194 @@
+//! Books with a past: decided as the writer would have decided them then, and put into the event store behind its back,
+//! for nobody can commit into the past otherwise.
+
+use std::collections::HashMap;
+
+use ledger::codec::json;
+use ledger::{Account, AccountId, Command, Event, Outcome, Profile, Timestamp, Version, decide};
+use servers::testing;
+use sqlx::postgres::PgPool;
+use store::migrate;
+
+use crate::cli_support::{Done, event_store, id};
+
+/// A book in an event store of its own.
+pub(crate) struct Book {
+    pub(crate) url: String,
+    pub(crate) events: Vec<Event>,
+}
+
+impl Book {
+    /// Runs `chronicle` on it.
+    pub(crate) async fn ask(&self, arguments: &[&str]) -> Done {
+        event_store::ask(&self.url, arguments).await
+    }
+
+    /// Its export.
+    pub(crate) async fn export(&self, format: &str, at: &str) -> String {
+        let arguments = ["export", "--format", format, "--at", at];
+        self.ask(&arguments).await.exits(0).out
+    }
+
+    /// What `chronicle account --at` says of every account that was open then.
+    pub(crate) async fn balances(&self, at: &str) -> std::collections::BTreeMap<String, String> {
+        let instant: Timestamp = at.parse().expect("it is an instant");
+        let mut balances = std::collections::BTreeMap::new();
+        for event in &self.events {
+            if event.version == Version::FIRST && event.recorded_at <= instant {
+                let id = event.account_id.as_str();
+                // An id may begin with `-`.
+                let arguments = ["account", "--at", at, "-o", "json", "--", id];
+                let account = self
+                    .ask_with_url_first(&arguments)
+                    .await
+                    .exits(0)
+                    .document();
+                let balance = account["balance"].as_str().expect("a balance is a string");
+                balances.insert(id.to_owned(), balance.to_owned());
+            }
+        }
+        balances
+    }
+
+    async fn ask_with_url_first(&self, arguments: &[&str]) -> Done {
+        let arguments = [&["--event-store-url", self.url.as_str()], arguments].concat();
+        crate::cli_support::chronicle(&arguments).await
+    }
+}
+
+/// Commands with the instants at which they are decided.
+pub(crate) type Past = Vec<(String, Command)>;
+
+/// A command of the given fields, which are written as JSON without the braces.
+pub(crate) fn command(number: u64, fields: &str) -> Command {
+    let body = format!("{{\"command_id\":\"{}\",{fields}}}", id(number));
+    json::decode_command(body.as_bytes()).unwrap_or_else(|error| panic!("{error}: {body}"))
+}
+
+/// Four days of three accounts, in currencies of 2, 0 and 3 decimals.
+pub(crate) fn small() -> Past {
+    [
+        ("2026-01-30T09:00:00.000001Z", r#""type":"create_account","account_id":"ALICE","owner_name":"Alice","currency":"USD","initial_balance":"100","overdraft_limit":"50""#),
+        ("2026-01-30T09:00:01Z", r#""type":"create_account","account_id":"bob_2","owner_name":"Bob; \"B\"","currency":"USD""#),
+        ("2026-01-30T10:00:00Z", r#""type":"transfer","from_account_id":"bob_2","to_account_id":"ALICE","amount":"1""#),
+        ("2026-01-30T23:59:59.999999Z", r#""type":"transfer","from_account_id":"ALICE","to_account_id":"bob_2","amount":"25.5","description":"rent; January","actor":"teller-3","metadata":{"invoice":"77, 78","date":"2026-01-01"}"#),
+        ("2026-01-31T00:00:00Z", r#""type":"deposit","account_id":"ALICE","amount":"10.01","description":"5% of \"sales\"\nin cash""#),
+        ("2026-01-31T08:00:00Z", r#""type":"create_account","account_id":"J","owner_name":"Jun","currency":"JPY","initial_balance":"1500""#),
+        ("2026-01-31T08:30:00Z", r#""type":"create_account","account_id":"K","owner_name":"Kamal","currency":"BHD","initial_balance":"0.125""#),
+        ("2026-02-02T12:00:00Z", r#""type":"transfer","from_account_id":"bob_2","to_account_id":"ALICE","amount":"5""#),
+        ("2026-02-02T12:00:00Z", r#""type":"withdraw","account_id":"ALICE","amount":"120""#),
+        ("2026-02-02T12:30:00Z", r#""type":"withdraw","account_id":"J","amount":"500""#),
+    ]
+    .into_iter()
+    .zip(1..)
+    // The transfer that bob_2 cannot pay.
+    .filter(|(_, number)| *number != 3)
+    .map(|((at, fields), number)| (at.to_owned(), command(number, fields)))
+    .collect()
+}
+
+/// Puts a book into an event store.
+pub(crate) async fn book(past: &Past) -> Book {
+    let url = testing::event_store_url("export").await;
+    migrate::migrate(&url)
+        .await
+        .expect("the tables can be made");
+    let decided = decided(past);
+    let pool = PgPool::connect(&url).await.expect("it can be reached");
+    for part in decided.chunks(500) {
+        insert(&pool, part).await;
+    }
+    pool.close().await;
+    let events = decided.into_iter().flat_map(|decided| decided.events);
+    Book {
+        url,
+        events: events.collect(),
+    }
+}
+
+/// A command, and what came of it.
+struct Decided {
+    command: Command,
+    events: Vec<Event>,
+    at: Timestamp,
+}
+
+fn decided(past: &Past) -> Vec<Decided> {
+    let mut accounts: HashMap<AccountId, Account> = HashMap::new();
+    let decide = |(at, command): &(String, Command)| {
+        let at: Timestamp = at.parse().expect("it is an instant");
+        let events = decide(&accounts, command, at)
+            .unwrap_or_else(|rejection| panic!("{command:?}: {rejection}"));
+        for event in &events {
+            let state = accounts.remove(&event.account_id);
+            let account = Account::fold(state, event).expect("a decided event can be applied");
+            accounts.insert(event.account_id.clone(), account);
+        }
+        Decided {
+            command: command.clone(),
+            at: events[0].recorded_at,
+            events,
+        }
+    };
+    past.iter().map(decide).collect()
+}
+
+async fn insert(pool: &PgPool, decided: &[Decided]) {
+    let commands: Vec<&Command> = decided.iter().map(|decided| &decided.command).collect();
+    let text = |bytes| String::from_utf8(bytes).expect("JSON is UTF-8");
+    let verdict = |decided: &Decided| {
+        let outcome = Outcome::of(decided.command.command_id, Ok(&decided.events));
+        serde_json::to_string(&outcome.verdict).expect("a verdict becomes JSON")
+    };
+    sqlx::query(
+        "INSERT INTO commands (command_id, account_id, command_type, fingerprint, body, outcome, recorded_at)
+         SELECT command_id, account_id, command_type, fingerprint, body::jsonb, outcome::jsonb, recorded_at
+         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[], $7::timestamptz[])
+            AS u(command_id, account_id, command_type, fingerprint, body, outcome, recorded_at)",
+    )
+    .bind(commands.iter().map(|it| it.command_id.as_uuid()).collect::<Vec<_>>())
+    .bind(commands.iter().map(|it| it.account_id().to_string()).collect::<Vec<_>>())
+    .bind(commands.iter().map(|it| it.type_name()).collect::<Vec<_>>())
+    .bind(commands.iter().map(|it| it.fingerprint().as_bytes().to_vec()).collect::<Vec<_>>())
+    .bind(commands.iter().map(|it| text(json::encode_command(it))).collect::<Vec<_>>())
+    .bind(decided.iter().map(verdict).collect::<Vec<_>>())
+    .bind(decided.iter().map(|it| it.at.to_date_time()).collect::<Vec<_>>())
+    .execute(pool)
+    .await
+    .expect("the commands can be inserted");
+
+    let events: Vec<&Event> = decided.iter().flat_map(|decided| &decided.events).collect();
+    let version = |event: &&Event| i64::try_from(event.version.get()).expect("it is small");
+    sqlx::query(
+        "INSERT INTO events (account_id, version, event_id, event_type, command_id, data, balance_after, actor,
+            recorded_at, prev_hash, hash, profile_version, profile)
+         SELECT account_id, version, event_id, event_type, command_id, data::jsonb, balance_after::numeric, actor,
+            recorded_at, prev_hash, hash, 1, profile::jsonb
+         FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::text[],
+            $9::timestamptz[], $10::bytea[], $11::bytea[], $12::text[])
+            AS u(account_id, version, event_id, event_type, command_id, data, balance_after, actor, recorded_at, prev_hash,
+                hash, profile)",
+    )
+    .bind(events.iter().map(|it| it.account_id.to_string()).collect::<Vec<_>>())
+    .bind(events.iter().map(version).collect::<Vec<_>>())
+    .bind(events.iter().map(|it| it.event_id.as_uuid()).collect::<Vec<_>>())
+    .bind(events.iter().map(|it| it.data.type_name()).collect::<Vec<_>>())
+    .bind(events.iter().map(|it| it.command_id.as_uuid()).collect::<Vec<_>>())
+    .bind(events.iter().map(|it| json::encode_event_data(it)).collect::<Vec<_>>())
+    .bind(events.iter().map(|it| it.balance_after.to_string()).collect::<Vec<_>>())
+    .bind(events.iter().map(|it| it.actor.clone()).collect::<Vec<_>>())
+    .bind(events.iter().map(|it| it.recorded_at.to_date_time()).collect::<Vec<_>>())
+    .bind(events.iter().map(|it| it.prev_hash.as_bytes().to_vec()).collect::<Vec<_>>())
+    .bind(events.iter().map(|it| it.hash.as_bytes().to_vec()).collect::<Vec<_>>())
+    .bind(events.iter().map(|it| profile(it)).collect::<Vec<_>>())
+    .execute(pool)
+    .await
+    .expect("the events can be inserted");
+}
+
+/// The profile that an event carries: here only what opens an account does.
+fn profile(event: &Event) -> Option<String> {
+    let account = Account::open(event).ok()?;
+    let profile: Profile = account.profile();
+    Some(serde_json::to_string(&profile).expect("a profile becomes JSON"))
+}

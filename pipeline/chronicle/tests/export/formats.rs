@@ -1,0 +1,51 @@
+//! What the small book looks like in each form.
+
+use ledger::codec::json;
+
+use crate::book::{book, small};
+
+const END: &str = "2026-02-03T00:00:00Z";
+
+/// Holds an export against a file; `CHRONICLE_WRITE_GOLDEN=1` writes the file instead.
+async fn golden(format: &str, name: &str) {
+    let exported = book(&small()).await.export(format, END).await;
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/export/golden")
+        .join(name);
+    if std::env::var_os("CHRONICLE_WRITE_GOLDEN").is_some() {
+        std::fs::write(&path, &exported).expect("it can be written");
+    }
+    let expected = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert_eq!(exported, expected, "{name} is not what is exported");
+}
+
+#[tokio::test]
+async fn the_journal_for_hledger_looks_as_it_should() {
+    golden("hledger", "small.journal").await;
+}
+
+#[tokio::test]
+async fn the_journal_for_beancount_looks_as_it_should() {
+    golden("beancount", "small.beancount").await;
+}
+
+#[tokio::test]
+async fn the_table_looks_as_it_should() {
+    golden("csv", "small.csv").await;
+}
+
+#[tokio::test]
+async fn ndjson_is_every_event_as_on_the_wire() {
+    let mut book = book(&small()).await;
+    let exported = book.export("ndjson", END).await;
+    book.events
+        .sort_by_key(|event| (event.account_id.clone(), event.version));
+    let expected: String = book
+        .events
+        .iter()
+        .map(|event| String::from_utf8(json::encode_event(event)).unwrap() + "\n")
+        .collect();
+    assert_eq!(exported, expected);
+    assert_eq!(exported.lines().count(), 11);
+}
