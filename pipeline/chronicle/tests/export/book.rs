@@ -1,10 +1,8 @@
 //! Books with a past: decided as the writer would have decided them then, and put into the event store behind its back,
 //! for nobody can commit into the past otherwise.
 
-use std::collections::HashMap;
-
 use ledger::codec::json;
-use ledger::{Account, AccountId, Command, Event, Outcome, Profile, Timestamp, Version, decide};
+use ledger::{Command, Event, Outcome, Profile, Timestamp, Version, decide};
 use servers::testing;
 use sqlx::postgres::PgPool;
 use store::migrate;
@@ -87,6 +85,25 @@ pub(crate) fn small() -> Past {
     .collect()
 }
 
+/// The small book, and a day of holds, freezes and closings behind it.
+pub(crate) fn eventful() -> Past {
+    let hold = r#""account_id":"bob_2","hold_id":"5d1f0a52-3c1e-4a59-9b57-6f0d8f6a1e01""#;
+    let more = [
+        r#""type":"create_account","account_id":"J-2","owner_name":"Jun","currency":"JPY""#.to_owned(),
+        format!(r#""type":"hold",{hold},"amount":"10""#),
+        format!(r#""type":"capture",{hold},"amount":"3","to_account_id":"ALICE""#),
+        format!(r#""type":"capture",{hold},"amount":"4","final":true"#),
+        r#""type":"freeze_account","account_id":"K","scope":"credits","reason":"papers; \"lost\"\n""#.to_owned(),
+        r#""type":"set_overdraft_limit","account_id":"K","overdraft_limit":"1.5""#.to_owned(),
+        r#""type":"update_account","account_id":"bob_2","owner_name":"Robert","account_metadata":{"tier":"gold"}"#.to_owned(),
+        r#""type":"close_account","account_id":"J","sweep_to_account_id":"J-2""#.to_owned(),
+    ];
+    let more = (100..)
+        .zip(more)
+        .map(|(number, fields)| ("2026-02-03T13:00:00Z".to_owned(), command(number, &fields)));
+    small().into_iter().chain(more).collect()
+}
+
 /// Puts a book into an event store.
 pub(crate) async fn book(past: &Past) -> Book {
     let url = testing::event_store_url("export").await;
@@ -99,7 +116,10 @@ pub(crate) async fn book(past: &Past) -> Book {
         insert(&pool, part).await;
     }
     pool.close().await;
-    let events = decided.into_iter().flat_map(|decided| decided.events);
+    let events = decided
+        .into_iter()
+        .flat_map(|decided| decided.lines)
+        .map(|line| line.event);
     Book {
         url,
         events: events.collect(),
@@ -109,25 +129,36 @@ pub(crate) async fn book(past: &Past) -> Book {
 /// A command, and what came of it.
 struct Decided {
     command: Command,
-    events: Vec<Event>,
+    lines: Vec<Line>,
     at: Timestamp,
 }
 
+/// An event, with what stands beside it.
+struct Line {
+    event: Event,
+    profile_version: Version,
+    profile: Option<Profile>,
+}
+
 fn decided(past: &Past) -> Vec<Decided> {
-    let mut accounts: HashMap<AccountId, Account> = HashMap::new();
+    let mut book = ledger::Book::default();
     let decide = |(at, command): &(String, Command)| {
         let at: Timestamp = at.parse().expect("it is an instant");
-        let events = decide(&accounts, command, at)
+        let events = decide(&book, command, at)
             .unwrap_or_else(|rejection| panic!("{command:?}: {rejection}"));
-        for event in &events {
-            let state = accounts.remove(&event.account_id);
-            let account = Account::fold(state, event).expect("a decided event can be applied");
-            accounts.insert(event.account_id.clone(), account);
-        }
+        let apply = |event: Event| {
+            let account = book.apply(&event).expect("a decided event can be applied");
+            let is_new = account.profile_version == account.version;
+            Line {
+                profile_version: account.profile_version,
+                profile: is_new.then(|| account.profile()),
+                event,
+            }
+        };
         Decided {
             command: command.clone(),
             at: events[0].recorded_at,
-            events,
+            lines: events.into_iter().map(apply).collect(),
         }
     };
     past.iter().map(decide).collect()
@@ -137,7 +168,8 @@ async fn insert(pool: &PgPool, decided: &[Decided]) {
     let commands: Vec<&Command> = decided.iter().map(|decided| &decided.command).collect();
     let text = |bytes| String::from_utf8(bytes).expect("JSON is UTF-8");
     let verdict = |decided: &Decided| {
-        let outcome = Outcome::of(decided.command.command_id, Ok(&decided.events));
+        let events: Vec<Event> = decided.lines.iter().map(|it| it.event.clone()).collect();
+        let outcome = Outcome::of(decided.command.command_id, Ok(&events));
         serde_json::to_string(&outcome.verdict).expect("a verdict becomes JSON")
     };
     sqlx::query(
@@ -157,20 +189,26 @@ async fn insert(pool: &PgPool, decided: &[Decided]) {
     .await
     .expect("the commands can be inserted");
 
-    let events: Vec<&Event> = decided.iter().flat_map(|decided| &decided.events).collect();
-    let version = |event: &&Event| i64::try_from(event.version.get()).expect("it is small");
+    let lines: Vec<&Line> = decided.iter().flat_map(|decided| &decided.lines).collect();
+    let events: Vec<&Event> = lines.iter().map(|line| &line.event).collect();
+    let signed = |version: Version| i64::try_from(version.get()).expect("it is small");
+    let held = |event: &&Event| (!event.held_after.is_zero()).then(|| event.held_after.to_string());
+    let profile = |line: &&Line| {
+        let profile = line.profile.as_ref()?;
+        Some(serde_json::to_string(profile).expect("a profile becomes JSON"))
+    };
     sqlx::query(
         "INSERT INTO events (account_id, version, event_id, event_type, command_id, data, balance_after, actor,
-            recorded_at, prev_hash, hash, profile_version, profile)
+            recorded_at, prev_hash, hash, profile, profile_version, held_after, thread_key)
          SELECT account_id, version, event_id, event_type, command_id, data::jsonb, balance_after::numeric, actor,
-            recorded_at, prev_hash, hash, 1, profile::jsonb
+            recorded_at, prev_hash, hash, profile::jsonb, profile_version, held_after::numeric, thread_key
          FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::text[],
-            $9::timestamptz[], $10::bytea[], $11::bytea[], $12::text[])
+            $9::timestamptz[], $10::bytea[], $11::bytea[], $12::text[], $13::bigint[], $14::text[], $15::text[])
             AS u(account_id, version, event_id, event_type, command_id, data, balance_after, actor, recorded_at, prev_hash,
-                hash, profile)",
+                hash, profile, profile_version, held_after, thread_key)",
     )
     .bind(events.iter().map(|it| it.account_id.to_string()).collect::<Vec<_>>())
-    .bind(events.iter().map(version).collect::<Vec<_>>())
+    .bind(events.iter().map(|it| signed(it.version)).collect::<Vec<_>>())
     .bind(events.iter().map(|it| it.event_id.as_uuid()).collect::<Vec<_>>())
     .bind(events.iter().map(|it| it.data.type_name()).collect::<Vec<_>>())
     .bind(events.iter().map(|it| it.command_id.as_uuid()).collect::<Vec<_>>())
@@ -180,15 +218,11 @@ async fn insert(pool: &PgPool, decided: &[Decided]) {
     .bind(events.iter().map(|it| it.recorded_at.to_date_time()).collect::<Vec<_>>())
     .bind(events.iter().map(|it| it.prev_hash.as_bytes().to_vec()).collect::<Vec<_>>())
     .bind(events.iter().map(|it| it.hash.as_bytes().to_vec()).collect::<Vec<_>>())
-    .bind(events.iter().map(|it| profile(it)).collect::<Vec<_>>())
+    .bind(lines.iter().map(profile).collect::<Vec<_>>())
+    .bind(lines.iter().map(|it| signed(it.profile_version)).collect::<Vec<_>>())
+    .bind(events.iter().map(held).collect::<Vec<_>>())
+    .bind(events.iter().map(|it| store::thread_key(it)).collect::<Vec<_>>())
     .execute(pool)
     .await
     .expect("the events can be inserted");
-}
-
-/// The profile that an event carries: here only what opens an account does.
-fn profile(event: &Event) -> Option<String> {
-    let account = Account::open(event).ok()?;
-    let profile: Profile = account.profile();
-    Some(serde_json::to_string(&profile).expect("a profile becomes JSON"))
 }

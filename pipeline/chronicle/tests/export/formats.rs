@@ -2,13 +2,13 @@
 
 use ledger::codec::json;
 
-use crate::book::{book, small};
+use crate::book::{Past, book, eventful, small};
 
-const END: &str = "2026-02-03T00:00:00Z";
+const END: &str = "2026-02-04T00:00:00Z";
 
 /// Holds an export against a file; `CHRONICLE_WRITE_GOLDEN=1` writes the file instead.
-async fn golden(format: &str, name: &str) {
-    let exported = book(&small()).await.export(format, END).await;
+async fn golden(past: &Past, format: &str, name: &str) {
+    let exported = book(past).await.export(format, END).await;
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/export/golden")
         .join(name);
@@ -22,17 +22,25 @@ async fn golden(format: &str, name: &str) {
 
 #[tokio::test]
 async fn the_journal_for_hledger_looks_as_it_should() {
-    golden("hledger", "small.journal").await;
+    golden(&small(), "hledger", "small.journal").await;
 }
 
 #[tokio::test]
 async fn the_journal_for_beancount_looks_as_it_should() {
-    golden("beancount", "small.beancount").await;
+    golden(&small(), "beancount", "small.beancount").await;
 }
 
 #[tokio::test]
 async fn the_table_looks_as_it_should() {
-    golden("csv", "small.csv").await;
+    golden(&small(), "csv", "small.csv").await;
+}
+
+/// What moves no money has no place in a journal; captures and sweeps have.
+#[tokio::test]
+async fn holds_freezes_and_closings_look_as_they_should() {
+    golden(&eventful(), "hledger", "eventful.journal").await;
+    golden(&eventful(), "beancount", "eventful.beancount").await;
+    golden(&eventful(), "csv", "eventful.csv").await;
 }
 
 #[tokio::test]

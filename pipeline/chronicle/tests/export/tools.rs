@@ -8,7 +8,7 @@ use std::process::Command;
 use ledger::codec::json;
 use serde_json::Value;
 
-use crate::book::{Book, Past, book, command, small};
+use crate::book::{Book, Past, book, command, eventful, small};
 use crate::texts::{TEXTS, nasty};
 
 type Balances = BTreeMap<String, String>;
@@ -149,17 +149,32 @@ async fn check(book: &Book, dates: &[&str], instants: &[&str]) {
 #[tokio::test]
 #[ignore = "needs hledger and Beancount: run .ci/export"]
 async fn both_find_the_balances_of_a_small_book_at_every_instant() {
-    let book = book(&small()).await;
+    check_at_every_instant(&book(&small()).await).await;
+}
+
+#[tokio::test]
+#[ignore = "needs hledger and Beancount: run .ci/export"]
+async fn both_find_the_balances_of_a_book_with_holds_and_closings_at_every_instant() {
+    check_at_every_instant(&book(&eventful()).await).await;
+}
+
+async fn check_at_every_instant(book: &Book) {
     let mut instants: Vec<String> = book
         .events
         .iter()
         .map(|event| event.recorded_at.to_string())
         .collect();
-    instants.push("2026-02-03T00:00:00Z".to_owned());
+    instants.push("2026-02-04T00:00:00Z".to_owned());
     instants.dedup();
     let instants: Vec<&str> = instants.iter().map(String::as_str).collect();
-    let dates = ["2026-01-30", "2026-01-31", "2026-02-01", "2026-02-02"];
-    check(&book, &dates, &instants).await;
+    let dates = [
+        "2026-01-30",
+        "2026-01-31",
+        "2026-02-01",
+        "2026-02-02",
+        "2026-02-03",
+    ];
+    check(book, &dates, &instants).await;
 }
 
 #[tokio::test]

@@ -158,7 +158,7 @@ fn debit(event: &Event) -> Option<(TransferId, &AccountId)> {
             .transfer
             .as_ref()
             .map(|leg| (leg.transfer_id, &leg.counterparty_account_id)),
-        EventData::AccountCreated(_) | EventData::MoneyDeposited(_) => None,
+        _ => None,
     }
 }
 
@@ -166,7 +166,7 @@ fn debit(event: &Event) -> Option<(TransferId, &AccountId)> {
 fn credit(event: &Event) -> Option<TransferId> {
     match &event.data {
         EventData::MoneyDeposited(moved) => moved.transfer.as_ref().map(|leg| leg.transfer_id),
-        EventData::AccountCreated(_) | EventData::MoneyWithdrawn(_) => None,
+        _ => None,
     }
 }
 

@@ -2,14 +2,13 @@
 
 use std::io::{self, Write};
 
-use ledger::{Event, EventData, Timestamp};
+use ledger::{Event, EventData, FreezeChanged, Money, Timestamp};
 
 use super::Form;
 use super::book::Entry;
-use super::transaction::opening;
 
 /// The names of the columns; what they hold is in [`cells`].
-const COLUMNS: [&str; 18] = [
+const COLUMNS: [&str; 23] = [
     "account_id",
     "version",
     "type",
@@ -28,6 +27,11 @@ const COLUMNS: [&str; 18] = [
     "command_id",
     "prev_hash",
     "hash",
+    "held",
+    "held_after",
+    "hold_id",
+    "scope",
+    "reason",
 ];
 
 /// A table that is being written.
@@ -48,7 +52,8 @@ impl Form for Table {
 }
 
 fn cells(event: &Event) -> [String; COLUMNS.len()] {
-    let (data, created) = (&event.data, opening(event));
+    let data = &event.data;
+    let freeze = freeze(data);
     let transfer = data.transfer();
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
     let metadata = if data.metadata().is_empty() {
@@ -68,22 +73,54 @@ fn cells(event: &Event) -> [String; COLUMNS.len()] {
         transfer.map_or_else(String::new, |leg| leg.transfer_id.to_string()),
         text(data.description()),
         text(event.actor.as_deref()),
-        text(created.map(|created| created.owner_name.as_str())),
-        created.map_or_else(String::new, |created| created.overdraft_limit.to_string()),
+        text(owner_name(data)),
+        overdraft_limit(data).map_or_else(String::new, |limit| limit.to_string()),
         metadata,
         event.event_id.to_string(),
         event.command_id.to_string(),
         event.prev_hash.to_string(),
         event.hash.to_string(),
+        data.held_change()
+            .map_or_else(String::new, |held| held.to_string()),
+        event.held_after.to_string(),
+        data.hold()
+            .map_or_else(String::new, |hold| hold.hold_id.to_string()),
+        text(freeze.map(|freeze| freeze.scope.as_str())),
+        text(freeze.and_then(|freeze| freeze.reason.as_deref())),
     ]
 }
 
 /// What an event adds to the balance, so that the amounts of an account add up to it.
 fn amount(event: &Event) -> String {
-    match &event.data {
-        EventData::AccountCreated(created) => created.initial_balance.to_string(),
-        EventData::MoneyDeposited(moved) => moved.amount.to_string(),
-        EventData::MoneyWithdrawn(moved) => format!("-{}", moved.amount),
+    event
+        .data
+        .balance_change()
+        .unwrap_or(Money::zero(event.currency()))
+        .to_string()
+}
+
+/// Whose the account is, where the event says it.
+fn owner_name(data: &EventData) -> Option<&str> {
+    match data {
+        EventData::AccountCreated(created) => Some(&created.owner_name),
+        EventData::AccountUpdated(updated) => updated.owner_name.as_deref(),
+        _ => None,
+    }
+}
+
+/// How far the balance may fall below zero, where the event says it.
+fn overdraft_limit(data: &EventData) -> Option<Money> {
+    match data {
+        EventData::AccountCreated(created) => Some(created.overdraft_limit),
+        EventData::OverdraftLimitSet(set) => Some(set.overdraft_limit),
+        _ => None,
+    }
+}
+
+fn freeze(data: &EventData) -> Option<&FreezeChanged> {
+    match data {
+        EventData::AccountFrozen(changed) | EventData::AccountUnfrozen(changed) => Some(changed),
+        _ => None,
     }
 }
 

@@ -78,15 +78,24 @@ pub(super) fn transaction(entry: &Entry) -> Option<Transaction<'_>> {
         EventData::MoneyWithdrawn(moved) => {
             let amount = moved.amount;
             if let Some(credit) = &entry.credit {
-                let there = more(Place::Account(credit), credit.data.amount());
+                let there = more(Place::Account(credit), amount);
                 ("transfer", [less(here, amount), there])
             } else {
-                (
-                    "withdrawal",
-                    [less(here, amount), more(Place::External, amount)],
-                )
+                let kind = match moved.hold {
+                    Some(_) => "capture",
+                    None => "withdrawal",
+                };
+                (kind, [less(here, amount), more(Place::External, amount)])
             }
         }
+        EventData::AccountFrozen(_)
+        | EventData::AccountUnfrozen(_)
+        | EventData::AccountClosed(_)
+        | EventData::OverdraftLimitSet(_)
+        | EventData::AccountUpdated(_)
+        | EventData::HoldPlaced(_)
+        | EventData::HoldReleased(_)
+        | EventData::HoldExpired(_) => return None,
     };
     Some(Transaction {
         kind,
@@ -115,6 +124,6 @@ fn less(place: Place<'_>, amount: Money) -> Posting<'_> {
 pub(super) fn opening(event: &Event) -> Option<&AccountCreated> {
     match &event.data {
         EventData::AccountCreated(created) => Some(created),
-        EventData::MoneyDeposited(_) | EventData::MoneyWithdrawn(_) => None,
+        _ => None,
     }
 }
