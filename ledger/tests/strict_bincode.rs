@@ -58,7 +58,7 @@ impl Raw {
             self.expected_version,
         );
         let encoded = bincode::serde::encode_to_vec(body, bincode::config::standard()).unwrap();
-        [vec![binary::FORMAT_VERSION], encoded].concat()
+        [vec![binary::FORMAT_VERSIONS[0]], encoded].concat()
     }
 }
 
@@ -91,14 +91,14 @@ fn the_plain_deposit_is_what_the_encoder_writes() {
 
 #[test]
 fn another_format_version_is_refused() {
-    for version in [0, 2, 255] {
+    for version in [0, 3, 255] {
         let mut bytes = Raw::plain().bytes();
         bytes[0] = version;
         refused(
             &bytes,
             "unsupported_format_version",
             &format!(
-                "bincode begins with the format's version, 1, and this body begins with {version}"
+                "bincode begins with the format's version, 1 or 2, and this body begins with {version}"
             ),
         );
     }
@@ -138,12 +138,12 @@ fn garbage_behind_a_command_is_refused() {
 
 #[test]
 fn an_unknown_command_is_refused() {
-    for variant in [4, 250, u32::MAX] {
+    for variant in [13, 250, u32::MAX] {
         refused(
             &Raw::with(|raw| raw.variant = variant),
             "invalid_bincode",
             &format!(
-                "the body is no command: invalid value: integer `{variant}`, expected variant index 0 <= i < 4"
+                "the body is no command: invalid value: integer `{variant}`, expected variant index 0 <= i < 13"
             ),
         );
     }

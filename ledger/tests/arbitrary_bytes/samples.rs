@@ -80,7 +80,7 @@ fn random_bytes(random: &mut Random) -> Vec<u8> {
     let mut bytes = random.bytes(length);
     // Past the first check, where there is one.
     match random.below(4) {
-        0 => bytes.insert(0, binary::FORMAT_VERSION),
+        0 => bytes.insert(0, binary::FORMAT_VERSIONS[random.below(2)]),
         1 => bytes.insert(0, b'{'),
         2 => bytes.iter_mut().for_each(|byte| *byte = b' ' + *byte % 95),
         _ => {}

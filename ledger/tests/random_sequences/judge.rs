@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use ledger::codec::{binary, json};
 use ledger::{
-    Account, AccountId, Action, Command, CreateAccount, CurrencyCode, Deposit, Event, EventData,
-    Hash, Rejection, Timestamp, Transfer, Version, Withdraw, decide,
+    Account, AccountId, Action, Command, Conditions, CreateAccount, CurrencyCode, Deposit, Event,
+    EventData, Hash, Rejection, Timestamp, Transfer, Version, Withdraw, decide,
 };
 use rust_decimal::Decimal;
 use uuid::Uuid;
@@ -125,10 +125,11 @@ fn check_decision_again(
 }
 
 fn check_event(event: &Event, line: &Line, command: &Command, index: u32) -> Result<(), String> {
-    let amount = event.data.amount().value().mantissa();
+    let amount = event.data.amount().unwrap().value().mantissa();
     let change = match event.data {
         EventData::AccountCreated(_) | EventData::MoneyDeposited(_) => amount,
         EventData::MoneyWithdrawn(_) => -amount,
+        _ => return Err(format!("no such event is asked for: {event:?}")),
     };
     let transfer = event.data.transfer();
     let counterparty = transfer.map(|leg| &leg.counterparty_account_id);

@@ -33,7 +33,18 @@ impl Tally {
             let count = self.accepted.get(name).copied().unwrap_or(0);
             assert!(count > 1_000, "only {count} accepted {name}");
         }
-        for code in RejectionCode::ALL {
+        for code in [
+            RejectionCode::AccountNotFound,
+            RejectionCode::AccountExists,
+            RejectionCode::InsufficientFunds,
+            RejectionCode::CurrencyMismatch,
+            RejectionCode::SameAccount,
+            RejectionCode::InvalidAmount,
+            RejectionCode::AmountOverflow,
+            RejectionCode::UnknownCurrency,
+            RejectionCode::VersionConflict,
+            RejectionCode::IdempotencyConflict,
+        ] {
             let count = self.rejected.get(&code).copied().unwrap_or(0);
             assert!(count > 100, "only {count} rejected {code}");
         }
