@@ -70,15 +70,21 @@ impl<A: Accounts> Decision<'_, A> {
     /// What is left in it goes to another account first. A frozen account is not closed: whoever froze it wants it to
     /// stay as it is.
     pub(super) fn close_account(&mut self, action: &CloseAccount) -> Result<(), Rejection> {
+        if let Some(to) = &action.sweep_to_account_id {
+            self.check_two(&action.account_id, to)?;
+        }
         let account = self.open(&action.account_id)?;
         if account.status != Status::Active {
             return Err(Rejection::account_frozen(account, "closing"));
         }
         if let Some(to) = &action.sweep_to_account_id {
-            self.payer(&action.account_id, to)?;
+            self.creditable(to)?;
         }
         if account.held.is_positive() {
             return Err(Rejection::holds_open(account));
+        }
+        if let Some(to) = &action.sweep_to_account_id {
+            self.payer(&action.account_id, to)?;
         }
         let balance = account.balance;
         match &action.sweep_to_account_id {

@@ -45,9 +45,11 @@ impl Rejection {
     }
 
     /// The hold's time is over.
-    pub(crate) fn hold_expired(account_id: &AccountId, hold: &Hold) -> Self {
-        let hold_id = hold.hold_id;
-        let expires_at = hold.expires_at.unwrap_or(Timestamp::MAX);
+    pub(crate) fn hold_expired(
+        account_id: &AccountId,
+        hold_id: HoldId,
+        expires_at: Timestamp,
+    ) -> Self {
         Self::new(
             RejectionCode::HoldExpired,
             format!("the time of hold {hold_id} on account {account_id} was over at {expires_at}"),
