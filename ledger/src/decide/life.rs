@@ -111,7 +111,8 @@ impl<A: Accounts> Decision<'_, A> {
         let currency = account.currency();
         let overdraft_limit = not_negative("overdraft_limit", action.overdraft_limit, currency)?;
         if overdraft_limit == account.overdraft_limit {
-            return Err(Rejection::no_change(&action.account_id, overdraft_limit));
+            let state = format!("at an overdraft limit of {overdraft_limit} {currency}");
+            return Err(Rejection::no_change(&action.account_id, state));
         }
         check_room(&action.account_id, account.balance, overdraft_limit)?;
         let changed = Account {
@@ -142,10 +143,7 @@ impl<A: Accounts> Decision<'_, A> {
                 .as_ref()
                 .is_none_or(|one| *one == account.metadata);
         if is_same {
-            return Err(Rejection::no_change(
-                &action.account_id,
-                "known by these already",
-            ));
+            return Err(Rejection::no_change(&action.account_id, "known by these"));
         }
         let data = EventData::AccountUpdated(AccountUpdated {
             owner_name,
