@@ -92,7 +92,8 @@ fn no_field_can_be_changed_unnoticed() {
     let other_command = "00000000-0000-4000-8000-000000000001"
         .parse::<CommandId>()
         .unwrap();
-    let any_change: [(&str, Change); 9] = [
+    let any_change: [(&str, Change); 10] = [
+        ("held_after", |event| event.held_after = money("1", "USD")),
         ("account_id", |event| event.account_id = account_id("B")),
         ("version", |event| event.version = event.version.next()),
         ("balance_after", |event| {
