@@ -74,7 +74,7 @@ fn a_hold_can_be_captured_bit_by_bit() {
         .then_rejected(
             HoldClosed,
             &format!(
-                "nothing is held any more by hold {HOLD_1} on account A: of 30.00 USD, 25.01 USD was captured and the rest released"
+                "nothing is held any more by hold {HOLD_1} on account A: of 30.00 USD, 25.01 USD was captured, and the rest is available again"
             ),
             [
                 ("account_id", "A"),

@@ -35,7 +35,7 @@ fn a_hold_does_not_expire_before() {
         let shown = timestamp(at).to_string();
         held().when(expire_hold("A", 1).at(at)).then_rejected(
             HoldNotDue,
-            &format!("hold {HOLD_1} on account A expires {ONE}, and it is {shown}"),
+            &format!("hold {HOLD_1} on account A expires at {ONE}, and it is {shown}"),
             [
                 ("account_id", "A"),
                 ("hold_id", HOLD_1),
@@ -53,7 +53,7 @@ fn a_hold_without_an_end_never_expires() {
         .when(expire_hold("A", 1).at(&last))
         .then_rejected(
             HoldNotDue,
-            &format!("hold {HOLD_1} on account A expires never, and it is {last}"),
+            &format!("hold {HOLD_1} on account A never expires; release it instead"),
             [
                 ("account_id", "A"),
                 ("hold_id", HOLD_1),
@@ -101,7 +101,7 @@ fn only_what_remains_expires_and_only_once() {
     .then_rejected(
         HoldClosed,
         &format!(
-            "nothing is held any more by hold {HOLD_1} on account A: of 30.00 USD, 12.00 USD was captured and the rest released"
+            "nothing is held any more by hold {HOLD_1} on account A: of 30.00 USD, 12.00 USD was captured, and the rest is available again"
         ),
         [
             ("account_id", "A"),

@@ -324,7 +324,7 @@ fn what_is_not_held_any_more_is_not_released() {
         .then_rejected(
             HoldClosed,
             &format!(
-                "nothing is held any more by hold {HOLD_1} on account A: of 30.00 USD, 0.00 USD was captured and the rest released"
+                "nothing is held any more by hold {HOLD_1} on account A: of 30.00 USD, 0.00 USD was captured, and the rest is available again"
             ),
             [
                 ("account_id", "A"),
