@@ -6,6 +6,7 @@ use crate::account::{Account, BrokenChain};
 use crate::decide::Accounts;
 use crate::event::{Event, EventData, Hold};
 use crate::ids::{AccountId, HoldId};
+use crate::money::Money;
 
 /// Some accounts and some of their holds, in memory.
 #[derive(Debug, Clone, Default)]
@@ -78,11 +79,14 @@ impl Hold {
     }
 
     fn problem(&self, previous: Option<&Self>, data: &EventData) -> Option<&'static str> {
-        let (Some(amount), Some(previous)) = (data.amount(), previous) else {
-            let is_new = matches!(data, EventData::HoldPlaced(changed)
-                if changed.amount == self.amount && self.remaining == self.amount)
-                && !self.captured.is_positive()
-                && !self.captured.is_negative();
+        let amount = data.amount().filter(|amount| amount.is_positive());
+        let Some(amount) = amount else {
+            return Some("it is changed by nothing, or by less than nothing");
+        };
+        let Some(previous) = previous else {
+            let is_new = matches!(data, EventData::HoldPlaced(_))
+                && (self.amount, self.remaining) == (amount, amount)
+                && self.captured == Money::zero(amount.currency());
             return (!is_new).then_some("it does not begin with its placing, all of it held");
         };
         if matches!(data, EventData::HoldPlaced(_)) {
@@ -90,6 +94,10 @@ impl Hold {
         }
         if (self.amount, self.expires_at) != (previous.amount, previous.expires_at) {
             return Some("its amount or its time is another than it was placed with");
+        }
+        // Arithmetic rests on it, and the account's own check comes later.
+        if amount.currency() != previous.amount.currency() {
+            return Some("what it is changed by is of another currency");
         }
         let captured = match data {
             EventData::MoneyWithdrawn(_) => previous.captured.checked_add(amount),

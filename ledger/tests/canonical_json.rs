@@ -29,7 +29,12 @@ fn sha256(bytes: &[u8]) -> Hash {
 /// What a fingerprint is made of, by somebody who has only read its documentation.
 fn normalized(command: &Command) -> Value {
     let mut value = parsed(&json::encode_command(command));
-    for name in ["amount", "initial_balance", "overdraft_limit"] {
+    for name in [
+        "amount",
+        "if_balance_at_least",
+        "initial_balance",
+        "overdraft_limit",
+    ] {
         if let Some(Value::String(amount)) = value.get_mut(name) {
             if amount.contains('.') {
                 *amount = amount

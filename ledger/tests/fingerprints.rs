@@ -69,6 +69,149 @@ fn what_is_left_out_is_the_same_as_its_default() {
     }
 }
 
+#[test]
+fn the_later_commands_have_defaults_and_spellings_as_well() {
+    let body = |type_name: &str, rest: &str| {
+        format!(
+            r#"{{"command_id":"6f1c2a3e-58b1-4c0e-9a53-0d8f6c1f7b11","type":"{type_name}","account_id":"A"{rest}}}"#
+        )
+    };
+    let hold = r#","hold_id":"11111111-2222-4333-8444-aaaaaaaaaaaa""#;
+    for (type_name, one, same) in [
+        (
+            "freeze_account",
+            r#","reason":"x""#.to_owned(),
+            r#","scope":"all","reason":"x""#.to_owned(),
+        ),
+        ("unfreeze_account", String::new(), r#","scope":"all","reason":null"#.to_owned()),
+        (
+            "close_account",
+            String::new(),
+            r#","sweep_to_account_id":null,"if_balance_at_least":null,"not_before":null,"expires_at":null"#.to_owned(),
+        ),
+        (
+            "set_overdraft_limit",
+            r#","overdraft_limit":"50""#.to_owned(),
+            r#","overdraft_limit":50.00"#.to_owned(),
+        ),
+        (
+            "hold",
+            format!(r#"{hold},"amount":"1","hold_expires_at":"2026-01-31T12:00:00Z""#),
+            format!(
+                r#"{},"amount":1.0,"hold_expires_at":"2026-01-31T13:00:00.000+01:00""#,
+                hold.replace("aaaaaaaaaaaa", "AAAAAAAAAAAA")
+            ),
+        ),
+        ("capture", hold.to_owned(), format!(r#"{hold},"final":false,"amount":null"#)),
+        ("release", format!(r#"{hold},"amount":"2.50""#), format!(r#"{hold},"amount":"2.5""#)),
+        (
+            "expire_hold",
+            format!(r#"{hold},"if_balance_at_least":"-0.50""#),
+            format!(r#"{hold},"if_balance_at_least":-0.5"#),
+        ),
+    ] {
+        let (one, same) = (body(type_name, &one), body(type_name, &same));
+        assert_eq!(fingerprint(&one), fingerprint(&same), "{one}\n{same}");
+        let bytes = binary::encode_command(&read(&one));
+        let command = binary::decode_command(&bytes).unwrap();
+        assert_eq!(command.fingerprint(), fingerprint(&one));
+    }
+}
+
+/// All of it matters: what is left out, what is given, and which of the two accounts.
+#[test]
+fn every_field_of_the_later_commands_makes_a_difference() {
+    const HOLD: &str = r#""hold_id":"11111111-2222-4333-8444-555555555555""#;
+    let variants: [(&str, &[&str]); 9] = [
+        (
+            "freeze_account",
+            &[
+                r#""reason":"x""#,
+                r#""reason":"y""#,
+                r#""reason":"x","scope":"debits""#,
+                r#""reason":"x","scope":"credits""#,
+                r#""reason":"x","description":"x""#,
+            ],
+        ),
+        (
+            "unfreeze_account",
+            &[
+                r#""scope":"all""#,
+                r#""scope":"debits""#,
+                r#""reason":"""#,
+                r#""reason":"x""#,
+            ],
+        ),
+        (
+            "close_account",
+            &[
+                r#""actor":"x""#,
+                r#""sweep_to_account_id":"B""#,
+                r#""sweep_to_account_id":"C""#,
+            ],
+        ),
+        (
+            "set_overdraft_limit",
+            &[r#""overdraft_limit":"0""#, r#""overdraft_limit":"1""#],
+        ),
+        (
+            "update_account",
+            &[
+                r#""owner_name":"x""#,
+                r#""owner_name":"""#,
+                r#""account_metadata":{}"#,
+                r#""account_metadata":{"a":"1"}"#,
+                r#""account_metadata":{"a":"2"}"#,
+                r#""owner_name":"x","account_metadata":{}"#,
+                r#""owner_name":"x","metadata":{"a":"1"}"#,
+            ],
+        ),
+        (
+            "hold",
+            &[
+                r#"HOLD,"amount":"1""#,
+                r#"HOLD,"amount":"2""#,
+                r#"HOLD,"amount":"1","currency":"USD""#,
+                r#"HOLD,"amount":"1","hold_expires_at":"2026-01-31T12:00:00Z""#,
+                r#"HOLD,"amount":"1","hold_expires_at":"2026-01-31T12:00:00.000001Z""#,
+                r#"HOLD,"amount":"1","expires_at":"2026-01-31T12:00:00Z""#,
+                r#"HOLD,"amount":"1","not_before":"2026-01-31T12:00:00Z""#,
+                r#"HOLD,"amount":"1","if_balance_at_least":"0""#,
+                r#""hold_id":"11111111-2222-4333-8444-555555555556","amount":"1""#,
+            ],
+        ),
+        (
+            "capture",
+            &[
+                "HOLD",
+                r#"HOLD,"amount":"1""#,
+                r#"HOLD,"amount":"1","final":true"#,
+                r#"HOLD,"final":true"#,
+                r#"HOLD,"to_account_id":"B""#,
+                r#"HOLD,"to_account_id":"C""#,
+                r#"HOLD,"if_balance_at_least":"1""#,
+            ],
+        ),
+        ("release", &["HOLD", r#"HOLD,"amount":"1""#]),
+        ("expire_hold", &["HOLD", r#"HOLD,"expected_version":1"#]),
+    ];
+    let mut known = HashMap::new();
+    for (type_name, fields) in variants {
+        for fields in fields {
+            for account in ["A", "B"] {
+                let fields = fields.replace("HOLD", HOLD);
+                let body = format!(
+                    r#"{{"command_id":"6f1c2a3e-58b1-4c0e-9a53-0d8f6c1f7b11","type":"{type_name}","account_id":"{account}",{fields}}}"#
+                );
+                if let Some(other) = known.insert(fingerprint(&body), body.clone()) {
+                    panic!("{body}\nhas the fingerprint of\n{other}");
+                }
+            }
+        }
+    }
+    assert_eq!(known.len(), 82);
+}
+
 /// Every pair of these is two commands.
 #[test]
 fn every_field_makes_a_difference() {

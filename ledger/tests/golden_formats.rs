@@ -1,9 +1,10 @@
 //! The formats as they were first released, byte by byte: what is stored and what was sent must stay readable, and
 //! hashes, fingerprints and message ids must never come out differently.
 //!
-//! The commands in `golden/commands` are decided at fixed times; their events are in `golden/events`, the bincode of
-//! both in `golden/bincode_v1.txt`, the commands' fingerprints in `golden/fingerprints.txt`, the currencies and their
-//! decimals in `golden/currencies.txt`. A new variant adds files and lines. A change of one that is there is a break of the format: it needs a new format version, not a new file.
+//! The commands in `golden/commands` are decided at fixed times; their events are in `golden/events`. Each archive has
+//! tables of the bincode of both, one for each version of the format, and of the commands' fingerprints; the currencies
+//! and their decimals are in `golden/currencies.txt`. What comes new is an archive of its own: no file that is there ever
+//! changes. A change of one is a break of the format: it needs a new format version, not a new file.
 #![allow(
     clippy::unwrap_used,
     reason = "clippy takes the helpers of a test for no test"
@@ -13,24 +14,104 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ledger::codec::{binary, json};
-use ledger::{Account, AccountId, Command, Currency, Event, Hash, Timestamp, decide};
+use ledger::{Action, Book, Command, Currency, Event, EventData, Hash, Timestamp, decide};
 use sha2::{Digest, Sha256};
 
-const COMMANDS: [&str; 5] = [
-    "create_account",
-    "create_account_plain",
-    "deposit",
-    "withdraw",
-    "transfer",
-];
-const EVENTS: [&str; 6] = [
-    "account_created",
-    "account_created_plain",
-    "money_deposited",
-    "money_withdrawn",
-    "transfer_debit",
-    "transfer_credit",
-];
+/// What was released together.
+struct Archive {
+    /// When the first of its commands is decided; the others follow a second and a half apart.
+    begin: &'static str,
+    commands: &'static [&'static str],
+    /// The commands' events, in order.
+    events: &'static [&'static str],
+    /// The version of the bincode format, and the table of what is written in it.
+    bincode: &'static [(u8, &'static str)],
+    fingerprints: &'static str,
+}
+
+/// Opening accounts and moving money.
+const MOVEMENTS: Archive = Archive {
+    begin: "2026-01-31T12:00:00.000001Z",
+    commands: &[
+        "create_account",
+        "create_account_plain",
+        "deposit",
+        "withdraw",
+        "transfer",
+    ],
+    events: &[
+        "account_created",
+        "account_created_plain",
+        "money_deposited",
+        "money_withdrawn",
+        "transfer_debit",
+        "transfer_credit",
+    ],
+    bincode: &[(1, "bincode_v1.txt")],
+    fingerprints: "fingerprints.txt",
+};
+
+/// The life of an account, and holds.
+const LIFE_AND_HOLDS: Archive = Archive {
+    begin: "2026-03-01T12:00:00.000001Z",
+    commands: &[
+        "create_account_held",
+        "create_account_swept_to",
+        "create_account_empty",
+        "freeze_account",
+        "unfreeze_account",
+        "freeze_account_plain",
+        "unfreeze_account_plain",
+        "set_overdraft_limit",
+        "update_account",
+        "update_account_emptied",
+        "hold",
+        "hold_plain",
+        "deposit_while_held",
+        "capture",
+        "capture_final",
+        "capture_plain",
+        "hold_short",
+        "release",
+        "expire_hold",
+        "close_account",
+        "close_account_plain",
+    ],
+    events: &[
+        "account_created_held",
+        "account_created_swept_to",
+        "account_created_empty",
+        "account_frozen",
+        "account_unfrozen",
+        "account_frozen_plain",
+        "account_unfrozen_plain",
+        "overdraft_limit_set",
+        "account_updated",
+        "account_updated_emptied",
+        "hold_placed",
+        "hold_placed_plain",
+        "money_deposited_while_held",
+        "capture_debit",
+        "capture_credit",
+        "capture_final",
+        "capture_final_rest_released",
+        "capture_plain",
+        "hold_placed_short",
+        "hold_released",
+        "hold_expired",
+        "sweep_debit",
+        "sweep_credit",
+        "account_closed",
+        "account_closed_plain",
+    ],
+    bincode: &[
+        (1, "life_and_holds_bincode_v1.txt"),
+        (2, "life_and_holds_bincode_v2.txt"),
+    ],
+    fingerprints: "life_and_holds_fingerprints.txt",
+};
+
+const ARCHIVES: [&Archive; 2] = [&MOVEMENTS, &LIFE_AND_HOLDS];
 
 fn golden(path: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -43,22 +124,41 @@ fn command(name: &str) -> Command {
     json::decode_command(body.as_bytes()).unwrap()
 }
 
-/// The golden commands' events, by name.
-fn events() -> Vec<(&'static str, Event)> {
-    let mut accounts: BTreeMap<AccountId, Account> = BTreeMap::new();
-    let mut events = Vec::new();
-    let mut clock: Timestamp = "2026-01-31T12:00:00.000001Z".parse().unwrap();
-    for name in COMMANDS {
-        for event in decide(&accounts, &command(name), clock).unwrap() {
-            let state = accounts.remove(&event.account_id);
-            let account = Account::fold(state, &event).unwrap();
-            accounts.insert(event.account_id.clone(), account);
-            events.push(event);
+impl Archive {
+    /// The commands' events, by name, and the book as they leave it.
+    fn events(&self) -> (Vec<(&'static str, Event)>, Book) {
+        let (mut book, mut events) = (Book::default(), Vec::new());
+        let mut clock: Timestamp = self.begin.parse().unwrap();
+        for name in self.commands {
+            let decided = decide(&book, &command(name), clock);
+            for event in decided.unwrap_or_else(|rejection| panic!("{name}: {rejection}")) {
+                book.apply(&event).unwrap();
+                events.push(event);
+            }
+            clock = Timestamp::from_unix_microseconds(clock.unix_microseconds() + 1_500_000);
         }
-        clock = Timestamp::from_unix_microseconds(clock.unix_microseconds() + 1_500_000);
+        assert_eq!(events.len(), self.events.len());
+        (self.events.iter().copied().zip(events).collect(), book)
     }
-    assert_eq!(events.len(), EVENTS.len());
-    EVENTS.into_iter().zip(events).collect()
+
+    /// The bincode of all commands and events, by name, each in the version that its table says.
+    fn bincode(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut all = BTreeMap::new();
+        for (version, path) in self.bincode {
+            for (name, bytes) in table(path) {
+                assert_eq!(bytes[0], *version, "{name}");
+                assert_eq!(all.insert(name, bytes), None);
+            }
+        }
+        assert_eq!(all.len(), self.commands.len() + self.events.len());
+        all
+    }
+}
+
+/// The events of all archives, by name.
+fn events() -> Vec<(&'static str, Event)> {
+    let of = |archive: &Archive| archive.events().0;
+    ARCHIVES.into_iter().flat_map(of).collect()
 }
 
 /// `name hexadecimal` by lines.
@@ -102,36 +202,78 @@ fn events_of_old_can_be_read_and_have_their_hashes() {
 
 #[test]
 fn bincode_is_written_and_read_as_ever() {
-    let table = table("bincode_v1.txt");
-    assert_eq!(table.len(), COMMANDS.len() + EVENTS.len());
-    for name in COMMANDS {
-        let (command, bytes) = (command(name), &table[&format!("commands/{name}")]);
-        assert_eq!(
-            hex::encode(binary::encode_command(&command)),
-            hex::encode(bytes),
-            "{name}"
-        );
-        assert_eq!(binary::decode_command(bytes).unwrap(), command, "{name}");
+    for archive in ARCHIVES {
+        let table = archive.bincode();
+        for name in archive.commands {
+            let (command, bytes) = (command(name), &table[&format!("commands/{name}")]);
+            let written = binary::encode_command(&command);
+            assert_eq!(hex::encode(written), hex::encode(bytes), "{name}");
+            assert_eq!(binary::decode_command(bytes).unwrap(), command, "{name}");
+        }
+        for (name, event) in archive.events().0 {
+            let bytes = &table[&format!("events/{name}")];
+            let written = binary::encode_event(&event);
+            assert_eq!(hex::encode(written), hex::encode(bytes), "{name}");
+            assert_eq!(binary::decode_event(bytes).unwrap(), event, "{name}");
+        }
     }
-    for (name, event) in events() {
-        let bytes = &table[&format!("events/{name}")];
-        assert_eq!(
-            hex::encode(binary::encode_event(&event)),
-            hex::encode(bytes),
-            "{name}"
-        );
-        assert_eq!(binary::decode_event(bytes).unwrap(), event, "{name}");
+}
+
+/// What was stored long ago is folded into the state that deciding anew leaves.
+#[test]
+fn events_of_old_can_be_folded() {
+    for archive in ARCHIVES {
+        let (mut from_json, mut from_bincode) = (Book::default(), Book::default());
+        let table = archive.bincode();
+        for name in archive.events {
+            let body = golden(&format!("events/{name}.json"));
+            let event = json::decode_event(body.as_bytes()).unwrap();
+            from_json.apply(&event).unwrap();
+            let event = binary::decode_event(&table[&format!("events/{name}")]).unwrap();
+            from_bincode.apply(&event).unwrap();
+        }
+        let (_, decided) = archive.events();
+        for account in decided.accounts() {
+            for book in [&from_json, &from_bincode] {
+                let folded = book
+                    .accounts()
+                    .find(|one| one.account_id == account.account_id);
+                assert_eq!(folded, Some(account));
+            }
+        }
     }
 }
 
 /// A changed fingerprint would make an idempotency conflict of every command that is sent again.
 #[test]
 fn fingerprints_are_as_ever() {
-    let table = table("fingerprints.txt");
-    assert_eq!(table.len(), COMMANDS.len());
-    for name in COMMANDS {
-        let fingerprint = command(name).fingerprint();
-        assert_eq!(fingerprint.to_string(), hex::encode(&table[name]), "{name}");
+    for archive in ARCHIVES {
+        let table = table(archive.fingerprints);
+        assert_eq!(table.len(), archive.commands.len());
+        for name in archive.commands {
+            let fingerprint = command(name).fingerprint();
+            assert_eq!(
+                fingerprint.to_string(),
+                hex::encode(&table[*name]),
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_type_of_command_and_event_is_among_the_golden_ones() {
+    let commands = || ARCHIVES.into_iter().flat_map(|archive| archive.commands);
+    for type_name in Action::TYPE_NAMES {
+        assert!(
+            commands().any(|name| command(name).type_name() == type_name),
+            "{type_name}"
+        );
+    }
+    let events = events();
+    for type_name in EventData::TYPE_NAMES {
+        let mut types = events.iter().map(|(_, event)| event.data.type_name());
+        assert!(types.any(|name| name == type_name), "{type_name}");
     }
 }
 

@@ -7,10 +7,13 @@
 mod support;
 
 use ledger::{
-    Account, BrokenChain, CommandId, Currency, Event, EventData, Hash, Money, Timestamp, Version,
-    parse_decimal,
+    Account, AccountClosed, AccountUpdated, BrokenChain, CommandId, Currency, Event, EventData,
+    FreezeChanged, Hash, Money, OverdraftLimitSet, Scope, Timestamp, Version, parse_decimal,
 };
-use support::{account_id, deposit, given, open, timestamp, transfer, withdraw};
+use support::{
+    account_id, close, deposit, describe, freeze, given, open, rename, set_overdraft_limit, texts,
+    timestamp, transfer, unfreeze, withdraw,
+};
 
 /// A's history: opened, a deposit, a withdrawal, the debit of a transfer.
 fn history() -> Vec<Event> {
@@ -43,7 +46,7 @@ fn money(text: &str, code: &str) -> Money {
 fn moved(event: &mut Event) -> &mut ledger::MoneyMoved {
     match &mut event.data {
         EventData::MoneyDeposited(moved) | EventData::MoneyWithdrawn(moved) => moved,
-        EventData::AccountCreated(_) => panic!("no money moved"),
+        other => panic!("no money moved by {other:?}"),
     }
 }
 
@@ -92,7 +95,8 @@ fn no_field_can_be_changed_unnoticed() {
     let other_command = "00000000-0000-4000-8000-000000000001"
         .parse::<CommandId>()
         .unwrap();
-    let any_change: [(&str, Change); 9] = [
+    let any_change: [(&str, Change); 10] = [
+        ("held_after", |event| event.held_after = money("1", "USD")),
         ("account_id", |event| event.account_id = account_id("B")),
         ("version", |event| event.version = event.version.next()),
         ("balance_after", |event| {
@@ -113,7 +117,7 @@ fn no_field_can_be_changed_unnoticed() {
             event.data = match event.data.clone() {
                 EventData::MoneyDeposited(moved) => EventData::MoneyWithdrawn(moved),
                 EventData::MoneyWithdrawn(moved) => EventData::MoneyDeposited(moved),
-                created @ EventData::AccountCreated(_) => created,
+                other => other,
             };
         }),
     ];
@@ -303,4 +307,149 @@ fn the_newest_event_and_the_profile_are_the_state() {
     assert_eq!(account.balance, newest.balance_after);
     assert_eq!(account.last_recorded_at, newest.recorded_at);
     assert_eq!(account.last_hash, newest.hash);
+}
+
+/// L's life: opened, frozen, unfrozen, limited, renamed, described, closed.
+fn life() -> Vec<Event> {
+    let after = given([
+        open("L", "0"),
+        freeze("L", Scope::Debits).because("by letter"),
+        unfreeze("L", Scope::All).reasoning("over"),
+        set_overdraft_limit("L", "50"),
+        rename("L", "Grace").noting("ticket", "5"),
+        describe("L", [("colour", "red")]),
+        close("L"),
+    ]);
+    after.events
+}
+
+/// Every field of the event's data, each changed by itself.
+fn changes(data: &EventData) -> Vec<EventData> {
+    let mut changed = Vec::new();
+    match data {
+        EventData::AccountFrozen(freeze) | EventData::AccountUnfrozen(freeze) => {
+            for (scope, reason) in [
+                (Scope::Credits, freeze.reason.clone()),
+                (freeze.scope, None),
+                (freeze.scope, Some("another".to_owned())),
+            ] {
+                let one = FreezeChanged {
+                    scope,
+                    reason,
+                    ..freeze.clone()
+                };
+                changed.push(EventData::AccountFrozen(one.clone()));
+                changed.push(EventData::AccountUnfrozen(one));
+            }
+        }
+        EventData::OverdraftLimitSet(set) => {
+            let overdraft_limit = money("50.01", "USD");
+            changed.push(EventData::OverdraftLimitSet(OverdraftLimitSet {
+                overdraft_limit,
+                ..set.clone()
+            }));
+        }
+        EventData::AccountUpdated(updated) => {
+            for (owner_name, account_metadata) in [
+                (Some("Ada".to_owned()), updated.account_metadata.clone()),
+                (Some(String::new()), updated.account_metadata.clone()),
+                (updated.owner_name.clone(), Some(texts([]))),
+                (
+                    updated.owner_name.clone(),
+                    Some(texts([("colour", "blue")])),
+                ),
+                (None, None),
+            ] {
+                changed.push(EventData::AccountUpdated(AccountUpdated {
+                    owner_name,
+                    account_metadata,
+                    ..updated.clone()
+                }));
+            }
+        }
+        EventData::AccountClosed(closed) => {
+            for (description, metadata) in [
+                (Some(String::new()), closed.metadata.clone()),
+                (closed.description.clone(), texts([("k", "")])),
+            ] {
+                changed.push(EventData::AccountClosed(AccountClosed {
+                    description,
+                    metadata,
+                }));
+            }
+        }
+        other => panic!("{other:?} is not about an account's life"),
+    }
+    changed
+}
+
+#[test]
+fn no_field_of_an_accounts_life_can_be_changed_unnoticed() {
+    for event in &life()[1..] {
+        for data in changes(&event.data) {
+            assert_ne!(data, event.data);
+            let changed = Event {
+                data,
+                ..event.clone()
+            };
+            assert!(changed.check_hash().is_err(), "{changed:?}");
+        }
+    }
+}
+
+/// The profile is what the events of a life make of it, whichever event it is read after.
+#[test]
+fn the_profile_follows_from_the_events() {
+    let events = life();
+    let profile_versions: Vec<u64> = (1..=events.len())
+        .map(|length| folded(&events[..length]).profile_version.get())
+        .collect();
+    assert_eq!(profile_versions, [1, 2, 3, 4, 5, 6, 7]);
+    let statuses: Vec<&str> = (1..=events.len())
+        .map(|length| folded(&events[..length]).status.as_str())
+        .collect();
+    let active = "active";
+    assert_eq!(
+        statuses,
+        [
+            active,
+            "debits_frozen",
+            active,
+            active,
+            active,
+            active,
+            "closed"
+        ]
+    );
+    let account = folded(&events);
+    let profile = serde_json::to_value(account.profile()).unwrap();
+    let expected = serde_json::json!({
+        "owner_name": "Grace", "currency": "USD", "overdraft_limit": "50.00", "status": "closed",
+        "metadata": {"colour": "red"}
+    });
+    assert_eq!(profile, expected);
+    let read: ledger::Profile = serde_json::from_value(profile).unwrap();
+    assert_eq!(read, account.profile());
+}
+
+#[test]
+fn an_event_of_a_life_changes_no_money() {
+    let events = life();
+    for index in 1..events.len() {
+        let mut changed = events[index].clone();
+        changed.balance_after = money("1", "USD");
+        let error = folded(&events[..index]).apply(&changed).unwrap_err();
+        assert!(matches!(error, BrokenChain::Balance { .. }), "{error}");
+        let mut changed = events[index].clone();
+        changed.held_after = money("1", "USD");
+        let error = folded(&events[..index]).apply(&changed).unwrap_err();
+        assert!(matches!(error, BrokenChain::Held { .. }), "{error}");
+    }
+    let mut limit = events[3].clone();
+    let EventData::OverdraftLimitSet(set) = &mut limit.data else {
+        panic!("{limit:?}");
+    };
+    set.overdraft_limit = money("50", "EUR");
+    let error = folded(&events[..3]).apply(&limit).unwrap_err();
+    assert!(matches!(error, BrokenChain::Currency { .. }), "{error}");
 }

@@ -63,7 +63,10 @@ fn a_refused_withdrawal_says_why_with_the_figures() {
 
 #[test]
 fn a_command_id_used_for_another_command_is_told_so() {
-    let rejection = Rejection::idempotency_conflict(command_id());
+    let first = withdraw("A", "1").named(COMMAND).command;
+    let second = withdraw("A", "2").by("teller-3").named(COMMAND).command;
+    // The first command is not always at hand.
+    let rejection = Rejection::idempotency_conflict(&second, None);
     assert_eq!(rejection.code, RejectionCode::IdempotencyConflict);
     assert_eq!(
         rejection.message,
@@ -72,6 +75,17 @@ fn a_command_id_used_for_another_command_is_told_so() {
         )
     );
     assert_eq!(rejection.data["command_id"], COMMAND);
+    assert_eq!(rejection.data.len(), 1);
+    let rejection = Rejection::idempotency_conflict(&second, Some(&first));
+    assert_eq!(rejection.code, RejectionCode::IdempotencyConflict);
+    assert_eq!(
+        rejection.message,
+        format!(
+            "command id {COMMAND} was used before, for a command with another body (they differ in: actor amount); its first outcome stands. Use a new id for a new command"
+        )
+    );
+    assert_eq!(rejection.data["command_id"], COMMAND);
+    assert_eq!(rejection.data["fields"], "actor amount");
 }
 
 /// Programs match on these words: none may change.
@@ -86,6 +100,8 @@ fn the_codes_are_these() {
         [
             "account_not_found",
             "account_exists",
+            "account_frozen",
+            "account_closed",
             "insufficient_funds",
             "currency_mismatch",
             "same_account",
@@ -93,6 +109,19 @@ fn the_codes_are_these() {
             "amount_overflow",
             "unknown_currency",
             "version_conflict",
+            "balance_condition",
+            "expired",
+            "too_early",
+            "no_change",
+            "balance_not_zero",
+            "holds_open",
+            "overdraft_in_use",
+            "hold_exists",
+            "hold_not_found",
+            "hold_closed",
+            "hold_expired",
+            "hold_not_due",
+            "amount_exceeds_hold",
             "idempotency_conflict",
         ]
     );

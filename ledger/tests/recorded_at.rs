@@ -3,7 +3,9 @@
 mod support;
 
 use ledger::Timestamp;
-use support::{Given, Request, deposit, given, open, timestamp, transfer, withdraw};
+use support::{
+    Given, Request, capture, deposit, given, hold, open, sweep, timestamp, transfer, withdraw,
+};
 
 const EIGHT: &str = "2026-01-31T08:00:00.000000Z";
 const NINE: &str = "2026-01-31T09:00:00.000000Z";
@@ -68,6 +70,25 @@ fn a_transfer_takes_the_later_of_both_accounts() {
     );
 }
 
+/// Whatever moves money between two accounts, with as many events as it takes.
+#[test]
+fn a_sweep_and_a_capture_take_the_later_of_both_accounts() {
+    let next = ONE_MICROSECOND_PAST_TEN;
+    let held = || before().when(hold("A", 1, "50").at(EIGHT)).then_accepted();
+    for clock in [EIGHT, NINE, TEN] {
+        let times = recorded(before(), sweep("A", "B").at(clock));
+        assert_eq!(times, [next; 3], "a sweep at {clock}");
+        let last_capture = capture("A", 1).only("20").at_last().to("B");
+        let times = recorded(held(), last_capture.at(clock));
+        assert_eq!(times, [next; 3], "a capture at {clock}");
+    }
+    // To outside, the other account's time does not matter.
+    let times = recorded(held(), capture("A", 1).only("20").at_last().at(EIGHT));
+    assert_eq!(times, ["2026-01-31T09:00:00.000002Z"; 2]);
+    let times = recorded(before(), sweep("B", "A").at(EIGHT));
+    assert_eq!(times, [next; 3]);
+}
+
 #[test]
 fn another_accounts_time_does_not_matter() {
     let clock = "2026-01-31T09:30:00.000000Z";
@@ -97,4 +118,35 @@ fn the_end_of_time_stops_the_clock_but_not_the_ledger() {
     let last = Timestamp::MAX.to_string();
     let before = given([open("A", "1").at(&last)]);
     assert_eq!(recorded(before, deposit("A", "1").at(NINE)), [last]);
+}
+
+/// At the end of time every hold that has an end is over, and none can begin.
+#[test]
+fn the_end_of_time_ends_every_hold_that_has_an_end() {
+    let last = Timestamp::MAX.to_string();
+    let before = || {
+        given([
+            open("A", "100").at(NINE),
+            hold("A", 1, "10").until(&last).at(NINE),
+            hold("A", 2, "10").at(NINE),
+            deposit("A", "1").at(&last),
+        ])
+    };
+    before()
+        .when(capture("A", 1).at(NINE))
+        .then_code(ledger::RejectionCode::HoldExpired);
+    before()
+        .when(hold("A", 3, "10").until(&last).at(NINE))
+        .then_code(ledger::RejectionCode::HoldExpired);
+    before()
+        .when(deposit("A", "1").expiring_at(&last).at(NINE))
+        .then_code(ledger::RejectionCode::Expired);
+    let after = before()
+        .when(support::expire_hold("A", 1).at(NINE))
+        .then_accepted()
+        .when(capture("A", 2).at(NINE))
+        .then_accepted()
+        .when(deposit("A", "1").not_before(&last).at(NINE))
+        .then_accepted();
+    assert_eq!(after.account("A").held.to_string(), "0.00");
 }

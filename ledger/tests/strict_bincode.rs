@@ -58,7 +58,7 @@ impl Raw {
             self.expected_version,
         );
         let encoded = bincode::serde::encode_to_vec(body, bincode::config::standard()).unwrap();
-        [vec![binary::FORMAT_VERSION], encoded].concat()
+        [vec![binary::FORMAT_VERSIONS[0]], encoded].concat()
     }
 }
 
@@ -91,14 +91,14 @@ fn the_plain_deposit_is_what_the_encoder_writes() {
 
 #[test]
 fn another_format_version_is_refused() {
-    for version in [0, 2, 255] {
+    for version in [0, 3, 255] {
         let mut bytes = Raw::plain().bytes();
         bytes[0] = version;
         refused(
             &bytes,
             "unsupported_format_version",
             &format!(
-                "bincode begins with the format's version, 1, and this body begins with {version}"
+                "bincode begins with the format's version, 1 or 2, and this body begins with {version}"
             ),
         );
     }
@@ -138,12 +138,12 @@ fn garbage_behind_a_command_is_refused() {
 
 #[test]
 fn an_unknown_command_is_refused() {
-    for variant in [4, 250, u32::MAX] {
+    for variant in [13, 250, u32::MAX] {
         refused(
             &Raw::with(|raw| raw.variant = variant),
             "invalid_bincode",
             &format!(
-                "the body is no command: invalid value: integer `{variant}`, expected variant index 0 <= i < 4"
+                "the body is no command: invalid value: integer `{variant}`, expected variant index 0 <= i < 13"
             ),
         );
     }
@@ -320,6 +320,229 @@ fn every_limit_of_the_json_form_holds_here_too() {
     ] {
         refused_by_name(&bytes, code, message);
     }
+}
+
+/// Format version 2 is version 1 with the conditions of later on behind it.
+fn in_version_2(
+    least: Option<[u8; 16]>,
+    not_before: Option<i64>,
+    expires_at: Option<i64>,
+) -> Vec<u8> {
+    let plain = Raw::plain().bytes();
+    let more = (least, not_before, expires_at);
+    let more = bincode::serde::encode_to_vec(more, bincode::config::standard()).unwrap();
+    [&[binary::FORMAT_VERSIONS[1]], &plain[1..], &more].concat()
+}
+
+#[test]
+fn the_second_version_has_the_conditions_behind_the_first() {
+    let least = Decimal::new(-50, 2);
+    let noon = 1_769_860_800_000_000;
+    let bytes = in_version_2(Some(least.serialize()), Some(noon), Some(noon + 1));
+    let command = binary::decode_command(&bytes).unwrap();
+    assert_eq!(command.conditions.if_balance_at_least, Some(least));
+    let not_before = command.conditions.not_before.unwrap();
+    assert_eq!(not_before.to_string(), "2026-01-31T12:00:00.000000Z");
+    assert_eq!(
+        command.conditions.expires_at,
+        Some(not_before.next_microsecond())
+    );
+    assert_eq!(binary::encode_command(&command), bytes);
+    for length in 1..bytes.len() {
+        refused(
+            &bytes[..length],
+            "invalid_bincode",
+            "the body is no command: it ends too early",
+        );
+    }
+    let message = format!(
+        "the command ends after {} bytes, and the body has {}",
+        bytes.len(),
+        bytes.len() + 1
+    );
+    refused(&[bytes, vec![0]].concat(), "invalid_bincode", &message);
+}
+
+/// Whoever has nothing to say in version 2 is understood, but writes version 1.
+#[test]
+fn a_command_without_conditions_is_written_in_the_first_version() {
+    let plain = Raw::plain().bytes();
+    let command = binary::decode_command(&in_version_2(None, None, None)).unwrap();
+    assert_eq!(command, binary::decode_command(&plain).unwrap());
+    assert_eq!(binary::encode_command(&command), plain);
+    // The first version has nothing behind it, whatever it is.
+    let mut first = in_version_2(None, Some(0), None);
+    first[0] = binary::FORMAT_VERSIONS[0];
+    let malformed = binary::decode_command(&first).unwrap_err();
+    assert_eq!(malformed.code, "invalid_bincode");
+}
+
+#[test]
+fn conditions_are_held_to_the_limits_of_the_json_form() {
+    for outside in [
+        i64::MIN,
+        ledger::Timestamp::MIN.unix_microseconds() - 1,
+        ledger::Timestamp::MAX.unix_microseconds() + 1,
+        i64::MAX,
+    ] {
+        for (name, bytes) in [
+            ("not_before", in_version_2(None, Some(outside), None)),
+            ("expires_at", in_version_2(None, None, Some(outside))),
+        ] {
+            refused_by_name(
+                &bytes,
+                "invalid_timestamp",
+                &format!("{name} {outside} µs lies outside the years 1 to 9999"),
+            );
+        }
+    }
+    let too_many = Decimal::from_i128_with_scale(10_i128.pow(27), 2).serialize();
+    refused_by_name(
+        &in_version_2(Some(too_many), None, None),
+        "invalid_amount",
+        r#"if_balance_at_least: an amount has at most 27 digits and 28 decimals, and this has more: "10000000000000000000000000.00""#,
+    );
+    refused_by_name(
+        &in_version_2(Some([1; 16]), None, None),
+        "invalid_amount",
+        "if_balance_at_least: these 16 bytes are no decimal: flags (scale in bits 16-23, sign in bit 31) and a mantissa of 96 bits, little-endian",
+    );
+}
+
+/// An action as its bytes stand: the number of its variant, and its fields as a tuple.
+fn with_action(action: impl serde::Serialize) -> Vec<u8> {
+    let command_id: ledger::CommandId = ID.parse().unwrap();
+    let no_text: Option<String> = None;
+    let no_entries: Vec<(String, String)> = Vec::new();
+    let body = (
+        command_id.as_uuid().into_bytes(),
+        action,
+        &no_text,
+        &no_text,
+        &no_entries,
+        None::<u64>,
+    );
+    let encoded = bincode::serde::encode_to_vec(body, bincode::config::standard()).unwrap();
+    [vec![binary::FORMAT_VERSIONS[0]], encoded].concat()
+}
+
+#[test]
+fn the_later_commands_are_held_to_the_limits_of_the_json_form() {
+    let no_account = |field: &str| {
+        format!(
+            r#"{field}: an account id is 1 to 64 characters of A-Z a-z 0-9 _ -, and this is not: "a.b""#
+        )
+    };
+    let (account, hold) = ("A", [7_u8; 16]);
+    let amount = Decimal::ONE.serialize();
+    let (none, none_at) = (None::<&str>, None::<i64>);
+    let too_late = ledger::Timestamp::MAX.unix_microseconds() + 1;
+    let long = "x".repeat(513);
+    let entries = |key: &str, value: &str| Some(vec![(key.to_owned(), value.to_owned())]);
+    for (bytes, code, message) in [
+        (
+            with_action((4_u32, account, 0_u32, &long)),
+            "text_too_long",
+            "reason has at most 512 bytes of UTF-8, and this has 513".to_owned(),
+        ),
+        (
+            with_action((5_u32, account, 0_u32, Some("a\0"))),
+            "invalid_text",
+            "reason must not contain the character U+0000; remove it".to_owned(),
+        ),
+        (
+            with_action((6_u32, account, Some("a.b"))),
+            "invalid_account_id",
+            no_account("sweep_to_account_id"),
+        ),
+        (
+            with_action((7_u32, "a.b", amount)),
+            "invalid_account_id",
+            no_account("account_id"),
+        ),
+        (
+            with_action((8_u32, account, none, None::<Vec<(String, String)>>)),
+            "missing_field",
+            "update_account changes nothing: owner_name and account_metadata are missing or null".to_owned(),
+        ),
+        (
+            with_action((8_u32, account, Some("x".repeat(257)), entries("a", ""))),
+            "text_too_long",
+            "owner_name has at most 256 bytes of UTF-8, and this has 257".to_owned(),
+        ),
+        (
+            with_action((8_u32, account, none, entries("a", &long))),
+            "text_too_long",
+            "account_metadata.a has at most 512 bytes of UTF-8, and this has 513".to_owned(),
+        ),
+        (
+            with_action((8_u32, account, none, entries("a b", ""))),
+            "invalid_metadata",
+            r#"a key of account_metadata is 1 to 64 printable ASCII characters without spaces, and this is not: "a b""#.to_owned(),
+        ),
+        (
+            with_action((8_u32, account, none, Some(vec![("a", "1"); 2]))),
+            "invalid_metadata",
+            r#"account_metadata has the key "a" twice"#.to_owned(),
+        ),
+        (
+            with_action((9_u32, account, hold, amount, Some("usd"), none_at)),
+            "invalid_currency",
+            r#"currency: a currency code is 3 to 12 characters of A-Z 0-9 such as USD, and this is not: "usd""#.to_owned(),
+        ),
+        (
+            with_action((9_u32, account, hold, amount, none, Some(too_late))),
+            "invalid_timestamp",
+            format!("hold_expires_at {too_late} µs lies outside the years 1 to 9999"),
+        ),
+        (
+            with_action((10_u32, account, hold, Some(amount), true, Some("a.b"))),
+            "invalid_account_id",
+            no_account("to_account_id"),
+        ),
+        (
+            with_action((11_u32, account, hold, Some([1_u8; 16]))),
+            "invalid_amount",
+            "amount: these 16 bytes are no decimal: flags (scale in bits 16-23, sign in bit 31) and a mantissa of 96 bits, little-endian".to_owned(),
+        ),
+        (
+            with_action((12_u32, "a.b", hold)),
+            "invalid_account_id",
+            no_account("account_id"),
+        ),
+    ] {
+        refused_by_name(&bytes, code, &message);
+    }
+    refused(
+        &with_action((4_u32, account, 3_u32, "audit")),
+        "invalid_bincode",
+        "the body is no command: invalid value: integer `3`, expected variant index 0 <= i < 3",
+    );
+    // A boolean is 0 or 1.
+    let malformed = binary::decode_command(&with_action((
+        10_u32, account, hold, None::<u8>, 2_u8, none,
+    )));
+    assert_eq!(malformed.unwrap_err().code, "invalid_bincode");
+}
+
+#[test]
+fn the_largest_update_fits() {
+    let mut metadata = BTreeMap::new();
+    for number in 0..50 {
+        metadata.insert(format!("{number:064}"), "x".repeat(512));
+    }
+    let metadata = serde_json::to_string(&metadata).unwrap();
+    let body = format!(
+        r#"{{"command_id":"{ID}","type":"update_account","account_id":"{}","owner_name":"{}","account_metadata":{metadata},"description":"{}","actor":"{}","metadata":{metadata},"expires_at":"9999-12-31T23:59:59.999999Z"}}"#,
+        "A".repeat(64),
+        "x".repeat(256),
+        "x".repeat(2_048),
+        "x".repeat(256),
+    );
+    let command: Command = json::decode_command(body.as_bytes()).unwrap();
+    let bytes = binary::encode_command(&command);
+    assert!(bytes.len() <= ledger::limits::BODY_BYTES_MAX);
+    assert_eq!(binary::decode_command(&bytes).unwrap(), command);
 }
 
 #[test]

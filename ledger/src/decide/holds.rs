@@ -22,8 +22,15 @@ impl<A: Accounts> Decision<'_, A> {
         {
             return Err(Rejection::hold_exists(&action.account_id, action.hold_id));
         }
+        if let Some(expires_at) = action.hold_expires_at
+            && self.recorded_at >= expires_at
+        {
+            let (account_id, hold_id) = (&action.account_id, action.hold_id);
+            return Err(Rejection::hold_expired(account_id, hold_id, expires_at));
+        }
         check_named_currency(account, action.currency)?;
         let amount = positive_amount(action.amount, account.currency())?;
+        check_funds(account, amount)?;
         let hold = Hold {
             hold_id: action.hold_id,
             amount,
@@ -31,24 +38,29 @@ impl<A: Accounts> Decision<'_, A> {
             remaining: amount,
             expires_at: action.hold_expires_at,
         };
-        if hold.is_due(self.recorded_at) {
-            return Err(Rejection::hold_expired(&action.account_id, &hold));
-        }
-        check_funds(account, amount)?;
         let data = EventData::HoldPlaced(self.hold_changed(amount, hold));
         self.record(&action.account_id, data)
     }
 
     pub(super) fn capture(&mut self, action: &Capture) -> Result<(), Rejection> {
         let account_id = &action.account_id;
-        let mut hold = self.open_hold(account_id, action.hold_id)?;
-        if hold.is_due(self.recorded_at) {
-            return Err(Rejection::hold_expired(account_id, &hold));
-        }
         match &action.to_account_id {
-            Some(to) => self.payer(account_id, to)?,
-            None => self.debitable(account_id)?,
-        };
+            Some(to) => self.check_parties(account_id, to)?,
+            None => self.debitable(account_id).map(drop)?,
+        }
+        let mut hold = self.open_hold(account_id, action.hold_id)?;
+        if let Some(expires_at) = hold.expires_at
+            && hold.is_due(self.recorded_at)
+        {
+            return Err(Rejection::hold_expired(
+                account_id,
+                hold.hold_id,
+                expires_at,
+            ));
+        }
+        if let Some(to) = &action.to_account_id {
+            self.payer(account_id, to)?;
+        }
         let amount = part_of(&hold, account_id, action.amount)?;
         hold.captured = hold
             .captured
@@ -89,7 +101,7 @@ impl<A: Accounts> Decision<'_, A> {
     }
 
     fn open_hold(&self, account_id: &AccountId, hold_id: HoldId) -> Result<Hold, Rejection> {
-        self.existing(account_id)?;
+        self.open(account_id)?;
         let hold = self
             .before
             .hold(account_id, hold_id)

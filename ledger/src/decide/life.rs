@@ -70,15 +70,21 @@ impl<A: Accounts> Decision<'_, A> {
     /// What is left in it goes to another account first. A frozen account is not closed: whoever froze it wants it to
     /// stay as it is.
     pub(super) fn close_account(&mut self, action: &CloseAccount) -> Result<(), Rejection> {
+        if let Some(to) = &action.sweep_to_account_id {
+            self.check_two(&action.account_id, to)?;
+        }
         let account = self.open(&action.account_id)?;
         if account.status != Status::Active {
             return Err(Rejection::account_frozen(account, "closing"));
         }
         if let Some(to) = &action.sweep_to_account_id {
-            self.payer(&action.account_id, to)?;
+            self.creditable(to)?;
         }
         if account.held.is_positive() {
             return Err(Rejection::holds_open(account));
+        }
+        if let Some(to) = &action.sweep_to_account_id {
+            self.payer(&action.account_id, to)?;
         }
         let balance = account.balance;
         match &action.sweep_to_account_id {
@@ -105,7 +111,8 @@ impl<A: Accounts> Decision<'_, A> {
         let currency = account.currency();
         let overdraft_limit = not_negative("overdraft_limit", action.overdraft_limit, currency)?;
         if overdraft_limit == account.overdraft_limit {
-            return Err(Rejection::no_change(&action.account_id, overdraft_limit));
+            let state = format!("at an overdraft limit of {overdraft_limit} {currency}");
+            return Err(Rejection::no_change(&action.account_id, state));
         }
         check_room(&action.account_id, account.balance, overdraft_limit)?;
         let changed = Account {
@@ -136,10 +143,7 @@ impl<A: Accounts> Decision<'_, A> {
                 .as_ref()
                 .is_none_or(|one| *one == account.metadata);
         if is_same {
-            return Err(Rejection::no_change(
-                &action.account_id,
-                "known by these already",
-            ));
+            return Err(Rejection::no_change(&action.account_id, "known by these"));
         }
         let data = EventData::AccountUpdated(AccountUpdated {
             owner_name,

@@ -58,7 +58,7 @@ impl Accounts for BTreeMap<AccountId, Account> {
 ///
 /// Of several reasons to refuse a command, the first of these is given: its time, `expected_version`,
 /// `if_balance_at_least`, the same account twice, an account that is there or not, closed or frozen, the hold, the
-/// currency, the amount, the funds, overflow of a balance.
+/// currency, the amount, nothing that would change, the funds, overflow of a balance.
 pub fn decide(
     accounts: &impl Accounts,
     command: &Command,

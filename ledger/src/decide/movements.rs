@@ -1,6 +1,7 @@
 //! Money that moves: deposits, withdrawals, transfers.
 
 use super::{Accounts, Decision, check_funds, check_named_currency, positive_amount};
+use crate::account::Account;
 use crate::command::{Deposit, Transfer, Withdraw};
 use crate::event::{EventData, Hold, MoneyMoved, TransferLeg};
 use crate::ids::AccountId;
@@ -25,6 +26,7 @@ impl<A: Accounts> Decision<'_, A> {
 
     pub(super) fn transfer(&mut self, action: &Transfer) -> Result<(), Rejection> {
         let (from, to) = (&action.from_account_id, &action.to_account_id);
+        self.check_parties(from, to)?;
         let amount = {
             let account = self.payer(from, to)?;
             check_named_currency(account, action.currency)?;
@@ -35,19 +37,27 @@ impl<A: Accounts> Decision<'_, A> {
         self.move_money(from, to, amount, None)
     }
 
-    /// The account debited, after a look at both: they differ, are there, and take part in movements of one currency.
-    pub(super) fn payer(
-        &self,
-        from: &AccountId,
-        to: &AccountId,
-    ) -> Result<&crate::account::Account, Rejection> {
+    /// Money can move between the two: they differ, are there, and take part in such movements.
+    pub(super) fn check_parties(&self, from: &AccountId, to: &AccountId) -> Result<(), Rejection> {
+        self.check_two(from, to)?;
+        self.debitable(from)?;
+        self.creditable(to)?;
+        Ok(())
+    }
+
+    /// The two differ and are there: that is said before anything else is said of either.
+    pub(super) fn check_two(&self, from: &AccountId, to: &AccountId) -> Result<(), Rejection> {
         if from == to {
             return Err(Rejection::same_account(from));
         }
-        // That it is not there is said before anything else is said of either.
         self.existing(from)?;
         self.existing(to)?;
-        let (debited, credited) = (self.debitable(from)?, self.creditable(to)?);
+        Ok(())
+    }
+
+    /// The account debited, which is kept in the currency of the one credited.
+    pub(super) fn payer(&self, from: &AccountId, to: &AccountId) -> Result<&Account, Rejection> {
+        let (debited, credited) = (self.existing(from)?, self.existing(to)?);
         if credited.currency() == debited.currency() {
             Ok(debited)
         } else {

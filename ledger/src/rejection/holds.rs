@@ -32,7 +32,7 @@ impl Rejection {
         Self::new(
             RejectionCode::HoldClosed,
             format!(
-                "nothing is held any more by hold {hold_id} on account {account_id}: of {amount} {currency}, {captured} {currency} was captured and the rest released"
+                "nothing is held any more by hold {hold_id} on account {account_id}: of {amount} {currency}, {captured} {currency} was captured, and the rest is available again"
             ),
             [
                 ("account_id", account_id),
@@ -45,9 +45,11 @@ impl Rejection {
     }
 
     /// The hold's time is over.
-    pub(crate) fn hold_expired(account_id: &AccountId, hold: &Hold) -> Self {
-        let hold_id = hold.hold_id;
-        let expires_at = hold.expires_at.unwrap_or(Timestamp::MAX);
+    pub(crate) fn hold_expired(
+        account_id: &AccountId,
+        hold_id: HoldId,
+        expires_at: Timestamp,
+    ) -> Self {
         Self::new(
             RejectionCode::HoldExpired,
             format!("the time of hold {hold_id} on account {account_id} was over at {expires_at}"),
@@ -66,14 +68,21 @@ impl Rejection {
         recorded_at: Timestamp,
     ) -> Self {
         let hold_id = hold.hold_id;
-        let until = hold
-            .expires_at
-            .map_or_else(|| "never".to_owned(), |expires_at| expires_at.to_string());
+        let (until, message) = match hold.expires_at {
+            Some(expires_at) => (
+                expires_at.to_string(),
+                format!(
+                    "hold {hold_id} on account {account_id} expires at {expires_at}, and it is {recorded_at}"
+                ),
+            ),
+            None => (
+                "never".to_owned(),
+                format!("hold {hold_id} on account {account_id} never expires; release it instead"),
+            ),
+        };
         Self::new(
             RejectionCode::HoldNotDue,
-            format!(
-                "hold {hold_id} on account {account_id} expires {until}, and it is {recorded_at}"
-            ),
+            message,
             [
                 ("account_id", account_id),
                 ("hold_id", &hold_id),

@@ -22,8 +22,8 @@ use ledger::codec::{
     CONTENT_TYPE_BINCODE, CONTENT_TYPE_JSON, Malformed, binary, decode_command, json,
 };
 use ledger::{
-    Account, AccountId, Command, CommandId, Currency, CurrencyCode, Event, Hash, Timestamp, decide,
-    parse_decimal,
+    AccountId, Book, Command, CommandId, Currency, CurrencyCode, Event, EventData, Hash, Timestamp,
+    decide, parse_decimal,
 };
 use samples::Samples;
 use support::Given;
@@ -135,9 +135,11 @@ impl Tally {
             "invalid_currency",
             "invalid_event",
             "invalid_field",
+            "invalid_hold_id",
             "invalid_json",
             "invalid_metadata",
             "invalid_text",
+            "invalid_timestamp",
             "missing_field",
             "not_utf8",
             "unknown_event_type",
@@ -191,11 +193,10 @@ fn work_with_command(before: &Given, command: &Command) {
     assert_eq!(&again, command);
     assert_eq!(again.fingerprint(), command.fingerprint());
     let now = support::timestamp(support::NOON);
-    if let Ok(events) = decide(&before.accounts, command, now) {
-        let mut accounts = before.accounts.clone();
+    if let Ok(events) = decide(&before.book, command, now) {
+        let mut book = before.book.clone();
         for event in &events {
-            let state = accounts.remove(&event.account_id);
-            Account::fold(state, event).unwrap();
+            book.apply(event).unwrap();
         }
     }
 }
@@ -207,11 +208,10 @@ fn work_with_event(before: &Given, event: &Event) -> bool {
     let again = binary::decode_event(&binary::encode_event(event)).unwrap();
     assert_eq!(&again, event);
     assert_eq!(again.compute_hash(), event.compute_hash());
-    let state = before.accounts.get(&event.account_id).cloned();
-    let states = [None, state];
-    states
+    let empty = Book::default();
+    [&empty, &before.book]
         .into_iter()
-        .any(|state| match Account::fold(state, event) {
+        .any(|book| match book.clone().apply(event) {
             Ok(account) => account.available().is_ok(),
             Err(broken) => broken.to_string().is_empty(),
         })
@@ -224,7 +224,7 @@ fn parse(text: &str) {
     drop(text.parse::<CommandId>());
     drop(text.parse::<Hash>());
     drop(text.parse::<CurrencyCode>().map(Currency::lookup));
-    for name in ["AccountCreated", "MoneyDeposited", "MoneyWithdrawn", text] {
+    for name in EventData::TYPE_NAMES.into_iter().chain([text]) {
         drop(json::decode_event_data(name, text));
     }
 }

@@ -1,9 +1,13 @@
 //! Valid bodies of every kind, and what chance makes of them.
 
+use ledger::Scope;
 use ledger::codec::{binary, json};
 
 use crate::support::random::Random;
-use crate::support::{Given, deposit, given, open, transfer, withdraw};
+use crate::support::{
+    Given, capture, close, deposit, describe, expire_hold, freeze, given, hold, open, release,
+    rename, set_overdraft_limit, sweep, transfer, unfreeze, withdraw,
+};
 
 /// Valid bodies of every kind, and the accounts that their events would follow upon.
 pub(crate) struct Samples {
@@ -19,6 +23,8 @@ impl Samples {
             given([
                 open("A", "100").with_overdraft_limit("50"),
                 open("B", "0.50").because("π").noting("k", "v"),
+                hold("B", 1, "0.30").until("2026-01-31T09:00:00Z"),
+                hold("B", 2, "0.20").because("hotel"),
             ])
         };
         let requests = [
@@ -37,6 +43,19 @@ impl Samples {
             transfer("A", "B", "25.00")
                 .because("\"rent\"\n")
                 .expecting_version(1),
+            freeze("A", Scope::Debits).reasoning("court order"),
+            unfreeze("B", Scope::Credits),
+            sweep("A", "B").if_balance_at_least("100.00"),
+            close("A").not_before("2026-01-01T00:00:00Z"),
+            set_overdraft_limit("A", "75.5").expiring_at("2026-12-31T23:59:59.999999Z"),
+            rename("A", "Grace"),
+            describe("A", [("colour", "red"), ("k", "")]).noting("k", "v"),
+            hold("A", 1, "12.34")
+                .in_currency("USD")
+                .until("2026-02-01T00:00:00Z"),
+            capture("B", 2).only("0.10").to("A").at_last(),
+            release("B", 2).only("0.05"),
+            expire_hold("B", 1),
         ];
         let mut bodies = Vec::new();
         let (mut commands, mut events) = (0, 0);
@@ -44,8 +63,11 @@ impl Samples {
             bodies.push(json::encode_command(&request.command));
             bodies.push(binary::encode_command(&request.command));
             commands += 1;
-            let after = plain().when(request).then_accepted();
-            for event in &after.events[2..] {
+            // Some would be refused; of those there are no events.
+            let Ok(decided) = plain().when(request).result else {
+                continue;
+            };
+            for event in &decided {
                 bodies.push(json::encode_event(event));
                 bodies.push(binary::encode_event(event));
                 events += 2;
@@ -80,7 +102,7 @@ fn random_bytes(random: &mut Random) -> Vec<u8> {
     let mut bytes = random.bytes(length);
     // Past the first check, where there is one.
     match random.below(4) {
-        0 => bytes.insert(0, binary::FORMAT_VERSION),
+        0 => bytes.insert(0, binary::FORMAT_VERSIONS[random.below(2)]),
         1 => bytes.insert(0, b'{'),
         2 => bytes.iter_mut().for_each(|byte| *byte = b' ' + *byte % 95),
         _ => {}

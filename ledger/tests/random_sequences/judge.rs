@@ -1,26 +1,26 @@
 //! The judge: runs the steps of a sequence on the ledger and on the model, and compares after each.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::LazyLock;
 
 use ledger::codec::{binary, json};
 use ledger::{
-    Account, AccountId, Action, Command, CreateAccount, CurrencyCode, Deposit, Event, EventData,
-    Hash, Rejection, Timestamp, Transfer, Version, Withdraw, decide,
+    Account, Accounts, Book, Command, Event, EventData, Hold, Rejection, RejectionCode, Timestamp,
+    decide,
 };
-use rust_decimal::Decimal;
-use uuid::Uuid;
 
-use crate::model::{ACCOUNTS, Amount, Ask, LARGEST, Line, Model};
+use crate::ask::{Ask, HOLDS, Terms};
+use crate::history::{check_history, count_edges};
+use crate::model::{self, Held, Line, Model};
 use crate::sequence::Step;
 use crate::tally::Tally;
+use crate::wire::{command_of, fits_the_wire, hold_id, name_of, notes, owner_name, reason};
 
-/// A writer as small as can be: the accounts, their events, and the outcome of every command so far.
+/// A writer as small as can be: the book, its events, and the outcome of every command so far.
 #[derive(Default)]
-struct Ledger {
-    accounts: HashMap<AccountId, Account>,
-    events: Vec<Event>,
-    outcomes: HashMap<u64, (Command, Ask, Option<u64>)>,
+pub(crate) struct Ledger {
+    pub(crate) book: Book,
+    pub(crate) events: Vec<Event>,
+    outcomes: HashMap<u64, (Command, Ask, Terms)>,
 }
 
 /// Runs the steps on the ledger and on the model; the error says where they differ or which invariant broke.
@@ -43,73 +43,81 @@ fn check_step(
 ) -> Result<(), String> {
     let command = command_of(step);
     tally.commands += 1;
-    if let Some((first, ask, expected_version)) = ledger.outcomes.get(&step.id) {
-        // The domain's share of one_outcome: the fingerprint tells a repetition from a theft of the id.
+    if let Some((first, ask, terms)) = ledger.outcomes.get(&step.id) {
+        let same = *ask == step.ask && *terms == step.terms;
         tally.sent_again += 1;
-        let same = *ask == step.ask && *expected_version == step.expected_version;
         if !same {
-            let rejection = Rejection::idempotency_conflict(&command, None);
-            *tally.rejected.entry(rejection.code).or_default() += 1;
+            let code = RejectionCode::IdempotencyConflict;
+            *tally.rejected.entry(code).or_default() += 1;
         }
-        return equal(
-            "same fingerprint as the first",
-            first.fingerprint() == command.fingerprint(),
-            same,
-        );
+        return check_sent_again(first, &command, same);
     }
     let now = Timestamp::from_unix_microseconds(step.now);
-    let decision = decide(&ledger.accounts, &command, now);
+    let decision = decide(&ledger.book, &command, now);
     if close && fits_the_wire(step) {
-        check_decision_again(&ledger.accounts, &command, now, &decision)?;
+        check_decision_again(&ledger.book, &command, now, &decision)?;
     }
-    match (
-        decision,
-        model.process(step.ask, step.expected_version, step.now),
-    ) {
+    let before = model.books;
+    match (decision, model.process(step.ask, step.terms, step.now)) {
         (Ok(events), Ok(lines)) => {
             *tally.accepted.entry(command.type_name()).or_default() += 1;
             equal("events", events.len(), lines.len())?;
             for ((index, event), line) in (0..).zip(&events).zip(&lines) {
                 check_event(event, line, &command, index)?;
+                *tally.events.entry(event.data.type_name()).or_default() += 1;
             }
             for event in &events {
-                let state = ledger.accounts.remove(&event.account_id);
-                let account = Account::fold(state, event).map_err(|error| error.to_string())?;
-                ledger.accounts.insert(event.account_id.clone(), account);
+                let applied = ledger.book.apply(event);
+                applied.map_err(|error| error.to_string())?;
             }
-            tally.events += u64::try_from(events.len()).unwrap_or(0);
+            count_edges(step, &before, &lines, tally);
             ledger.events.extend(events);
         }
         (Err(rejection), Err(code)) => {
             *tally.rejected.entry(code).or_default() += 1;
             equal("rejection", rejection.code, code)?;
+            check_rejection(&rejection)?;
         }
         (decision, judgement) => {
             return Err(format!("decide: {decision:?}\nmodel: {judgement:?}"));
         }
     }
-    let known = (command, step.ask, step.expected_version);
+    let known = (command, step.ask, step.terms);
     ledger.outcomes.insert(step.id, known);
     Ok(())
 }
 
-/// `decide` is given some commands that no decoder lets through: more than 27 digits, versions beyond 2^53.
-fn fits_the_wire(step: &Step) -> bool {
-    let amounts = match step.ask {
-        Ask::Open {
-            initial, overdraft, ..
-        } => [initial, overdraft],
-        Ask::Deposit { amount, .. }
-        | Ask::Withdraw { amount, .. }
-        | Ask::Transfer { amount, .. } => [amount; 2],
-    };
-    amounts.iter().all(|amount| amount.digits.abs() <= LARGEST)
-        && step.expected_version.unwrap_or(0) <= Version::MAX.get()
+/// The domain's share of `one_outcome`: the fingerprint tells a repetition from a theft of the id, and the rejection
+/// says what is different.
+fn check_sent_again(first: &Command, command: &Command, same: bool) -> Result<(), String> {
+    equal(
+        "same fingerprint as the first",
+        first.fingerprint() == command.fingerprint(),
+        same,
+    )?;
+    let rejection = Rejection::idempotency_conflict(command, Some(first));
+    equal(
+        "no field differs",
+        rejection.data["fields"].is_empty(),
+        same,
+    )
+}
+
+/// Only what the reference says a code can have.
+fn check_rejection(rejection: &Rejection) -> Result<(), String> {
+    let known = rejection.code.data_names();
+    let strange = |name: &&String| !known.contains(&name.as_str());
+    match rejection.data.keys().find(strange) {
+        None if !rejection.message.is_empty() => Ok(()),
+        _ => Err(format!(
+            "the reference has no such rejection: {rejection:?}"
+        )),
+    }
 }
 
 /// The same decision from the command as it comes over the wire, in both encodings.
 fn check_decision_again(
-    accounts: &HashMap<AccountId, Account>,
+    book: &Book,
     command: &Command,
     now: Timestamp,
     decision: &Result<Vec<Event>, Rejection>,
@@ -119,198 +127,139 @@ fn check_decision_again(
         binary::decode_command(&binary::encode_command(command)),
     ] {
         let received = received.map_err(|error| error.to_string())?;
-        equal("decision", &decide(accounts, &received, now), decision)?;
+        equal("decision", &decide(book, &received, now), decision)?;
     }
     Ok(())
 }
 
 fn check_event(event: &Event, line: &Line, command: &Command, index: u32) -> Result<(), String> {
-    let amount = event.data.amount().value().mantissa();
-    let change = match event.data {
-        EventData::AccountCreated(_) | EventData::MoneyDeposited(_) => amount,
-        EventData::MoneyWithdrawn(_) => -amount,
-    };
+    let units = |money: ledger::Money| money.value().mantissa();
     let transfer = event.data.transfer();
     let counterparty = transfer.map(|leg| &leg.counterparty_account_id);
     equal("account", &event.account_id, name_of(line.account))?;
     equal("version", event.version.get(), line.version)?;
-    equal("change", change, line.change)?;
-    equal(
-        "balance",
-        event.balance_after.value().mantissa(),
-        line.balance,
-    )?;
-    equal(
-        "recorded_at",
-        event.recorded_at.unix_microseconds(),
-        line.recorded_at,
-    )?;
+    equal("type", event.data.type_name(), line.what)?;
+    equal("amount", event.data.amount().map(units), line.amount)?;
+    equal("balance", units(event.balance_after), line.balance)?;
+    equal("held", units(event.held_after), line.held)?;
+    let recorded_at = event.recorded_at.unix_microseconds();
+    equal("recorded_at", recorded_at, line.recorded_at)?;
     equal("counterparty", counterparty, line.counterparty.map(name_of))?;
-    equal(
-        "event id",
-        event.event_id,
-        command.command_id.event_id(index),
-    )?;
+    match (event.data.hold(), line.hold) {
+        (Some(hold), Some((number, known))) => same_hold(hold, number, &known)?,
+        (hold, known) => equal("the event has a hold", hold.is_some(), known.is_some())?,
+    }
+    if let EventData::MoneyDeposited(deposited) = &event.data {
+        equal("hold of a deposit", deposited.hold.as_ref(), None)?;
+    }
+    let event_id = command.command_id.event_id(index);
+    equal("event id", event.event_id, event_id)?;
     equal("command id", event.command_id, command.command_id)
 }
 
-/// Every account of the ledger is as the model has it, which also says that a rejection has changed nothing; and
-/// `no_overdraft`, `conservation`.
+fn same_hold(hold: &Hold, number: usize, known: &Held) -> Result<(), String> {
+    let units = |money: ledger::Money| money.value().mantissa();
+    equal("hold id", hold.hold_id, hold_id(number))?;
+    equal("amount of the hold", units(hold.amount), known.amount)?;
+    equal("captured", units(hold.captured), known.captured)?;
+    equal("remaining", units(hold.remaining), known.remaining())?;
+    let expires_at = hold.expires_at.map(Timestamp::unix_microseconds);
+    equal("end of the hold", expires_at, known.expires_at)?;
+    // Captured, released and expired never add up to more than was known.
+    if known.remaining() < 0 || known.amount <= 0 {
+        return Err(format!("more was taken than was held: {hold:?}"));
+    }
+    Ok(())
+}
+
+/// Every account and hold of the ledger is as the model has it, which also says that a rejection has changed nothing;
+/// and `no_overdraft`, `conservation`.
 fn same_state(ledger: &Ledger, model: &Model) -> Result<(), String> {
     let mut sums: BTreeMap<&str, i128> = BTreeMap::new();
     for (number, book) in model.books.iter().enumerate() {
-        let account = ledger.accounts.get(name_of(number));
+        let account = ledger.book.account(name_of(number));
         let (Some(account), Some(book)) = (account, book) else {
             equal("account is there", account.is_some(), book.is_some())?;
             continue;
         };
-        let balance = account.balance.value().mantissa();
-        equal(
-            "scale of the balance",
-            account.balance.value().scale(),
-            book.exponent,
-        )?;
-        equal("balance", balance, book.balance)?;
-        equal(
-            "overdraft limit",
-            account.overdraft_limit.value().mantissa(),
-            book.overdraft,
-        )?;
-        equal("version", account.version.get(), book.version)?;
-        equal(
-            "last_recorded_at",
-            account.last_recorded_at.unix_microseconds(),
-            book.last_recorded_at,
-        )?;
-        if balance + account.overdraft_limit.value().mantissa() < 0 {
-            return Err(format!("no_overdraft: {account:?}"));
-        }
-        *sums.entry(book.currency).or_default() += balance;
+        same_account(account, book)?;
+        check_holds(&ledger.book, account, number, book)?;
+        *sums.entry(book.currency).or_default() += account.balance.value().mantissa();
     }
-    let sums_by_commands = model.from_outside.iter();
-    for (currency, expected) in sums_by_commands {
+    for (currency, expected) in &model.from_outside {
         let sum = sums.get(currency).copied().unwrap_or(0);
         equal("conservation", (currency, sum), (currency, *expected))?;
     }
     Ok(())
 }
 
-/// What can be said of the events alone: `gapless_versions`, `monotonic_time`, the hash chain, and that their fold is
-/// the state.
-fn check_history(ledger: &Ledger, model: &Model, close: bool) -> Result<(), String> {
-    for number in 0..ACCOUNTS {
-        let of_account = |event: &&Event| event.account_id == *name_of(number);
-        let mut state: Option<Account> = None;
-        let (mut version, mut hash) = (0, Hash::ZERO);
-        let mut last_recorded_at = None;
-        for event in ledger.events.iter().filter(of_account) {
-            version += 1;
-            equal("gapless_versions", event.version.get(), version)?;
-            equal("prev_hash", event.prev_hash, hash)?;
-            if last_recorded_at >= Some(event.recorded_at) {
-                return Err(format!("monotonic_time: {event:?}"));
-            }
-            (hash, last_recorded_at) = (event.hash, Some(event.recorded_at));
-            let as_read = if close { as_read(event)? } else { None };
-            let event = as_read.as_ref().unwrap_or(event);
-            let account = Account::fold(state, event).map_err(|error| error.to_string())?;
-            state = Some(account);
-        }
-        equal("fold", state.as_ref(), ledger.accounts.get(name_of(number)))?;
-        equal(
-            "versions",
-            version,
-            model.books[number].map_or(0, |book| book.version),
-        )?;
+fn same_account(account: &Account, book: &model::Book) -> Result<(), String> {
+    let units = |money: ledger::Money| money.value().mantissa();
+    let scale = account.balance.value().scale();
+    equal("scale of the balance", scale, book.exponent)?;
+    equal("balance", units(account.balance), book.balance)?;
+    equal("held", units(account.held), book.held())?;
+    let limit = units(account.overdraft_limit);
+    equal("overdraft limit", limit, book.overdraft)?;
+    let status = match (book.closed, book.debits_frozen, book.credits_frozen) {
+        (true, _, _) => "closed",
+        (_, true, true) => "frozen",
+        (_, true, false) => "debits_frozen",
+        (_, false, true) => "credits_frozen",
+        (_, false, false) => "active",
+    };
+    equal("status", account.status.as_str(), status)?;
+    let why = book.reason.map(reason);
+    equal("reason", account.freeze_reason.as_ref(), why.as_ref())?;
+    equal("owner", &account.owner_name, &owner_name(book.owner))?;
+    equal("metadata", &account.metadata, &notes(book.notes))?;
+    equal("version", account.version.get(), book.version)?;
+    let last_recorded_at = account.last_recorded_at.unix_microseconds();
+    equal("last_recorded_at", last_recorded_at, book.last_recorded_at)?;
+    let available = account.available().map(units);
+    let expected = book.balance + book.overdraft - book.held();
+    equal("available", available, Ok(expected))?;
+    if expected < 0 || book.held() < 0 {
+        return Err(format!("no_overdraft: {account:?}"));
     }
     Ok(())
 }
 
-/// The event as it comes back from its encodings, its hash checked.
-fn as_read(event: &Event) -> Result<Option<Event>, String> {
-    event.check_hash().map_err(|error| error.to_string())?;
-    let from_json = json::decode_event(&json::encode_event(event));
-    let from_binary = binary::decode_event(&binary::encode_event(event));
-    equal("event from JSON", from_json.as_ref(), Ok(event))?;
-    equal("event from bincode", from_binary.as_ref(), Ok(event))?;
-    Ok(from_json.ok())
+/// What is held on an account is what its open holds hold.
+fn check_holds(
+    ledger: &Book,
+    account: &Account,
+    number: usize,
+    book: &model::Book,
+) -> Result<(), String> {
+    let mut sum = 0;
+    for (index, known) in book.holds.iter().enumerate().take(HOLDS) {
+        match (ledger.hold(name_of(number), hold_id(index)), known) {
+            (Some(hold), Some(known)) => {
+                same_hold(hold, index, known)?;
+                equal("is open", hold.is_open(), known.remaining() > 0)?;
+                sum += hold.remaining.value().mantissa();
+            }
+            (hold, known) => equal("hold is there", hold.is_some(), known.is_some())?,
+        }
+    }
+    equal("sum of holds", sum, account.held.value().mantissa())
 }
 
 #[allow(
     clippy::needless_pass_by_value,
     reason = "so that a call says what is equal and no more"
 )]
-fn equal<T: PartialEq + std::fmt::Debug>(what: &str, ledger: T, model: T) -> Result<(), String> {
+pub(crate) fn equal<T: PartialEq + std::fmt::Debug>(
+    what: &str,
+    ledger: T,
+    model: T,
+) -> Result<(), String> {
     if ledger == model {
         Ok(())
     } else {
         Err(format!(
             "{what}: the ledger has {ledger:?}, the model {model:?}"
         ))
-    }
-}
-
-fn name_of(number: usize) -> &'static AccountId {
-    static NAMES: LazyLock<[AccountId; ACCOUNTS]> =
-        LazyLock::new(|| ["A", "B", "C", "D"].map(|name| name.parse().unwrap()));
-    &NAMES[number]
-}
-
-fn command_of(step: &Step) -> Command {
-    let decimal = |amount: Amount| Decimal::from_i128_with_scale(amount.digits, amount.scale);
-    let code = |code: &str| code.parse::<CurrencyCode>().unwrap();
-    let action = match step.ask {
-        Ask::Open {
-            account,
-            currency,
-            initial,
-            overdraft,
-        } => Action::CreateAccount(CreateAccount {
-            account_id: name_of(account).clone(),
-            owner_name: "Ada".to_owned(),
-            currency: code(currency),
-            initial_balance: decimal(initial),
-            overdraft_limit: decimal(overdraft),
-        }),
-        Ask::Deposit {
-            account,
-            amount,
-            currency,
-        } => Action::Deposit(Deposit {
-            account_id: name_of(account).clone(),
-            amount: decimal(amount),
-            currency: currency.map(code),
-        }),
-        Ask::Withdraw {
-            account,
-            amount,
-            currency,
-        } => Action::Withdraw(Withdraw {
-            account_id: name_of(account).clone(),
-            amount: decimal(amount),
-            currency: currency.map(code),
-        }),
-        Ask::Transfer {
-            from,
-            to,
-            amount,
-            currency,
-        } => Action::Transfer(Transfer {
-            from_account_id: name_of(from).clone(),
-            to_account_id: name_of(to).clone(),
-            amount: decimal(amount),
-            currency: currency.map(code),
-        }),
-    };
-    Command {
-        command_id: Uuid::from_u128(u128::from(step.id)).into(),
-        action,
-        description: None,
-        actor: None,
-        metadata: BTreeMap::new(),
-        conditions: Conditions {
-            expected_version: step.expected_version.map(Version::new),
-            ..Conditions::default()
-        },
     }
 }

@@ -1,63 +1,15 @@
 //! The ledger once more, as simply as it can be said: whole numbers of minor units, no decimals, no events, no types of
 //! the crate but the words for rejections. What `decide` does is judged by it.
 
+mod holds;
+mod life;
+mod movements;
+
 use std::collections::BTreeMap;
 
 use ledger::RejectionCode;
 
-/// How many accounts a sequence plays with.
-pub(crate) const ACCOUNTS: usize = 4;
-/// The largest number of minor units that the ledger keeps.
-pub(crate) const LARGEST: i128 = 10_i128.pow(27) - 1;
-
-/// `digits` × 10^-`scale`.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Amount {
-    pub(crate) digits: i128,
-    pub(crate) scale: u32,
-}
-
-/// What a command asks for; accounts are numbers below [`ACCOUNTS`].
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Ask {
-    Open {
-        account: usize,
-        currency: &'static str,
-        initial: Amount,
-        overdraft: Amount,
-    },
-    Deposit {
-        account: usize,
-        amount: Amount,
-        currency: Option<&'static str>,
-    },
-    Withdraw {
-        account: usize,
-        amount: Amount,
-        currency: Option<&'static str>,
-    },
-    Transfer {
-        from: usize,
-        to: usize,
-        amount: Amount,
-        currency: Option<&'static str>,
-    },
-}
-
-/// Two amounts are the same when they are the same number.
-impl PartialEq for Amount {
-    fn eq(&self, other: &Self) -> bool {
-        let without_zeros = |amount: &Self| {
-            let (mut digits, mut scale) = (amount.digits, amount.scale);
-            while scale > 0 && digits % 10 == 0 {
-                digits /= 10;
-                scale -= 1;
-            }
-            (digits, scale)
-        };
-        without_zeros(self) == without_zeros(other)
-    }
-}
+use crate::ask::{ACCOUNTS, Amount, Ask, HOLDS, LARGEST, Terms};
 
 /// An account in the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,19 +18,49 @@ pub(crate) struct Book {
     pub(crate) exponent: u32,
     pub(crate) balance: i128,
     pub(crate) overdraft: i128,
+    pub(crate) debits_frozen: bool,
+    pub(crate) credits_frozen: bool,
+    pub(crate) closed: bool,
+    pub(crate) owner: u8,
+    pub(crate) notes: u8,
+    pub(crate) reason: Option<u8>,
+    pub(crate) holds: [Option<Held>; HOLDS],
     pub(crate) version: u64,
     pub(crate) last_recorded_at: i64,
 }
 
-/// One event as the model sees it: positive comes in, negative goes out.
+/// A hold in the model: where its money went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) amount: i128,
+    pub(crate) captured: i128,
+    pub(crate) released: i128,
+    pub(crate) expired: i128,
+    pub(crate) expires_at: Option<i64>,
+}
+
+impl Held {
+    pub(crate) fn remaining(&self) -> i128 {
+        self.amount - self.captured - self.released - self.expired
+    }
+
+    fn is_over(&self, at: i64) -> bool {
+        self.expires_at.is_some_and(|end| at >= end)
+    }
+}
+
+/// One event as the model sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Line {
     pub(crate) account: usize,
     pub(crate) version: u64,
-    pub(crate) change: i128,
+    pub(crate) what: &'static str,
+    pub(crate) amount: Option<i128>,
     pub(crate) balance: i128,
+    pub(crate) held: i128,
     pub(crate) recorded_at: i64,
     pub(crate) counterparty: Option<usize>,
+    pub(crate) hold: Option<(usize, Held)>,
 }
 
 /// All accounts, and what has come in from outside and gone out by currency.
@@ -87,6 +69,8 @@ pub(crate) struct Model {
     pub(crate) books: [Option<Book>; ACCOUNTS],
     pub(crate) from_outside: BTreeMap<&'static str, i128>,
 }
+
+type Lines = Result<Vec<Line>, RejectionCode>;
 
 /// The decimals of the currencies that the sequences use; the others are none.
 pub(crate) fn exponent_of(currency: &str) -> Option<u32> {
@@ -110,50 +94,158 @@ fn minor_units(amount: Amount, exponent: u32) -> Result<i128, RejectionCode> {
     Ok(units)
 }
 
+fn not_negative(amount: Amount, exponent: u32) -> Result<i128, RejectionCode> {
+    match minor_units(amount, exponent)? {
+        units if units < 0 => Err(RejectionCode::InvalidAmount),
+        units => Ok(units),
+    }
+}
+
 impl Book {
-    fn moved(&self, amount: Amount, currency: Option<&str>) -> Result<i128, RejectionCode> {
-        if currency.is_some_and(|code| code != self.currency) {
-            return Err(RejectionCode::CurrencyMismatch);
-        }
+    pub(crate) fn held(&self) -> i128 {
+        self.holds.iter().flatten().map(Held::remaining).sum()
+    }
+
+    fn positive(&self, amount: Amount) -> Result<i128, RejectionCode> {
         match minor_units(amount, self.exponent)? {
             units if units > 0 => Ok(units),
             _ => Err(RejectionCode::InvalidAmount),
         }
     }
 
+    fn moved(&self, amount: Amount, currency: Option<&str>) -> Result<i128, RejectionCode> {
+        if currency.is_some_and(|code| code != self.currency) {
+            return Err(RejectionCode::CurrencyMismatch);
+        }
+        self.positive(amount)
+    }
+
     fn can_pay(&self, units: i128) -> Result<(), RejectionCode> {
-        if self.balance + self.overdraft >= units {
+        if self.balance + self.overdraft - self.held() >= units {
             Ok(())
         } else {
             Err(RejectionCode::InsufficientFunds)
         }
     }
 
-    fn can_hold(&self, units: i128) -> Result<(), RejectionCode> {
+    fn can_take(&self, units: i128) -> Result<(), RejectionCode> {
         if self.balance + units + self.overdraft <= LARGEST {
             Ok(())
         } else {
             Err(RejectionCode::AmountOverflow)
         }
     }
+
+    fn open_hold(&self, hold: usize) -> Result<Held, RejectionCode> {
+        let reserved = self.holds[hold].ok_or(RejectionCode::HoldNotFound)?;
+        if reserved.remaining() > 0 {
+            Ok(reserved)
+        } else {
+            Err(RejectionCode::HoldClosed)
+        }
+    }
+
+    /// What is meant by so much of a hold.
+    fn part_of(&self, reserved: Held, amount: Option<Amount>) -> Result<i128, RejectionCode> {
+        let units = amount.map_or(Ok(reserved.remaining()), |amount| self.positive(amount))?;
+        if units > reserved.remaining() {
+            return Err(RejectionCode::AmountExceedsHold);
+        }
+        Ok(units)
+    }
 }
 
 impl Model {
+    /// When the command would be recorded.
+    pub(crate) fn recorded_at(&self, ask: Ask, now: i64) -> i64 {
+        let after = |account: usize| self.books[account].map(|book| book.last_recorded_at + 1);
+        let first = after(ask.account()).unwrap_or(now);
+        let second = ask.other().and_then(after).unwrap_or(now);
+        now.max(first).max(second)
+    }
+
     /// Does what is asked, or says why not and changes nothing.
-    pub(crate) fn process(
-        &mut self,
-        ask: Ask,
-        expected_version: Option<u64>,
-        now: i64,
-    ) -> Result<Vec<Line>, RejectionCode> {
-        let first = match ask {
-            Ask::Open { account, .. }
-            | Ask::Deposit { account, .. }
-            | Ask::Withdraw { account, .. } => account,
-            Ask::Transfer { from, .. } => from,
-        };
-        if let Some(expected) = expected_version {
-            let actual = self.books[first].map_or(0, |book| book.version);
+    pub(crate) fn process(&mut self, ask: Ask, terms: Terms, now: i64) -> Lines {
+        let at = self.recorded_at(ask, now);
+        self.check_terms(ask, terms, at)?;
+        match ask {
+            Ask::Open {
+                account,
+                currency,
+                initial,
+                overdraft,
+            } => self.open(account, currency, (initial, overdraft), at),
+            Ask::Deposit {
+                account,
+                amount,
+                currency,
+            } => self.deposit(account, amount, currency, at),
+            Ask::Withdraw {
+                account,
+                amount,
+                currency,
+            } => self.withdraw(account, amount, currency, at),
+            Ask::Transfer {
+                from,
+                to,
+                amount,
+                currency,
+            } => self.transfer((from, to), amount, currency, at),
+            Ask::Freeze {
+                account,
+                reach,
+                reason,
+            } => self.freeze(account, reach, reason, at),
+            Ask::Unfreeze { account, reach, .. } => self.unfreeze(account, reach, at),
+            Ask::Close { account, sweep_to } => self.close(account, sweep_to, at),
+            Ask::Limit { account, overdraft } => self.limit(account, overdraft, at),
+            Ask::Update {
+                account,
+                owner,
+                notes,
+            } => self.update(account, owner, notes, at),
+            Ask::Hold {
+                account,
+                hold,
+                amount,
+                currency,
+                expires_at,
+            } => {
+                let reserved = |units| Held {
+                    amount: units,
+                    captured: 0,
+                    released: 0,
+                    expired: 0,
+                    expires_at,
+                };
+                self.place_hold((account, hold), amount, currency, reserved, at)
+            }
+            Ask::Capture {
+                account,
+                hold,
+                amount,
+                is_final,
+                to,
+            } => self.capture((account, hold), amount, is_final, to, at),
+            Ask::Release {
+                account,
+                hold,
+                amount,
+            } => self.release(account, hold, amount, at),
+            Ask::Expire { account, hold } => self.expire(account, hold, at),
+        }
+    }
+
+    fn check_terms(&self, ask: Ask, terms: Terms, at: i64) -> Result<(), RejectionCode> {
+        let first = self.books[ask.account()];
+        if terms.expires_at.is_some_and(|over| at >= over) {
+            return Err(RejectionCode::Expired);
+        }
+        if terms.not_before.is_some_and(|begin| at < begin) {
+            return Err(RejectionCode::TooEarly);
+        }
+        if let Some(expected) = terms.expected_version {
+            let actual = first.map_or(0, |book| book.version);
             if actual != expected {
                 let missed = actual == 0 && !matches!(ask, Ask::Open { .. });
                 return Err(if missed {
@@ -163,121 +255,89 @@ impl Model {
                 });
             }
         }
-        match ask {
-            Ask::Open {
-                account,
-                currency,
-                initial,
-                overdraft,
-            } => self.open(account, currency, initial, overdraft, now),
-            Ask::Deposit {
-                account,
-                amount,
-                currency,
-            } => {
-                let book = self.book(account)?;
-                let units = book.moved(amount, currency)?;
-                book.can_hold(units)?;
-                *self.from_outside.entry(book.currency).or_default() += units;
-                let recorded_at = now.max(book.last_recorded_at + 1);
-                Ok(vec![self.change(account, units, recorded_at, None)])
-            }
-            Ask::Withdraw {
-                account,
-                amount,
-                currency,
-            } => {
-                let book = self.book(account)?;
-                let units = book.moved(amount, currency)?;
-                book.can_pay(units)?;
-                *self.from_outside.entry(book.currency).or_default() -= units;
-                let recorded_at = now.max(book.last_recorded_at + 1);
-                Ok(vec![self.change(account, -units, recorded_at, None)])
-            }
-            Ask::Transfer {
-                from,
-                to,
-                amount,
-                currency,
-            } => {
-                if from == to {
-                    return Err(RejectionCode::SameAccount);
-                }
-                let (debited, credited) = (self.book(from)?, self.book(to)?);
-                if debited.currency != credited.currency {
-                    return Err(RejectionCode::CurrencyMismatch);
-                }
-                let units = debited.moved(amount, currency)?;
-                debited.can_pay(units)?;
-                credited.can_hold(units)?;
-                let recorded_at = now
-                    .max(debited.last_recorded_at + 1)
-                    .max(credited.last_recorded_at + 1);
-                Ok(vec![
-                    self.change(from, -units, recorded_at, Some(to)),
-                    self.change(to, units, recorded_at, Some(from)),
-                ])
+        if let Some(least) = terms.balance_at_least {
+            let book = first.ok_or(RejectionCode::AccountNotFound)?;
+            if book.balance < minor_units(least, book.exponent)? {
+                return Err(RejectionCode::BalanceCondition);
             }
         }
+        Ok(())
     }
 
-    fn open(
-        &mut self,
-        account: usize,
-        currency: &'static str,
-        initial: Amount,
-        overdraft: Amount,
-        now: i64,
-    ) -> Result<Vec<Line>, RejectionCode> {
-        if self.books[account].is_some() {
-            return Err(RejectionCode::AccountExists);
+    fn check_two(&self, from: usize, to: usize) -> Result<(), RejectionCode> {
+        if from == to {
+            return Err(RejectionCode::SameAccount);
         }
-        let exponent = exponent_of(currency).ok_or(RejectionCode::UnknownCurrency)?;
-        let not_negative = |amount| match minor_units(amount, exponent)? {
-            units if units < 0 => Err(RejectionCode::InvalidAmount),
-            units => Ok(units),
-        };
-        let balance = not_negative(initial)?;
-        let overdraft = not_negative(overdraft)?;
-        if balance + overdraft > LARGEST {
-            return Err(RejectionCode::AmountOverflow);
-        }
-        *self.from_outside.entry(currency).or_default() += balance;
-        self.books[account] = Some(Book {
-            currency,
-            exponent,
-            balance: 0,
-            overdraft,
-            version: 0,
-            last_recorded_at: now,
-        });
-        Ok(vec![self.change(account, balance, now, None)])
+        self.book(from)?;
+        self.book(to).map(drop)
     }
 
     fn book(&self, account: usize) -> Result<Book, RejectionCode> {
         self.books[account].ok_or(RejectionCode::AccountNotFound)
     }
 
-    fn change(
+    fn unclosed(&self, account: usize) -> Result<Book, RejectionCode> {
+        let book = self.book(account)?;
+        if book.closed {
+            return Err(RejectionCode::AccountClosed);
+        }
+        Ok(book)
+    }
+
+    fn debited(&self, account: usize) -> Result<Book, RejectionCode> {
+        let book = self.unclosed(account)?;
+        if book.debits_frozen {
+            return Err(RejectionCode::AccountFrozen);
+        }
+        Ok(book)
+    }
+
+    fn credited(&self, account: usize) -> Result<Book, RejectionCode> {
+        let book = self.unclosed(account)?;
+        if book.credits_frozen {
+            return Err(RejectionCode::AccountFrozen);
+        }
+        Ok(book)
+    }
+
+    fn book_mut(&mut self, account: usize) -> &mut Book {
+        self.books[account].as_mut().expect("the caller saw it")
+    }
+
+    fn hold_mut(&mut self, account: usize, hold: usize) -> &mut Held {
+        let reserved = self.book_mut(account).holds[hold].as_mut();
+        reserved.expect("the caller saw it")
+    }
+
+    fn hold_line(
         &mut self,
         account: usize,
-        change: i128,
-        recorded_at: i64,
-        counterparty: Option<usize>,
+        what: &'static str,
+        units: i128,
+        hold: usize,
+        at: i64,
     ) -> Line {
-        let book = self.books[account]
-            .as_mut()
-            .expect("the caller has seen it");
-        book.balance += change;
+        Line {
+            hold: Some((hold, *self.hold_mut(account, hold))),
+            ..self.line(account, what, Some(units), at)
+        }
+    }
+
+    /// The next line of the account, as its book is now.
+    fn line(&mut self, account: usize, what: &'static str, amount: Option<i128>, at: i64) -> Line {
+        let book = self.book_mut(account);
         book.version += 1;
-        book.last_recorded_at = recorded_at;
+        book.last_recorded_at = at;
         Line {
             account,
             version: book.version,
-            change,
+            what,
+            amount,
             balance: book.balance,
-            recorded_at,
-            counterparty,
+            held: book.held(),
+            recorded_at: at,
+            counterparty: None,
+            hold: None,
         }
     }
 }

@@ -4,8 +4,11 @@
 use std::collections::BTreeMap;
 
 use ledger::{
-    AccountCreated, AccountId, Action, Command, CreateAccount, Currency, CurrencyCode, Deposit,
-    Event, EventData, Hash, Money, MoneyMoved, Timestamp, Transfer, TransferLeg, Version, Withdraw,
+    AccountClosed, AccountCreated, AccountId, AccountUpdated, Action, Capture, CloseAccount,
+    Command, Conditions, CreateAccount, Currency, CurrencyCode, Deposit, Event, EventData,
+    ExpireHold, FreezeAccount, FreezeChanged, Hash, Hold, HoldChanged, HoldId, Money, MoneyMoved,
+    OverdraftLimitSet, PlaceHold, Release, Scope, SetOverdraftLimit, Timestamp, Transfer,
+    TransferLeg, UnfreezeAccount, UpdateAccount, Version, Withdraw,
 };
 use proptest::char::range;
 use proptest::collection::{btree_map, vec};
@@ -79,7 +82,125 @@ fn hash() -> impl Strategy<Value = Hash> {
     any::<[u8; 32]>().prop_map(Hash::from)
 }
 
+fn instant() -> impl Strategy<Value = Timestamp> {
+    let (first, last) = (Timestamp::MIN, Timestamp::MAX);
+    prop_oneof![
+        1 => select(vec![first, last]),
+        9 => (first.unix_microseconds()..=last.unix_microseconds())
+            .prop_map(Timestamp::from_unix_microseconds),
+    ]
+}
+
+fn scope() -> impl Strategy<Value = Scope> {
+    select(Scope::ALL.to_vec())
+}
+
+fn hold_id() -> impl Strategy<Value = HoldId> {
+    uuid().prop_map(HoldId::from)
+}
+
 fn action() -> impl Strategy<Value = Action> {
+    prop_oneof![4 => movement(), 4 => life(), 4 => of_a_hold()]
+}
+
+/// What is done to an account besides opening it and moving its money.
+fn life() -> impl Strategy<Value = Action> {
+    let freeze = (account_id(), scope(), text(128)).prop_map(|(account_id, scope, reason)| {
+        Action::FreezeAccount(FreezeAccount {
+            account_id,
+            scope,
+            reason,
+        })
+    });
+    let unfreeze =
+        (account_id(), scope(), option::of(text(128))).prop_map(|(account_id, scope, reason)| {
+            Action::UnfreezeAccount(UnfreezeAccount {
+                account_id,
+                scope,
+                reason,
+            })
+        });
+    let close =
+        (account_id(), option::of(account_id())).prop_map(|(account_id, sweep_to_account_id)| {
+            Action::CloseAccount(CloseAccount {
+                account_id,
+                sweep_to_account_id,
+            })
+        });
+    let set_overdraft_limit =
+        (account_id(), decimal(28)).prop_map(|(account_id, overdraft_limit)| {
+            Action::SetOverdraftLimit(SetOverdraftLimit {
+                account_id,
+                overdraft_limit,
+            })
+        });
+    let update = (account_id(), option::of(text(64)), option::of(metadata()))
+        .prop_filter("something changes", |(_, owner_name, account_metadata)| {
+            owner_name.is_some() || account_metadata.is_some()
+        })
+        .prop_map(|(account_id, owner_name, account_metadata)| {
+            Action::UpdateAccount(UpdateAccount {
+                account_id,
+                owner_name,
+                account_metadata,
+            })
+        });
+    prop_oneof![freeze, unfreeze, close, set_overdraft_limit, update]
+}
+
+fn of_a_hold() -> impl Strategy<Value = Action> {
+    let place = (
+        account_id(),
+        hold_id(),
+        decimal(28),
+        option::of(currency_code()),
+        option::of(instant()),
+    )
+        .prop_map(|(account_id, hold_id, amount, currency, hold_expires_at)| {
+            Action::Hold(PlaceHold {
+                account_id,
+                hold_id,
+                amount,
+                currency,
+                hold_expires_at,
+            })
+        });
+    let capture = (
+        account_id(),
+        hold_id(),
+        option::of(decimal(28)),
+        any::<bool>(),
+        option::of(account_id()),
+    )
+        .prop_map(|(account_id, hold_id, amount, is_final, to_account_id)| {
+            Action::Capture(Capture {
+                account_id,
+                hold_id,
+                amount,
+                is_final,
+                to_account_id,
+            })
+        });
+    let release = (account_id(), hold_id(), option::of(decimal(28))).prop_map(
+        |(account_id, hold_id, amount)| {
+            Action::Release(Release {
+                account_id,
+                hold_id,
+                amount,
+            })
+        },
+    );
+    let expire = (account_id(), hold_id()).prop_map(|(account_id, hold_id)| {
+        Action::ExpireHold(ExpireHold {
+            account_id,
+            hold_id,
+        })
+    });
+    prop_oneof![place, capture, release, expire]
+}
+
+/// What opens an account or moves money.
+fn movement() -> impl Strategy<Value = Action> {
     let currency = || option::of(currency_code());
     let create_account = (
         account_id(),
@@ -128,25 +249,42 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![create_account, deposit, withdraw, transfer]
 }
 
+fn conditions() -> impl Strategy<Value = Conditions> {
+    let expected_version = option::of(prop_oneof![0..=3_u64, 0..=Version::MAX.get()]);
+    (
+        expected_version,
+        option::weighted(0.2, decimal(28)),
+        option::weighted(0.2, instant()),
+        option::weighted(0.2, instant()),
+    )
+        .prop_map(
+            |(expected_version, if_balance_at_least, not_before, expires_at)| Conditions {
+                expected_version: expected_version.map(Version::new),
+                if_balance_at_least,
+                not_before,
+                expires_at,
+            },
+        )
+}
+
 /// Any command that can be on the wire.
 pub(crate) fn command() -> impl Strategy<Value = Command> {
-    let expected_version = option::of(prop_oneof![0..=3_u64, 0..=Version::MAX.get()]);
     (
         uuid(),
         action(),
         option::of(text(512)),
         option::of(text(64)),
         metadata(),
-        expected_version,
+        conditions(),
     )
         .prop_map(
-            |(command_id, action, description, actor, metadata, expected_version)| Command {
+            |(command_id, action, description, actor, metadata, conditions)| Command {
                 command_id: command_id.into(),
                 action,
                 description,
                 actor,
                 metadata,
-                expected_version: expected_version.map(Version::new),
+                conditions,
             },
         )
 }
@@ -164,8 +302,59 @@ fn money(currency: Currency) -> impl Strategy<Value = Money> {
     })
 }
 
+type Words = (Option<String>, BTreeMap<String, String>);
+
+/// What every event has of its command.
+fn words() -> impl Strategy<Value = Words> {
+    (option::of(text(512)), metadata())
+}
+
+fn hold(currency: Currency) -> impl Strategy<Value = Hold> {
+    let money = || money(currency);
+    (hold_id(), money(), money(), money(), option::of(instant())).prop_map(
+        |(hold_id, amount, captured, remaining, expires_at)| Hold {
+            hold_id,
+            amount,
+            captured,
+            remaining,
+            expires_at,
+        },
+    )
+}
+
 fn event_data(currency: Currency) -> impl Strategy<Value = EventData> {
-    let words = || (option::of(text(512)), metadata());
+    prop_oneof![
+        3 => moved(currency),
+        4 => account_changed(currency),
+        3 => hold_changed(currency),
+    ]
+}
+
+fn moved(currency: Currency) -> impl Strategy<Value = EventData> {
+    let transfer = option::of((uuid(), account_id()));
+    let hold = option::of(hold(currency));
+    (any::<bool>(), money(currency), transfer, hold, words()).prop_map(
+        |(comes_in, amount, transfer, hold, (description, metadata))| {
+            let moved = MoneyMoved {
+                amount,
+                transfer: transfer.map(|(transfer_id, counterparty_account_id)| TransferLeg {
+                    transfer_id: transfer_id.into(),
+                    counterparty_account_id,
+                }),
+                hold: hold.filter(|_| !comes_in),
+                description,
+                metadata,
+            };
+            if comes_in {
+                EventData::MoneyDeposited(moved)
+            } else {
+                EventData::MoneyWithdrawn(moved)
+            }
+        },
+    )
+}
+
+fn account_changed(currency: Currency) -> impl Strategy<Value = EventData> {
     let created = (text(64), money(currency), money(currency), words()).prop_map(
         |(owner_name, initial_balance, overdraft_limit, (description, metadata))| {
             EventData::AccountCreated(AccountCreated {
@@ -177,62 +366,100 @@ fn event_data(currency: Currency) -> impl Strategy<Value = EventData> {
             })
         },
     );
-    let transfer = option::of((uuid(), account_id()));
-    let moved = (any::<bool>(), money(currency), transfer, words()).prop_map(
-        |(comes_in, amount, transfer, (description, metadata))| {
-            let moved = MoneyMoved {
-                amount,
-                transfer: transfer.map(|(transfer_id, counterparty_account_id)| TransferLeg {
-                    transfer_id: transfer_id.into(),
-                    counterparty_account_id,
-                }),
+    let freeze = (any::<bool>(), scope(), option::of(text(128)), words()).prop_map(
+        |(is_frozen, scope, reason, (description, metadata))| {
+            let changed = FreezeChanged {
+                scope,
+                reason,
                 description,
                 metadata,
             };
-            if comes_in {
-                EventData::MoneyDeposited(moved)
+            if is_frozen {
+                EventData::AccountFrozen(changed)
             } else {
-                EventData::MoneyWithdrawn(moved)
+                EventData::AccountUnfrozen(changed)
             }
         },
     );
-    prop_oneof![1 => created, 2 => moved]
+    let closed = words().prop_map(|(description, metadata)| {
+        EventData::AccountClosed(AccountClosed {
+            description,
+            metadata,
+        })
+    });
+    let limit =
+        (money(currency), words()).prop_map(|(overdraft_limit, (description, metadata))| {
+            EventData::OverdraftLimitSet(OverdraftLimitSet {
+                overdraft_limit,
+                description,
+                metadata,
+            })
+        });
+    let updated = (option::of(text(64)), option::of(metadata()), words()).prop_map(
+        |(owner_name, account_metadata, (description, metadata))| {
+            EventData::AccountUpdated(AccountUpdated {
+                owner_name,
+                account_metadata,
+                description,
+                metadata,
+            })
+        },
+    );
+    prop_oneof![1 => created, 2 => freeze, 1 => closed, 1 => limit, 2 => updated]
+}
+
+fn hold_changed(currency: Currency) -> impl Strategy<Value = EventData> {
+    let of = [
+        EventData::HoldPlaced,
+        EventData::HoldReleased,
+        EventData::HoldExpired,
+    ];
+    (0..of.len(), money(currency), hold(currency), words()).prop_map(
+        move |(kind, amount, hold, (description, metadata))| {
+            of[kind](HoldChanged {
+                amount,
+                hold,
+                description,
+                metadata,
+            })
+        },
+    )
 }
 
 /// Any event that can be stored, with its own hash; what it says need not follow upon anything.
 pub(crate) fn event() -> impl Strategy<Value = Event> {
-    let times = Timestamp::MIN.unix_microseconds()..=Timestamp::MAX.unix_microseconds();
     currency()
         .prop_flat_map(move |currency| {
+            let held_after = prop_oneof![Just(Money::zero(currency)), money(currency)];
             (
                 (
                     uuid(),
                     account_id(),
                     prop_oneof![1..=3_u64, 1..=Version::MAX.get()],
                 ),
-                (event_data(currency), money(currency), uuid()),
-                (option::of(text(64)), times.clone(), hash()),
+                (event_data(currency), money(currency), held_after, uuid()),
+                (option::of(text(64)), instant(), hash()),
             )
         })
-        .prop_map(
-            |((event_id, account_id, version), (data, balance_after, command_id), rest)| {
-                let (actor, recorded_at, prev_hash) = rest;
-                let mut event = Event {
-                    event_id: event_id.into(),
-                    account_id,
-                    version: Version::new(version),
-                    data,
-                    balance_after,
-                    command_id: command_id.into(),
-                    actor,
-                    recorded_at: Timestamp::from_unix_microseconds(recorded_at),
-                    prev_hash,
-                    hash: Hash::ZERO,
-                };
-                event.hash = event.compute_hash();
-                event
-            },
-        )
+        .prop_map(|((event_id, account_id, version), what, rest)| {
+            let (data, balance_after, held_after, command_id) = what;
+            let (actor, recorded_at, prev_hash) = rest;
+            let mut event = Event {
+                event_id: event_id.into(),
+                account_id,
+                version: Version::new(version),
+                data,
+                balance_after,
+                held_after,
+                command_id: command_id.into(),
+                actor,
+                recorded_at,
+                prev_hash,
+                hash: Hash::ZERO,
+            };
+            event.hash = event.compute_hash();
+            event
+        })
 }
 
 /// So many cases; a failure prints its smallest input, and nothing is kept in files.

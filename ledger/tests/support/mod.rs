@@ -12,11 +12,13 @@
 
 pub(crate) mod random;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use ledger::{
-    Account, AccountId, Action, Command, Conditions, CreateAccount, Deposit, Event, Rejection,
-    RejectionCode, Timestamp, Transfer, Version, Withdraw, decide, parse_decimal,
+    Account, AccountId, Accounts, Action, Book, Capture, CloseAccount, Command, Conditions,
+    CreateAccount, Deposit, Event, ExpireHold, FreezeAccount, Hold, HoldId, PlaceHold, Rejection,
+    RejectionCode, Release, Scope, SetOverdraftLimit, Sum, Timestamp, Transfer, UnfreezeAccount,
+    UpdateAccount, Version, Withdraw, decide, parse_decimal,
 };
 use uuid::Uuid;
 
@@ -76,6 +78,111 @@ pub(crate) fn transfer(from: &str, to: &str, amount: &str) -> Request {
     }))
 }
 
+/// Freezes an account for the reason `audit`; see [`Request::reasoning`] for others.
+pub(crate) fn freeze(account: &str, scope: Scope) -> Request {
+    request(Action::FreezeAccount(FreezeAccount {
+        account_id: account_id(account),
+        scope,
+        reason: "audit".to_owned(),
+    }))
+}
+
+pub(crate) fn unfreeze(account: &str, scope: Scope) -> Request {
+    request(Action::UnfreezeAccount(UnfreezeAccount {
+        account_id: account_id(account),
+        scope,
+        reason: None,
+    }))
+}
+
+pub(crate) fn close(account: &str) -> Request {
+    request(Action::CloseAccount(CloseAccount {
+        account_id: account_id(account),
+        sweep_to_account_id: None,
+    }))
+}
+
+/// Closes an account, what is left in it going to another.
+pub(crate) fn sweep(account: &str, to: &str) -> Request {
+    request(Action::CloseAccount(CloseAccount {
+        account_id: account_id(account),
+        sweep_to_account_id: Some(account_id(to)),
+    }))
+}
+
+pub(crate) fn set_overdraft_limit(account: &str, limit: &str) -> Request {
+    request(Action::SetOverdraftLimit(SetOverdraftLimit {
+        account_id: account_id(account),
+        overdraft_limit: decimal(limit),
+    }))
+}
+
+pub(crate) fn rename(account: &str, owner_name: &str) -> Request {
+    request(Action::UpdateAccount(UpdateAccount {
+        account_id: account_id(account),
+        owner_name: Some(owner_name.to_owned()),
+        account_metadata: None,
+    }))
+}
+
+/// Replaces the account's own metadata.
+pub(crate) fn describe<const N: usize>(account: &str, entries: [(&str, &str); N]) -> Request {
+    request(Action::UpdateAccount(UpdateAccount {
+        account_id: account_id(account),
+        owner_name: None,
+        account_metadata: Some(texts(entries)),
+    }))
+}
+
+/// Reserves money on an account; the hold's id is the number.
+pub(crate) fn hold(account: &str, number: u128, amount: &str) -> Request {
+    request(Action::Hold(PlaceHold {
+        account_id: account_id(account),
+        hold_id: hold_id(number),
+        amount: decimal(amount),
+        currency: None,
+        hold_expires_at: None,
+    }))
+}
+
+/// Takes all that a hold still holds; see [`Request::only`], [`Request::at_last`] and [`Request::to`].
+pub(crate) fn capture(account: &str, number: u128) -> Request {
+    request(Action::Capture(Capture {
+        account_id: account_id(account),
+        hold_id: hold_id(number),
+        amount: None,
+        is_final: false,
+        to_account_id: None,
+    }))
+}
+
+/// Gives back all that a hold still holds; see [`Request::only`].
+pub(crate) fn release(account: &str, number: u128) -> Request {
+    request(Action::Release(Release {
+        account_id: account_id(account),
+        hold_id: hold_id(number),
+        amount: None,
+    }))
+}
+
+pub(crate) fn expire_hold(account: &str, number: u128) -> Request {
+    request(Action::ExpireHold(ExpireHold {
+        account_id: account_id(account),
+        hold_id: hold_id(number),
+    }))
+}
+
+pub(crate) fn hold_id(number: u128) -> HoldId {
+    Uuid::from_u128(number).into()
+}
+
+pub(crate) fn texts<const N: usize>(entries: [(&str, &str); N]) -> BTreeMap<String, String> {
+    entries
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
+}
+
 fn decimal(text: &str) -> rust_decimal::Decimal {
     parse_decimal(text).expect("the test names a decimal")
 }
@@ -115,7 +222,70 @@ impl Request {
             Action::Deposit(action) => action.currency = Some(code),
             Action::Withdraw(action) => action.currency = Some(code),
             Action::Transfer(action) => action.currency = Some(code),
+            Action::Hold(action) => action.currency = Some(code),
+            other => panic!("{other:?} names no currency"),
         }
+        self
+    }
+
+    /// Only so much of the hold.
+    pub(crate) fn only(mut self, amount: &str) -> Self {
+        match &mut self.command.action {
+            Action::Capture(action) => action.amount = Some(decimal(amount)),
+            Action::Release(action) => action.amount = Some(decimal(amount)),
+            other => panic!("{other:?} takes no part of a hold"),
+        }
+        self
+    }
+
+    /// The last capture: the rest of the hold is released.
+    pub(crate) fn at_last(mut self) -> Self {
+        match &mut self.command.action {
+            Action::Capture(action) => action.is_final = true,
+            other => panic!("{other:?} is no capture"),
+        }
+        self
+    }
+
+    /// What is captured goes to this account.
+    pub(crate) fn to(mut self, account: &str) -> Self {
+        match &mut self.command.action {
+            Action::Capture(action) => action.to_account_id = Some(account_id(account)),
+            other => panic!("{other:?} is no capture"),
+        }
+        self
+    }
+
+    /// The hold ends by itself then.
+    pub(crate) fn until(mut self, instant: &str) -> Self {
+        match &mut self.command.action {
+            Action::Hold(action) => action.hold_expires_at = Some(timestamp(instant)),
+            other => panic!("{other:?} places no hold"),
+        }
+        self
+    }
+
+    pub(crate) fn reasoning(mut self, reason: &str) -> Self {
+        match &mut self.command.action {
+            Action::FreezeAccount(action) => reason.clone_into(&mut action.reason),
+            Action::UnfreezeAccount(action) => action.reason = Some(reason.to_owned()),
+            other => panic!("{other:?} has no reason"),
+        }
+        self
+    }
+
+    pub(crate) fn if_balance_at_least(mut self, amount: &str) -> Self {
+        self.command.conditions.if_balance_at_least = Some(decimal(amount));
+        self
+    }
+
+    pub(crate) fn not_before(mut self, instant: &str) -> Self {
+        self.command.conditions.not_before = Some(timestamp(instant));
+        self
+    }
+
+    pub(crate) fn expiring_at(mut self, instant: &str) -> Self {
+        self.command.conditions.expires_at = Some(timestamp(instant));
         self
     }
 
@@ -153,10 +323,10 @@ impl Request {
     }
 }
 
-/// Accounts as a history of accepted commands leaves them.
+/// Accounts and holds as a history of accepted commands leaves them.
 #[derive(Debug, Clone)]
 pub(crate) struct Given {
-    pub(crate) accounts: BTreeMap<AccountId, Account>,
+    pub(crate) book: Book,
     pub(crate) events: Vec<Event>,
 }
 
@@ -164,14 +334,14 @@ pub(crate) struct Given {
 /// to the last hash.
 pub(crate) fn given(history: impl IntoIterator<Item = Request>) -> Given {
     let mut given = Given {
-        accounts: BTreeMap::new(),
+        book: Book::default(),
         events: Vec::new(),
     };
     let mut clock = timestamp(MORNING);
     for (number, request) in (1..).zip(history) {
         let request = request.numbered(number);
         let now = request.at.unwrap_or(clock);
-        let events = decide(&given.accounts, &request.command, now)
+        let events = decide(&given.book, &request.command, now)
             .unwrap_or_else(|rejection| panic!("the history holds {request:?}: {rejection}"));
         given.record(&events);
         clock = Timestamp::from_unix_microseconds(clock.unix_microseconds() + 1_000_000);
@@ -182,23 +352,55 @@ pub(crate) fn given(history: impl IntoIterator<Item = Request>) -> Given {
 impl Given {
     fn record(&mut self, events: &[Event]) {
         for event in events {
-            let state = self.accounts.remove(&event.account_id);
-            let account = Account::fold(state, event).expect("a decided event can be applied");
-            self.accounts.insert(event.account_id.clone(), account);
+            let account = self.book.apply(event);
+            let account = account.expect("a decided event can be applied");
+            assert_eq!(account.balance, event.balance_after);
+            assert_eq!(account.held, event.held_after);
+            assert!(!account.held.is_negative(), "{account:?}");
+            let available = account.available().expect("what is available is a number");
+            assert!(!available.is_negative(), "{account:?}");
         }
         self.events.extend_from_slice(events);
+        self.check_holds();
+    }
+
+    /// What is held on an account is what its open holds hold.
+    fn check_holds(&self) {
+        let mut newest: HashMap<(&AccountId, HoldId), &Hold> = HashMap::new();
+        for event in &self.events {
+            if let Some(hold) = event.data.hold() {
+                newest.insert((&event.account_id, hold.hold_id), hold);
+            }
+        }
+        let mut sums: HashMap<&AccountId, Sum> = HashMap::new();
+        for ((account_id, hold_id), hold) in newest {
+            assert_eq!(self.book.hold(account_id, hold_id), Some(hold));
+            let zero = Sum::zero(hold.remaining.currency());
+            let sum = sums.entry(account_id).or_insert(zero);
+            *sum = sum.plus(hold.remaining);
+        }
+        for account in self.book.accounts() {
+            let zero = Sum::zero(account.currency());
+            let sum = sums.get(&account.account_id).copied().unwrap_or(zero);
+            assert_eq!(sum, zero.plus(account.held), "{account:?}");
+        }
     }
 
     pub(crate) fn account(&self, name: &str) -> &Account {
-        let account = self.accounts.get(&account_id(name));
+        let account = self.book.account(&account_id(name));
         account.expect("the test's account exists")
+    }
+
+    pub(crate) fn hold(&self, account: &str, number: u128) -> &Hold {
+        let hold = self.book.hold(&account_id(account), hold_id(number));
+        hold.expect("the test's hold exists")
     }
 
     pub(crate) fn when(self, request: Request) -> Decision {
         let request = request.numbered(1_000 + self.events.len());
         let now = request.at.unwrap_or(timestamp(NOON));
-        let result = decide(&self.accounts, &request.command, now);
-        let again = decide(&self.accounts, &request.command, now);
+        let result = decide(&self.book, &request.command, now);
+        let again = decide(&self.book, &request.command, now);
         assert_eq!(
             result, again,
             "the same accounts, command and time decide the same"
@@ -303,14 +505,32 @@ impl Decision {
     }
 }
 
+/// `A v2 MoneyWithdrawn 30.00 USD, balance 70.00`, and of what is held, what there is to say: `held 20.00`, then the
+/// event's hold as it is afterwards, `hold 1: 30.00 captured, 20.00 remain`.
 fn summary(event: &Event) -> String {
-    format!(
-        "{} v{} {} {} {}, balance {}",
+    use std::fmt::Write as _;
+
+    let mut text = format!(
+        "{} v{} {}",
         event.account_id,
         event.version,
-        event.data.type_name(),
-        event.data.amount(),
-        event.currency(),
-        event.balance_after
-    )
+        event.data.type_name()
+    );
+    if let Some(amount) = event.data.amount() {
+        write!(text, " {amount} {}", event.currency()).expect("a text grows");
+    }
+    write!(text, ", balance {}", event.balance_after).expect("a text grows");
+    if !event.held_after.is_zero() {
+        write!(text, ", held {}", event.held_after).expect("a text grows");
+    }
+    if let Some(hold) = event.data.hold() {
+        let number = hold.hold_id.as_uuid().as_u128();
+        let (captured, remaining) = (hold.captured, hold.remaining);
+        write!(
+            text,
+            ", hold {number}: {captured} captured, {remaining} remain"
+        )
+        .expect("a text grows");
+    }
+    text
 }

@@ -1,0 +1,174 @@
+//! What the sequences ask for, in plain numbers: accounts, holds, owners, reasons and notes are small ones, amounts are
+//! digits with a scale, instants are microseconds.
+
+/// How many accounts a sequence plays with.
+pub(crate) const ACCOUNTS: usize = 4;
+/// How many names for holds there are; each account can use each of them once.
+pub(crate) const HOLDS: usize = 5;
+/// The largest number of minor units that the ledger keeps.
+pub(crate) const LARGEST: i128 = 10_i128.pow(27) - 1;
+
+/// `digits` × 10^-`scale`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Amount {
+    pub(crate) digits: i128,
+    pub(crate) scale: u32,
+}
+
+/// Two amounts are the same when they are the same number.
+impl PartialEq for Amount {
+    fn eq(&self, other: &Self) -> bool {
+        let without_zeros = |amount: &Self| {
+            let (mut digits, mut scale) = (amount.digits, amount.scale);
+            while scale > 0 && digits % 10 == 0 {
+                digits /= 10;
+                scale -= 1;
+            }
+            (digits, scale)
+        };
+        without_zeros(self) == without_zeros(other)
+    }
+}
+
+/// Which movements are forbidden, or allowed again.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Reach {
+    pub(crate) debits: bool,
+    pub(crate) credits: bool,
+}
+
+/// What a command asks for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Ask {
+    Open {
+        account: usize,
+        currency: &'static str,
+        initial: Amount,
+        overdraft: Amount,
+    },
+    Deposit {
+        account: usize,
+        amount: Amount,
+        currency: Option<&'static str>,
+    },
+    Withdraw {
+        account: usize,
+        amount: Amount,
+        currency: Option<&'static str>,
+    },
+    Transfer {
+        from: usize,
+        to: usize,
+        amount: Amount,
+        currency: Option<&'static str>,
+    },
+    Freeze {
+        account: usize,
+        reach: Reach,
+        reason: u8,
+    },
+    Unfreeze {
+        account: usize,
+        reach: Reach,
+        reason: Option<u8>,
+    },
+    Close {
+        account: usize,
+        sweep_to: Option<usize>,
+    },
+    Limit {
+        account: usize,
+        overdraft: Amount,
+    },
+    Update {
+        account: usize,
+        owner: Option<u8>,
+        notes: Option<u8>,
+    },
+    Hold {
+        account: usize,
+        hold: usize,
+        amount: Amount,
+        currency: Option<&'static str>,
+        expires_at: Option<i64>,
+    },
+    Capture {
+        account: usize,
+        hold: usize,
+        amount: Option<Amount>,
+        is_final: bool,
+        to: Option<usize>,
+    },
+    Release {
+        account: usize,
+        hold: usize,
+        amount: Option<Amount>,
+    },
+    Expire {
+        account: usize,
+        hold: usize,
+    },
+}
+
+/// What must hold when the command is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Terms {
+    pub(crate) expected_version: Option<u64>,
+    pub(crate) balance_at_least: Option<Amount>,
+    pub(crate) not_before: Option<i64>,
+    pub(crate) expires_at: Option<i64>,
+}
+
+impl Ask {
+    /// The account debited, or the only one.
+    pub(crate) fn account(&self) -> usize {
+        match *self {
+            Self::Open { account, .. }
+            | Self::Deposit { account, .. }
+            | Self::Withdraw { account, .. }
+            | Self::Transfer { from: account, .. }
+            | Self::Freeze { account, .. }
+            | Self::Unfreeze { account, .. }
+            | Self::Close { account, .. }
+            | Self::Limit { account, .. }
+            | Self::Update { account, .. }
+            | Self::Hold { account, .. }
+            | Self::Capture { account, .. }
+            | Self::Release { account, .. }
+            | Self::Expire { account, .. } => account,
+        }
+    }
+
+    /// The account credited by what leaves the first one.
+    pub(crate) fn other(&self) -> Option<usize> {
+        match *self {
+            Self::Transfer { to, .. } => Some(to),
+            Self::Close { sweep_to: to, .. } | Self::Capture { to, .. } => to,
+            _ => None,
+        }
+    }
+
+    /// The amounts that it names.
+    pub(crate) fn amounts(&mut self) -> Vec<&mut Amount> {
+        match self {
+            Self::Open {
+                initial, overdraft, ..
+            } => vec![initial, overdraft],
+            Self::Deposit { amount, .. }
+            | Self::Withdraw { amount, .. }
+            | Self::Transfer { amount, .. }
+            | Self::Hold { amount, .. }
+            | Self::Limit {
+                overdraft: amount, ..
+            } => vec![amount],
+            Self::Capture { amount, .. } | Self::Release { amount, .. } => {
+                amount.iter_mut().collect()
+            }
+            Self::Freeze { .. }
+            | Self::Unfreeze { .. }
+            | Self::Close { .. }
+            | Self::Update { .. }
+            | Self::Expire { .. } => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What is asked for, as a command.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use ledger::{
+    AccountId, Action, Capture, CloseAccount, Command, Conditions, CreateAccount, CurrencyCode,
+    Deposit, ExpireHold, FreezeAccount, HoldId, PlaceHold, Release, Scope, SetOverdraftLimit,
+    Timestamp, Transfer, UnfreezeAccount, UpdateAccount, Version, Withdraw,
+};
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use crate::ask::{ACCOUNTS, Amount, Ask, LARGEST, Reach};
+use crate::sequence::Step;
+
+pub(crate) fn name_of(number: usize) -> &'static AccountId {
+    static NAMES: LazyLock<[AccountId; ACCOUNTS]> =
+        LazyLock::new(|| ["A", "B", "C", "D"].map(|name| name.parse().unwrap()));
+    &NAMES[number]
+}
+
+pub(crate) fn hold_id(number: usize) -> HoldId {
+    Uuid::from_u128(u128::try_from(number).unwrap()).into()
+}
+
+pub(crate) fn owner_name(number: u8) -> String {
+    format!("owner {number}")
+}
+
+pub(crate) fn reason(number: u8) -> String {
+    format!("reason {number}")
+}
+
+/// An account's own metadata; 0 stands for none.
+pub(crate) fn notes(number: u8) -> BTreeMap<String, String> {
+    let entry = (number != 0).then(|| ("note".to_owned(), number.to_string()));
+    entry.into_iter().collect()
+}
+
+/// `decide` is given some commands that no decoder lets through: more than 27 digits, versions beyond 2^53.
+pub(crate) fn fits_the_wire(step: &Step) -> bool {
+    let mut ask = step.ask;
+    let amounts = ask.amounts().into_iter().map(|amount| *amount);
+    let mut amounts = amounts.chain(step.terms.balance_at_least);
+    amounts.all(|amount| amount.digits.abs() <= LARGEST)
+        && step.terms.expected_version.unwrap_or(0) <= Version::MAX.get()
+}
+
+pub(crate) fn command_of(step: &Step) -> Command {
+    let terms = step.terms;
+    Command {
+        command_id: Uuid::from_u128(u128::from(step.id)).into(),
+        action: action_of(step.ask),
+        description: None,
+        actor: None,
+        metadata: BTreeMap::new(),
+        conditions: Conditions {
+            expected_version: terms.expected_version.map(Version::new),
+            if_balance_at_least: terms.balance_at_least.map(decimal),
+            not_before: terms.not_before.map(Timestamp::from_unix_microseconds),
+            expires_at: terms.expires_at.map(Timestamp::from_unix_microseconds),
+        },
+    }
+}
+
+fn decimal(amount: Amount) -> Decimal {
+    Decimal::from_i128_with_scale(amount.digits, amount.scale)
+}
+
+fn code(code: &str) -> CurrencyCode {
+    code.parse().unwrap()
+}
+
+fn scope(reach: Reach) -> Scope {
+    match (reach.debits, reach.credits) {
+        (true, false) => Scope::Debits,
+        (false, true) => Scope::Credits,
+        _ => Scope::All,
+    }
+}
+
+#[expect(clippy::too_many_lines, reason = "one arm per type of command")]
+fn action_of(ask: Ask) -> Action {
+    let account_id = name_of(ask.account()).clone();
+    let other = ask.other().map(|other| name_of(other).clone());
+    match ask {
+        Ask::Open {
+            currency,
+            initial,
+            overdraft,
+            ..
+        } => Action::CreateAccount(CreateAccount {
+            account_id,
+            owner_name: owner_name(0),
+            currency: code(currency),
+            initial_balance: decimal(initial),
+            overdraft_limit: decimal(overdraft),
+        }),
+        Ask::Deposit {
+            amount, currency, ..
+        } => Action::Deposit(Deposit {
+            account_id,
+            amount: decimal(amount),
+            currency: currency.map(code),
+        }),
+        Ask::Withdraw {
+            amount, currency, ..
+        } => Action::Withdraw(Withdraw {
+            account_id,
+            amount: decimal(amount),
+            currency: currency.map(code),
+        }),
+        Ask::Transfer {
+            to,
+            amount,
+            currency,
+            ..
+        } => Action::Transfer(Transfer {
+            from_account_id: account_id,
+            to_account_id: name_of(to).clone(),
+            amount: decimal(amount),
+            currency: currency.map(code),
+        }),
+        Ask::Freeze {
+            reach, reason: why, ..
+        } => Action::FreezeAccount(FreezeAccount {
+            account_id,
+            scope: scope(reach),
+            reason: reason(why),
+        }),
+        Ask::Unfreeze {
+            reach, reason: why, ..
+        } => Action::UnfreezeAccount(UnfreezeAccount {
+            account_id,
+            scope: scope(reach),
+            reason: why.map(reason),
+        }),
+        Ask::Close { .. } => Action::CloseAccount(CloseAccount {
+            account_id,
+            sweep_to_account_id: other,
+        }),
+        Ask::Limit { overdraft, .. } => Action::SetOverdraftLimit(SetOverdraftLimit {
+            account_id,
+            overdraft_limit: decimal(overdraft),
+        }),
+        Ask::Update {
+            owner,
+            notes: known,
+            ..
+        } => Action::UpdateAccount(UpdateAccount {
+            account_id,
+            owner_name: owner.map(owner_name),
+            account_metadata: known.map(notes),
+        }),
+        Ask::Hold {
+            hold,
+            amount,
+            currency,
+            expires_at,
+            ..
+        } => Action::Hold(PlaceHold {
+            account_id,
+            hold_id: hold_id(hold),
+            amount: decimal(amount),
+            currency: currency.map(code),
+            hold_expires_at: expires_at.map(Timestamp::from_unix_microseconds),
+        }),
+        Ask::Capture {
+            hold,
+            amount,
+            is_final,
+            ..
+        } => Action::Capture(Capture {
+            account_id,
+            hold_id: hold_id(hold),
+            amount: amount.map(decimal),
+            is_final,
+            to_account_id: other,
+        }),
+        Ask::Release { hold, amount, .. } => Action::Release(Release {
+            account_id,
+            hold_id: hold_id(hold),
+            amount: amount.map(decimal),
+        }),
+        Ask::Expire { hold, .. } => Action::ExpireHold(ExpireHold {
+            account_id,
+            hold_id: hold_id(hold),
+        }),
+    }
+}
