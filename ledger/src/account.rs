@@ -482,6 +482,7 @@ fn check_currency(event: &Event, expected: Currency) -> Result<(), BrokenChain> 
         .into_iter()
         .chain(event.data.amount())
         .chain(overdraft_limit)
+        .chain(event.data.reversal().map(|reversal| reversal.reversed))
         .chain(
             hold.into_iter()
                 .flat_map(|hold| [hold.amount, hold.captured, hold.remaining]),

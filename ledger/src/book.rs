@@ -1,18 +1,20 @@
-//! Accounts and holds together: what a decision looks at, and how events change it.
+//! Accounts, holds and earlier commands together: what a decision looks at, and how events change it.
 
 use std::collections::HashMap;
 
 use crate::account::{Account, BrokenChain};
 use crate::decide::Accounts;
 use crate::event::{Event, EventData, Hold};
-use crate::ids::{AccountId, HoldId};
+use crate::ids::{AccountId, CommandId, HoldId};
 use crate::money::Money;
+use crate::original::Original;
 
-/// Some accounts and some of their holds, in memory.
+/// Some accounts, some of their holds and some earlier commands, in memory.
 #[derive(Debug, Clone, Default)]
 pub struct Book {
     accounts: HashMap<AccountId, Account>,
     holds: HashMap<(AccountId, HoldId), Hold>,
+    originals: HashMap<CommandId, Original>,
 }
 
 impl Accounts for Book {
@@ -22,6 +24,10 @@ impl Accounts for Book {
 
     fn hold(&self, account_id: &AccountId, hold_id: HoldId) -> Option<&Hold> {
         self.holds.get(&(account_id.clone(), hold_id))
+    }
+
+    fn original(&self, command_id: CommandId) -> Option<&Original> {
+        self.originals.get(&command_id)
     }
 }
 
@@ -36,6 +42,11 @@ impl Book {
         self.holds.insert((account_id, hold.hold_id), hold);
     }
 
+    /// Adds an earlier command, or puts another state in its place.
+    pub fn insert_original(&mut self, original: Original) {
+        self.originals.insert(original.command_id, original);
+    }
+
     /// Every account, in any order.
     pub fn accounts(&self) -> impl Iterator<Item = &Account> {
         self.accounts.values()
@@ -46,7 +57,7 @@ impl Book {
         self.accounts.into_values()
     }
 
-    /// Changes the accounts and holds by the next event of an account; gives the account as it is then. On an error
+    /// Changes all of it by the next event of an account; gives the account as it is then. On an error
     /// everything is as it was.
     pub fn apply(&mut self, event: &Event) -> Result<&Account, BrokenChain> {
         let account_id = &event.account_id;
@@ -59,6 +70,11 @@ impl Book {
         }
         if let Some(hold) = event.data.hold() {
             self.insert_hold(account_id.clone(), hold.clone());
+        }
+        if let Some(reversal) = event.data.reversal()
+            && let Some(original) = self.originals.get_mut(&reversal.command_id)
+        {
+            original.take(event);
         }
         Ok(&self.accounts[account_id])
     }

@@ -29,7 +29,7 @@ pub mod limits {
     pub const METADATA_KEY_BYTES_MAX: usize = 64;
     /// The longest metadata value, in bytes of UTF-8.
     pub const METADATA_VALUE_BYTES_MAX: usize = 512;
-    /// The longest reason for a freeze, in bytes of UTF-8.
+    /// The longest reason for a freeze or a reversal, in bytes of UTF-8.
     pub const REASON_BYTES_MAX: usize = 512;
 }
 
@@ -93,6 +93,8 @@ pub enum Action {
     Release(Release),
     /// Ends a hold whose time is over. The ledger sends it to itself.
     ExpireHold(ExpireHold),
+    /// Moves the money of an earlier command back.
+    Reverse(Reverse),
 }
 
 /// Opens an account.
@@ -301,9 +303,22 @@ pub struct ExpireHold {
     pub hold_id: HoldId,
 }
 
+/// Moves the money of an earlier command back, or a part of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reverse {
+    /// The account that the earlier command was sent to: [`Command::account_id`].
+    pub account_id: AccountId,
+    /// The earlier command.
+    pub reversed_command_id: CommandId,
+    /// How much; all that has not been moved back yet, if not given.
+    pub amount: Option<Decimal>,
+    /// Why.
+    pub reason: String,
+}
+
 impl Action {
     /// Every command's type, as on the wire.
-    pub const TYPE_NAMES: [&'static str; 13] = [
+    pub const TYPE_NAMES: [&'static str; 14] = [
         "create_account",
         "deposit",
         "withdraw",
@@ -317,6 +332,7 @@ impl Action {
         "capture",
         "release",
         "expire_hold",
+        "reverse",
     ];
 }
 
@@ -337,10 +353,12 @@ impl Command {
             Action::Capture(action) => &action.account_id,
             Action::Release(action) => &action.account_id,
             Action::ExpireHold(action) => &action.account_id,
+            Action::Reverse(action) => &action.account_id,
         }
     }
 
-    /// Every account that must be known to decide it.
+    /// Every account that it names. Those of the command that it reverses are to be known, too, to decide it: see
+    /// [`reversed_command_id`](Self::reversed_command_id).
     pub fn account_ids(&self) -> impl Iterator<Item = &AccountId> {
         let second = match &self.action {
             Action::Transfer(action) => Some(&action.to_account_id),
@@ -362,6 +380,14 @@ impl Command {
         }
     }
 
+    /// The earlier command that must be known to decide it.
+    pub fn reversed_command_id(&self) -> Option<CommandId> {
+        match &self.action {
+            Action::Reverse(action) => Some(action.reversed_command_id),
+            _ => None,
+        }
+    }
+
     /// The command's type, as on the wire.
     pub fn type_name(&self) -> &'static str {
         match &self.action {
@@ -378,6 +404,7 @@ impl Command {
             Action::Capture(_) => "capture",
             Action::Release(_) => "release",
             Action::ExpireHold(_) => "expire_hold",
+            Action::Reverse(_) => "reverse",
         }
     }
 

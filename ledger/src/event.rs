@@ -90,6 +90,8 @@ pub struct MoneyMoved {
     pub transfer: Option<TransferLeg>,
     /// The hold that the money was taken from, as it is afterwards. Only money that goes out has one.
     pub hold: Option<Hold>,
+    /// The earlier movement that this one moves back, if it does.
+    pub reversal: Option<Reversal>,
     /// Why, in the publisher's words.
     pub description: Option<String>,
     /// The command's metadata.
@@ -103,6 +105,17 @@ pub struct TransferLeg {
     pub transfer_id: TransferId,
     /// The account of the other half.
     pub counterparty_account_id: AccountId,
+}
+
+/// What a movement moves back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reversal {
+    /// The command of the earlier movement, which was on the same account in the other direction.
+    pub command_id: CommandId,
+    /// How much of the earlier movement has been moved back so far, this time included.
+    pub reversed: Money,
+    /// Why.
+    pub reason: String,
 }
 
 /// Debits, credits or both were forbidden, or allowed again.
@@ -319,6 +332,14 @@ impl EventData {
     pub fn transfer(&self) -> Option<&TransferLeg> {
         match self {
             Self::MoneyDeposited(moved) | Self::MoneyWithdrawn(moved) => moved.transfer.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// What the event moves back, if it does.
+    pub fn reversal(&self) -> Option<&Reversal> {
+        match self {
+            Self::MoneyDeposited(moved) | Self::MoneyWithdrawn(moved) => moved.reversal.as_ref(),
             _ => None,
         }
     }

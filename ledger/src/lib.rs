@@ -7,7 +7,7 @@
 //! `codec/binary/`; an event type is one variant of [`EventData`], what it changes in `account.rs`, and the same in the
 //! codecs. What is written once is read for ever: `tests/golden` has every form that ever was.
 //!
-//! Of DESIGN §6, `reverse` and `batch` are still to come.
+//! Of DESIGN §6, `batch` is still to come.
 
 mod account;
 mod book;
@@ -19,6 +19,7 @@ mod excerpt;
 mod hash;
 mod ids;
 mod money;
+mod original;
 mod outcome;
 mod rejection;
 mod sum;
@@ -28,17 +29,18 @@ pub use account::{Account, BrokenChain, Profile, Status};
 pub use book::Book;
 pub use command::{
     Action, Capture, CloseAccount, Command, Conditions, CreateAccount, Deposit, ExpireHold,
-    FreezeAccount, InvalidScope, PlaceHold, Release, Scope, SetOverdraftLimit, Transfer,
+    FreezeAccount, InvalidScope, PlaceHold, Release, Reverse, Scope, SetOverdraftLimit, Transfer,
     UnfreezeAccount, UpdateAccount, Withdraw, limits,
 };
 pub use decide::{Accounts, decide};
 pub use event::{
     AccountClosed, AccountCreated, AccountUpdated, Event, EventData, FreezeChanged, Hold,
-    HoldChanged, MoneyMoved, OverdraftLimitSet, TransferLeg,
+    HoldChanged, MoneyMoved, OverdraftLimitSet, Reversal, TransferLeg,
 };
 pub use hash::{Hash, InvalidHash};
 pub use ids::{AccountId, CommandId, EventId, HoldId, InvalidId, TransferId, Version};
 pub use money::{Currency, CurrencyCode, InvalidAmount, InvalidCurrency, Money, parse_decimal};
+pub use original::{Movement, Original};
 pub use outcome::{EventReference, Outcome, Verdict};
 pub use rejection::{Rejection, RejectionCode};
 pub use sum::Sum;

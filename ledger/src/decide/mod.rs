@@ -5,6 +5,7 @@ mod conditions;
 mod holds;
 mod life;
 mod movements;
+mod reversals;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,21 +15,25 @@ use crate::account::{Account, Status};
 use crate::command::{Action, Command};
 use crate::event::{Event, EventData, Hold};
 use crate::hash::Hash;
-use crate::ids::{AccountId, HoldId, Version};
+use crate::ids::{AccountId, CommandId, HoldId, Version};
 use crate::money::{Currency, CurrencyCode, Money};
+use crate::original::Original;
 use crate::rejection::Rejection;
 use crate::timestamp::Timestamp;
 
-/// The accounts and holds that a decision can look at.
+/// The accounts, holds and earlier commands that a decision can look at.
 pub trait Accounts {
     /// The account's present state; `None` when it does not exist.
     fn account(&self, account_id: &AccountId) -> Option<&Account>;
 
     /// The present state of a hold of the account; `None` when it does not exist.
     fn hold(&self, account_id: &AccountId, hold_id: HoldId) -> Option<&Hold>;
+
+    /// What an earlier command did; `None` when it was not accepted.
+    fn original(&self, command_id: CommandId) -> Option<&Original>;
 }
 
-/// Accounts alone: there are no holds in it. See [`Book`](crate::Book) for one that has them.
+/// Accounts alone: there are no holds and no earlier commands in it. See [`Book`](crate::Book) for one that has them.
 impl<S: std::hash::BuildHasher> Accounts for HashMap<AccountId, Account, S> {
     fn account(&self, account_id: &AccountId) -> Option<&Account> {
         self.get(account_id)
@@ -37,15 +42,23 @@ impl<S: std::hash::BuildHasher> Accounts for HashMap<AccountId, Account, S> {
     fn hold(&self, _: &AccountId, _: HoldId) -> Option<&Hold> {
         None
     }
+
+    fn original(&self, _: CommandId) -> Option<&Original> {
+        None
+    }
 }
 
-/// Accounts alone: there are no holds in it. See [`Book`](crate::Book) for one that has them.
+/// Accounts alone: there are no holds and no earlier commands in it. See [`Book`](crate::Book) for one that has them.
 impl Accounts for BTreeMap<AccountId, Account> {
     fn account(&self, account_id: &AccountId) -> Option<&Account> {
         self.get(account_id)
     }
 
     fn hold(&self, _: &AccountId, _: HoldId) -> Option<&Hold> {
+        None
+    }
+
+    fn original(&self, _: CommandId) -> Option<&Original> {
         None
     }
 }
@@ -57,8 +70,8 @@ impl Accounts for BTreeMap<AccountId, Account> {
 /// compared with that instant, too.
 ///
 /// Of several reasons to refuse a command, the first of these is given: its time, `expected_version`,
-/// `if_balance_at_least`, the same account twice, an account that is there or not, closed or frozen, the hold, the
-/// currency, the amount, nothing that would change, the funds, overflow of a balance.
+/// `if_balance_at_least`, the same account twice, an account that is there or not, closed or frozen, the hold or
+/// the earlier command, the currency, the amount, nothing that would change, the funds, overflow of a balance.
 pub fn decide(
     accounts: &impl Accounts,
     command: &Command,
@@ -80,6 +93,7 @@ pub fn decide(
         Action::Capture(action) => decision.capture(action),
         Action::Release(action) => decision.release(action),
         Action::ExpireHold(action) => decision.expire_hold(action),
+        Action::Reverse(action) => decision.reverse(action),
     }?;
     Ok(decision.events)
 }
@@ -97,8 +111,12 @@ struct Decision<'a, A> {
 
 impl<'a, A: Accounts> Decision<'a, A> {
     fn begin(before: &'a A, command: &'a Command, now: Timestamp) -> Self {
+        let original = command
+            .reversed_command_id()
+            .and_then(|command_id| before.original(command_id));
         let recorded_at = command
             .account_ids()
+            .chain(original.into_iter().flat_map(Original::account_ids))
             .filter_map(|account_id| before.account(account_id))
             .map(|account| account.last_recorded_at.next_microsecond())
             .fold(now, Timestamp::max);

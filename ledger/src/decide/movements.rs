@@ -116,6 +116,7 @@ impl<A: Accounts> Decision<'_, A> {
             amount,
             transfer,
             hold,
+            reversal: None,
             description: self.command.description.clone(),
             metadata: self.command.metadata.clone(),
         }

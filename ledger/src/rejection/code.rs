@@ -56,6 +56,16 @@ pub enum RejectionCode {
     HoldNotDue,
     /// The amount is more than what is still held.
     AmountExceedsHold,
+    /// No accepted command with that id was sent to that account.
+    CommandNotFound,
+    /// The earlier command did something else than move money, or is a reversal itself.
+    NotReversible,
+    /// All of the earlier command has been moved back.
+    AlreadyReversed,
+    /// The amount is more than what of the earlier command has not been moved back yet.
+    AmountExceedsRest,
+    /// The account that got the money has no longer enough of it.
+    ReversalUncovered,
     /// The command's id was used before, for a command with another body.
     IdempotencyConflict,
 }
@@ -70,7 +80,7 @@ struct Meaning {
 
 impl RejectionCode {
     /// Every code there is.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 30] = [
         Self::AccountNotFound,
         Self::AccountExists,
         Self::AccountFrozen,
@@ -95,6 +105,11 @@ impl RejectionCode {
         Self::HoldExpired,
         Self::HoldNotDue,
         Self::AmountExceedsHold,
+        Self::CommandNotFound,
+        Self::NotReversible,
+        Self::AlreadyReversed,
+        Self::AmountExceedsRest,
+        Self::ReversalUncovered,
         Self::IdempotencyConflict,
     ];
 
@@ -250,6 +265,43 @@ impl RejectionCode {
                 "The amount is more than what is still held.",
                 "a smaller amount, or a withdrawal beside it",
                 &["account_id", "hold_id", "remaining", "required", "currency"],
+            ),
+            Self::CommandNotFound => (
+                "command_not_found",
+                "No accepted command with that id was sent to that account.",
+                "correct the id or the account: the one that the earlier command was sent to",
+                &["account_id", "reversed_command_id"],
+            ),
+            Self::NotReversible => (
+                "not_reversible",
+                "The earlier command did something else than move money, or is a reversal itself.",
+                "a new command that does the opposite",
+                &["reversed_command_id"],
+            ),
+            Self::AlreadyReversed => (
+                "already_reversed",
+                "All of the earlier command has been moved back.",
+                "nothing is to be done",
+                &["reversed_command_id", "amount", "currency"],
+            ),
+            Self::AmountExceedsRest => (
+                "amount_exceeds_rest",
+                "The amount is more than what of the earlier command has not been moved back yet.",
+                "a smaller amount, or none for all of the rest",
+                &["reversed_command_id", "remaining", "required", "currency"],
+            ),
+            Self::ReversalUncovered => (
+                "reversal_uncovered",
+                "The account that got the money has no longer enough of it.",
+                "a deposit first, or a smaller amount",
+                &[
+                    "account_id",
+                    "available",
+                    "held",
+                    "required",
+                    "currency",
+                    "reversed_command_id",
+                ],
             ),
             Self::IdempotencyConflict => (
                 "idempotency_conflict",

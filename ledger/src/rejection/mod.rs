@@ -2,6 +2,7 @@
 
 mod code;
 mod holds;
+mod reversals;
 mod state;
 
 use std::collections::BTreeMap;

@@ -14,8 +14,8 @@ use crate::codec::fields::{
 };
 use crate::command::{
     Action, Capture, CloseAccount, Command, Conditions, CreateAccount, Deposit, ExpireHold,
-    FreezeAccount, PlaceHold, Release, Scope, SetOverdraftLimit, Transfer, UnfreezeAccount,
-    UpdateAccount, Withdraw, limits,
+    FreezeAccount, PlaceHold, Release, Reverse, Scope, SetOverdraftLimit, Transfer,
+    UnfreezeAccount, UpdateAccount, Withdraw, limits,
 };
 use crate::ids::{AccountId, HoldId, Version};
 use crate::money::CurrencyCode;
@@ -110,6 +110,12 @@ enum ActionV1 {
     ExpireHold {
         account_id: String,
         hold_id: [u8; 16],
+    },
+    Reverse {
+        account_id: String,
+        reversed_command_id: [u8; 16],
+        amount: Option<DecimalBytes>,
+        reason: String,
     },
 }
 
@@ -238,6 +244,12 @@ fn encode_action(action: &Action) -> ActionV1 {
         Action::ExpireHold(action) => ActionV1::ExpireHold {
             account_id: action.account_id.to_string(),
             hold_id: action.hold_id.as_uuid().into_bytes(),
+        },
+        Action::Reverse(action) => ActionV1::Reverse {
+            account_id: action.account_id.to_string(),
+            reversed_command_id: action.reversed_command_id.as_uuid().into_bytes(),
+            amount: action.amount.map(|amount| amount.serialize()),
+            reason: action.reason.clone(),
         },
     }
 }
@@ -420,6 +432,20 @@ fn action_of(read: ActionV1) -> Result<Action, Malformed> {
             account_id: account_of("account_id", &account_id)?,
             hold_id: hold_of(hold_id),
         }),
+        ActionV1::Reverse {
+            account_id,
+            reversed_command_id,
+            amount,
+            reason,
+        } => {
+            check_text("reason", &reason, limits::REASON_BYTES_MAX)?;
+            Action::Reverse(Reverse {
+                account_id: account_of("account_id", &account_id)?,
+                reversed_command_id: Uuid::from_bytes(reversed_command_id).into(),
+                amount: optional_decimal("amount", amount)?,
+                reason,
+            })
+        }
     })
 }
 

@@ -12,7 +12,7 @@ use crate::codec::Malformed;
 use crate::codec::fields::check_version;
 use crate::event::{
     AccountClosed, AccountCreated, AccountUpdated, Event, EventData, FreezeChanged, Hold,
-    HoldChanged, MoneyMoved, OverdraftLimitSet, TransferLeg,
+    HoldChanged, MoneyMoved, OverdraftLimitSet, Reversal, TransferLeg,
 };
 use crate::hash::Hash;
 use crate::money::{Currency, Money};
@@ -35,10 +35,19 @@ struct EventV1 {
 
 /// Behind [`EventV1`] in version 2.
 #[derive(Serialize, Deserialize)]
-struct HeldV2 {
+struct MoreV2 {
     held_after: DecimalBytes,
     /// The hold that the event changes.
     hold: Option<HoldV2>,
+    /// What the event moves back.
+    reversal: Option<ReversalV2>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReversalV2 {
+    command_id: [u8; 16],
+    reversed: DecimalBytes,
+    reason: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,7 +88,7 @@ enum DataV1 {
         description: Option<String>,
         metadata: EntriesV1,
     },
-    /// The hold stands in [`HeldV2`], as for the two below.
+    /// The hold stands in [`MoreV2`], as for the two below.
     HoldPlaced(HoldChangedV1),
     HoldReleased(HoldChangedV1),
     HoldExpired(HoldChangedV1),
@@ -123,11 +132,11 @@ pub fn encode_event(event: &Event) -> Vec<u8> {
         prev_hash: *event.prev_hash.as_bytes(),
         hash: *event.hash.as_bytes(),
     };
-    let hold = event.data.hold();
-    if hold.is_none() && event.held_after.is_zero() {
+    let (hold, reversal) = (event.data.hold(), event.data.reversal());
+    if hold.is_none() && reversal.is_none() && event.held_after.is_zero() {
         return written(VERSION_1, &first);
     }
-    let more = HeldV2 {
+    let more = MoreV2 {
         held_after: event.held_after.value().serialize(),
         hold: hold.map(|hold| HoldV2 {
             hold_id: hold.hold_id.as_uuid().into_bytes(),
@@ -135,6 +144,11 @@ pub fn encode_event(event: &Event) -> Vec<u8> {
             captured: hold.captured.value().serialize(),
             remaining: hold.remaining.value().serialize(),
             expires_at: hold.expires_at.map(Timestamp::unix_microseconds),
+        }),
+        reversal: reversal.map(|reversal| ReversalV2 {
+            command_id: reversal.command_id.as_uuid().into_bytes(),
+            reversed: reversal.reversed.value().serialize(),
+            reason: reversal.reason.clone(),
         }),
     };
     written(VERSION_2, &(first, more))
@@ -213,16 +227,20 @@ pub fn decode_event(payload: &[u8]) -> Result<Event, Malformed> {
     })
 }
 
-fn event_of(first: EventV1, more: Option<HeldV2>) -> Result<Event, Malformed> {
+fn event_of(first: EventV1, more: Option<MoreV2>) -> Result<Event, Malformed> {
     let currency = Currency::lookup(currency_of(&first.currency)?)
         .map_err(|error| invalid(error.to_string()))?;
     let money = Amounts(currency);
-    let (held_after, hold) = match more {
-        None => (Money::zero(currency), None),
-        Some(more) => (
-            money.of("held_after", more.held_after)?,
-            more.hold.map(|hold| hold_of(money, &hold)).transpose()?,
-        ),
+    let (held_after, of_movement) = match more {
+        None => (Money::zero(currency), OfMovement::default()),
+        Some(more) => {
+            let reversal = more.reversal.map(|read| reversal_of(money, read));
+            let of_movement = OfMovement {
+                hold: more.hold.map(|hold| hold_of(money, &hold)).transpose()?,
+                reversal: reversal.transpose()?,
+            };
+            (money.of("held_after", more.held_after)?, of_movement)
+        }
     };
     if first.version == 0 {
         return Err(invalid(
@@ -233,7 +251,7 @@ fn event_of(first: EventV1, more: Option<HeldV2>) -> Result<Event, Malformed> {
         event_id: Uuid::from_bytes(first.event_id).into(),
         account_id: account_of("account_id", &first.account_id)?,
         version: check_version("version", first.version)?,
-        data: data_of(money, first.data, hold)?,
+        data: data_of(money, first.data, of_movement)?,
         balance_after: money.of("balance_after", first.balance_after)?,
         held_after,
         command_id: Uuid::from_bytes(first.command_id).into(),
@@ -242,6 +260,13 @@ fn event_of(first: EventV1, more: Option<HeldV2>) -> Result<Event, Malformed> {
         prev_hash: Hash::from(first.prev_hash),
         hash: Hash::from(first.hash),
     })
+}
+
+/// What only some events have.
+#[derive(Default)]
+struct OfMovement {
+    hold: Option<Hold>,
+    reversal: Option<Reversal>,
 }
 
 /// Reads amounts of one currency.
@@ -255,7 +280,8 @@ impl Amounts {
     }
 }
 
-fn data_of(money: Amounts, read: DataV1, hold: Option<Hold>) -> Result<EventData, Malformed> {
+fn data_of(money: Amounts, read: DataV1, more: OfMovement) -> Result<EventData, Malformed> {
+    let OfMovement { hold, reversal } = more;
     let is_about_a_hold = matches!(
         read,
         DataV1::MoneyWithdrawn(_)
@@ -265,6 +291,10 @@ fn data_of(money: Amounts, read: DataV1, hold: Option<Hold>) -> Result<EventData
     );
     if hold.is_some() && !is_about_a_hold {
         return Err(invalid("this type of event changes no hold".to_owned()));
+    }
+    let is_movement = matches!(read, DataV1::MoneyDeposited(_) | DataV1::MoneyWithdrawn(_));
+    if reversal.is_some() && !is_movement {
+        return Err(invalid("this type of event moves nothing back".to_owned()));
     }
     Ok(match read {
         DataV1::AccountCreated {
@@ -280,8 +310,14 @@ fn data_of(money: Amounts, read: DataV1, hold: Option<Hold>) -> Result<EventData
             description,
             metadata: map_of("metadata", metadata)?,
         }),
-        DataV1::MoneyDeposited(data) => EventData::MoneyDeposited(moved(money, data, None)?),
-        DataV1::MoneyWithdrawn(data) => EventData::MoneyWithdrawn(moved(money, data, hold)?),
+        DataV1::MoneyDeposited(data) => {
+            let more = OfMovement { hold, reversal };
+            EventData::MoneyDeposited(moved(money, data, more)?)
+        }
+        DataV1::MoneyWithdrawn(data) => {
+            let more = OfMovement { hold, reversal };
+            EventData::MoneyWithdrawn(moved(money, data, more)?)
+        }
         DataV1::AccountFrozen(data) => EventData::AccountFrozen(freeze(data)?),
         DataV1::AccountUnfrozen(data) => EventData::AccountUnfrozen(freeze(data)?),
         DataV1::AccountClosed {
@@ -319,7 +355,7 @@ fn data_of(money: Amounts, read: DataV1, hold: Option<Hold>) -> Result<EventData
     })
 }
 
-fn moved(money: Amounts, read: MovedV1, hold: Option<Hold>) -> Result<MoneyMoved, Malformed> {
+fn moved(money: Amounts, read: MovedV1, more: OfMovement) -> Result<MoneyMoved, Malformed> {
     let transfer = read
         .transfer
         .map(|(transfer_id, account_id)| {
@@ -332,7 +368,8 @@ fn moved(money: Amounts, read: MovedV1, hold: Option<Hold>) -> Result<MoneyMoved
     Ok(MoneyMoved {
         amount: money.of("amount", read.amount)?,
         transfer,
-        hold,
+        hold: more.hold,
+        reversal: more.reversal,
         description: read.description,
         metadata: map_of("metadata", read.metadata)?,
     })
@@ -357,6 +394,14 @@ fn hold_changed(
         hold: hold.ok_or_else(|| invalid("the event does not name its hold".to_owned()))?,
         description: read.description,
         metadata: map_of("metadata", read.metadata)?,
+    })
+}
+
+fn reversal_of(money: Amounts, read: ReversalV2) -> Result<Reversal, Malformed> {
+    Ok(Reversal {
+        command_id: Uuid::from_bytes(read.command_id).into(),
+        reversed: money.of("reversal.reversed", read.reversed)?,
+        reason: read.reason,
     })
 }
 

@@ -11,8 +11,8 @@ use crate::codec::Malformed;
 use crate::codec::fields::{Fields, missing};
 use crate::command::{
     Action, Capture, CloseAccount, Command, Conditions, CreateAccount, Deposit, ExpireHold,
-    FreezeAccount, PlaceHold, Release, Scope, SetOverdraftLimit, Transfer, UnfreezeAccount,
-    UpdateAccount, Withdraw, limits,
+    FreezeAccount, PlaceHold, Release, Reverse, Scope, SetOverdraftLimit, Transfer,
+    UnfreezeAccount, UpdateAccount, Withdraw, limits,
 };
 use crate::excerpt::excerpt;
 use crate::ids::{AccountId, CommandId, HoldId, Version};
@@ -117,6 +117,14 @@ fn action_of(type_name: &str, fields: &mut Fields<'_>) -> Result<Action, Malform
             account_id: account_id(fields, "account_id")?,
             hold_id: hold_id(fields)?,
             amount: fields.decimal("amount")?,
+        }),
+        "reverse" => Action::Reverse(Reverse {
+            account_id: account_id(fields, "account_id")?,
+            reversed_command_id: fields
+                .parsed("reversed_command_id", "invalid_command_id")?
+                .ok_or_else(|| missing("reversed_command_id"))?,
+            amount: fields.decimal("amount")?,
+            reason: reason(fields)?.ok_or_else(|| missing("reason"))?,
         }),
         "expire_hold" => Action::ExpireHold(ExpireHold {
             account_id: account_id(fields, "account_id")?,
@@ -243,6 +251,8 @@ struct CommandJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    reversed_command_id: Option<CommandId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sweep_to_account_id: Option<&'a AccountId>,
@@ -352,6 +362,11 @@ fn encode(command: &Command, decimal: impl Fn(Decimal) -> String) -> Vec<u8> {
             json.amount = action.amount.map(&decimal);
         }
         Action::ExpireHold(action) => json.hold_id = Some(action.hold_id),
+        Action::Reverse(action) => {
+            json.reversed_command_id = Some(action.reversed_command_id);
+            json.amount = action.amount.map(&decimal);
+            json.reason = Some(&action.reason);
+        }
     }
     written(&json)
 }

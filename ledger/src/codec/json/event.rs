@@ -11,7 +11,7 @@ use crate::codec::Malformed;
 use crate::command::Scope;
 use crate::event::{
     AccountClosed, AccountCreated, AccountUpdated, Event, EventData, FreezeChanged, Hold,
-    HoldChanged, MoneyMoved, OverdraftLimitSet, TransferLeg,
+    HoldChanged, MoneyMoved, OverdraftLimitSet, Reversal, TransferLeg,
 };
 use crate::excerpt::excerpt;
 use crate::hash::Hash;
@@ -64,6 +64,8 @@ struct DataJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    reversal: Option<ReversalJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     transfer_id: Option<TransferId>,
@@ -78,6 +80,14 @@ struct HoldJson {
     expires_at: Option<Timestamp>,
     hold_id: HoldId,
     remaining: Money,
+}
+
+/// What a movement moves back. The order of the fields is the canonical one.
+#[derive(Serialize)]
+struct ReversalJson<'a> {
+    command_id: CommandId,
+    reason: &'a str,
+    reversed: Money,
 }
 
 /// Encodes an event.
@@ -130,6 +140,11 @@ fn data_json(event: &Event) -> DataJson<'_> {
         overdraft_limit: None,
         owner_name: None,
         reason: None,
+        reversal: event.data.reversal().map(|reversal| ReversalJson {
+            command_id: reversal.command_id,
+            reason: &reversal.reason,
+            reversed: reversal.reversed,
+        }),
         scope: None,
         transfer_id: None,
     };
@@ -237,7 +252,18 @@ struct MoneyMovedRead<'a> {
     hold: Option<HoldRead<'a>>,
     #[serde(default)]
     metadata: BTreeMap<String, String>,
+    #[serde(borrow)]
+    reversal: Option<ReversalRead<'a>>,
     transfer_id: Option<TransferId>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReversalRead<'a> {
+    command_id: CommandId,
+    reason: String,
+    #[serde(borrow)]
+    reversed: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -401,6 +427,16 @@ fn money_moved(data: &str, goes_out: bool, of: fn(MoneyMoved) -> EventData) -> D
         amount: money(&read.amount, currency)?,
         transfer,
         hold: read.hold.map(|hold| hold_of(&hold, currency)).transpose()?,
+        reversal: read
+            .reversal
+            .map(|read| {
+                Ok::<_, Malformed>(Reversal {
+                    command_id: read.command_id,
+                    reversed: money(&read.reversed, currency)?,
+                    reason: read.reason,
+                })
+            })
+            .transpose()?,
         description: read.description,
         metadata: read.metadata,
     };

@@ -1,0 +1,90 @@
+//! What an earlier command did: the movements that another command can move back.
+
+use crate::event::{Event, EventData, MoneyMoved};
+use crate::ids::{AccountId, CommandId};
+use crate::money::Money;
+
+/// An accepted command, as far as a reversal has to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Original {
+    /// The command.
+    pub command_id: CommandId,
+    /// The account that it was sent to.
+    pub account_id: AccountId,
+    /// What it moved, in order. Empty for one that moved nothing.
+    pub movements: Vec<Movement>,
+    /// Whether something else came of it that cannot be taken back.
+    pub is_final: bool,
+    /// How much of each movement has been moved back; `None` when nothing has.
+    pub reversed: Option<Money>,
+}
+
+/// One movement on one account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Movement {
+    /// The account.
+    pub account_id: AccountId,
+    /// Whether the money came in.
+    pub came_in: bool,
+    /// How much; more than zero.
+    pub amount: Money,
+    /// The account of the other half, if it was a half of a transfer.
+    pub counterparty_account_id: Option<AccountId>,
+}
+
+impl Original {
+    /// What the events of an accepted command did; `None` without events. How much of it has been moved back is told by
+    /// the newest [`Reversal`](crate::Reversal) on the account: see [`Self::take`].
+    pub fn of(events: &[Event]) -> Option<Self> {
+        let first = events.first()?;
+        let is_final = events.iter().any(|event| match &event.data {
+            EventData::MoneyDeposited(moved) | EventData::MoneyWithdrawn(moved) => {
+                moved.reversal.is_some()
+            }
+            // What was released from a hold with its last capture is not held again.
+            EventData::HoldReleased(_) => false,
+            _ => true,
+        });
+        Some(Self {
+            command_id: first.command_id,
+            account_id: first.account_id.clone(),
+            movements: events.iter().filter_map(Movement::of).collect(),
+            is_final,
+            reversed: None,
+        })
+    }
+
+    /// Takes in a movement that moves a part of this one back.
+    pub fn take(&mut self, event: &Event) {
+        if let Some(reversal) = event.data.reversal()
+            && reversal.command_id == self.command_id
+            && event.account_id == self.account_id
+        {
+            self.reversed = Some(reversal.reversed);
+        }
+    }
+
+    /// The accounts of its movements.
+    pub fn account_ids(&self) -> impl Iterator<Item = &AccountId> {
+        self.movements.iter().map(|movement| &movement.account_id)
+    }
+}
+
+impl Movement {
+    fn of(event: &Event) -> Option<Self> {
+        let of = |moved: &MoneyMoved, came_in| Self {
+            account_id: event.account_id.clone(),
+            came_in,
+            amount: moved.amount,
+            counterparty_account_id: moved
+                .transfer
+                .as_ref()
+                .map(|leg| leg.counterparty_account_id.clone()),
+        };
+        match &event.data {
+            EventData::MoneyDeposited(moved) => Some(of(moved, true)),
+            EventData::MoneyWithdrawn(moved) => Some(of(moved, false)),
+            _ => None,
+        }
+    }
+}
