@@ -219,6 +219,12 @@ pub(crate) fn count_edges(
     if step.now < at {
         tally.meet("the clock was behind");
     }
+    if step.terms.not_before == Some(at) {
+        tally.meet("a command was decided just when it might be");
+    }
+    if step.terms.expires_at == Some(at + 1) {
+        tally.meet("a command was decided in its last microsecond");
+    }
     let Some(book) = before[step.ask.account()] else {
         return;
     };
@@ -274,5 +280,35 @@ pub(crate) fn count_edges(
             tally.meet("the overdraft limit was set to what is used");
         }
         _ => {}
+    }
+}
+
+/// What a refused step was that is worth to have been met.
+pub(crate) fn count_refusals(step: &Step, at: i64, model: &Model, tally: &mut Tally) {
+    if step.terms.expires_at == Some(at) {
+        tally.meet("a command expired in that microsecond");
+    }
+    if step.terms.not_before == Some(at + 1) {
+        tally.meet("a command was a microsecond too early");
+    }
+    let (Ask::Capture { account, hold, .. } | Ask::Expire { account, hold }) = step.ask else {
+        return;
+    };
+    let Some(reserved) = model.books[account].and_then(|book| book.holds[hold]) else {
+        return;
+    };
+    let is_capture = matches!(step.ask, Ask::Capture { .. });
+    let is_open = reserved.remaining() > 0;
+    if is_capture && is_open && reserved.expires_at == Some(at) {
+        tally.meet("a capture came in the microsecond when the hold was over");
+    }
+    if !is_capture && is_open && reserved.expires_at == Some(at + 1) {
+        tally.meet("an expiry came a microsecond too early");
+    }
+    if is_capture && reserved.expired > 0 {
+        tally.meet("a capture came after the expiry");
+    }
+    if !is_capture && !is_open && reserved.captured > 0 {
+        tally.meet("an expiry came after the capture");
     }
 }

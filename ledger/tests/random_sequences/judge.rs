@@ -9,7 +9,7 @@ use ledger::{
 };
 
 use crate::ask::{Ask, HOLDS, Terms};
-use crate::history::{check_history, count_edges};
+use crate::history::{check_history, count_edges, count_refusals};
 use crate::model::{self, Held, Line, Model};
 use crate::sequence::Step;
 use crate::tally::Tally;
@@ -77,6 +77,8 @@ fn check_step(
             *tally.rejected.entry(code).or_default() += 1;
             equal("rejection", rejection.code, code)?;
             check_rejection(&rejection)?;
+            let at = model.recorded_at(step.ask, step.now);
+            count_refusals(step, at, model, tally);
         }
         (decision, judgement) => {
             return Err(format!("decide: {decision:?}\nmodel: {judgement:?}"));

@@ -17,7 +17,7 @@ pub(crate) struct Tally {
 }
 
 /// Cases on an edge, which [`Tally::met`] counts; see `history.rs`.
-pub(crate) const EDGES: [&str; 16] = [
+pub(crate) const EDGES: [&str; 24] = [
     "a final capture released the rest",
     "a final capture had no rest",
     "a capture of a part",
@@ -34,6 +34,14 @@ pub(crate) const EDGES: [&str; 16] = [
     "the overdraft limit was set to what is used",
     "a hold of more than 25 digits",
     "the clock was behind",
+    "a command was decided just when it might be",
+    "a command was decided in its last microsecond",
+    "a command expired in that microsecond",
+    "a command was a microsecond too early",
+    "a capture came in the microsecond when the hold was over",
+    "an expiry came a microsecond too early",
+    "a capture came after the expiry",
+    "an expiry came after the capture",
 ];
 
 impl Tally {
