@@ -3,7 +3,9 @@
 use std::sync::LazyLock;
 
 use ledger::codec::json;
-use ledger::{AccountId, Command, Event, Hash, HoldId, Outcome, Profile, Timestamp, Version};
+use ledger::{
+    AccountId, Command, CommandId, Event, Hash, HoldId, Outcome, Profile, Timestamp, Version,
+};
 use sqlx::Row;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -161,8 +163,15 @@ pub(crate) fn signed(version: Version) -> i64 {
 /// What the column `thread_key` has for an event: which thing it is about that others are about, too. No account id has
 /// a slash, so no two things have the same key.
 pub fn thread_key(event: &Event) -> Option<String> {
-    let hold = event.data.hold()?;
-    Some(hold_thread_key(&event.account_id, hold.hold_id))
+    let hold = event.data.hold();
+    let reversal = event.data.reversal();
+    hold.map(|hold| hold_thread_key(&event.account_id, hold.hold_id))
+        .or_else(|| Some(reversal_thread_key(&event.account_id, reversal?.command_id)))
+}
+
+/// The thread of what moves a command's money back.
+pub fn reversal_thread_key(account_id: &AccountId, command_id: CommandId) -> String {
+    format!("{account_id}/reversal/{command_id}")
 }
 
 /// The thread of a hold.

@@ -19,7 +19,7 @@ mod snapshot;
 pub mod sqlstate;
 mod writer;
 
-pub use append::{Append, Decision, hold_thread_key, thread_key};
+pub use append::{Append, Decision, hold_thread_key, reversal_thread_key, thread_key};
 pub use audit::{CommandRow, EventRow, Place, Rights};
 pub use connect::{EventStore, Options};
 pub use counters::{WriterCounters, WriterSnapshot};

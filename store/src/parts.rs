@@ -62,6 +62,7 @@ fn own_texts(action: &Action) -> Vec<&str> {
     match action {
         Action::CreateAccount(action) => vec![&action.owner_name],
         Action::FreezeAccount(action) => vec![&action.reason],
+        Action::Reverse(action) => vec![&action.reason],
         Action::UnfreezeAccount(action) => action.reason.as_deref().into_iter().collect(),
         Action::UpdateAccount(action) => action
             .owner_name
@@ -101,7 +102,8 @@ fn known_profile_bytes_max(action: &Action) -> usize {
         | Action::Hold(_)
         | Action::Capture(_)
         | Action::Release(_)
-        | Action::ExpireHold(_) => 0,
+        | Action::ExpireHold(_)
+        | Action::Reverse(_) => 0,
     }
 }
 

@@ -9,13 +9,13 @@ use std::collections::HashMap;
 use futures::future::try_join_all;
 use ledger::{
     Account, AccountId, Command, CommandId, Event, EventId, EventReference, Hash, Hold, HoldId,
-    Outcome, Timestamp, Version,
+    Original, Outcome, Timestamp, Version,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
-use crate::append::{hold_thread_key, signed};
+use crate::append::{hold_thread_key, reversal_thread_key, signed};
 use crate::rows::{self, EVENT_COLUMNS};
 use crate::{Error, EventStore};
 
@@ -98,8 +98,8 @@ fn newest(columns: &str, count: usize) -> String {
     branches.join(" UNION ALL ")
 }
 
-/// The newest rows of the first `count` holds in the array `$1`, which has their keys; there may be fewer.
-fn newest_of_holds(count: usize) -> String {
+/// The newest rows of the first `count` threads in the array `$1`, which has their keys; there may be fewer.
+fn newest_of_threads(count: usize) -> String {
     let branches: Vec<String> = (1..=count)
         .map(|index| {
             format!(
@@ -132,7 +132,7 @@ impl EventStore {
             .iter()
             .map(|(account_id, hold_id)| hold_thread_key(account_id, *hold_id))
             .collect();
-        let rows = self.newest_rows(&keys, newest_of_holds).await?;
+        let rows = self.newest_rows(&keys, newest_of_threads).await?;
         rows.iter()
             .map(|row| {
                 let event = rows::event(row)?;
@@ -145,6 +145,51 @@ impl EventStore {
                 Ok((event.account_id, hold))
             })
             .collect()
+    }
+
+    /// What those of `command_ids` did that were accepted, and how much of it has been moved back, in any order.
+    pub async fn originals(&self, command_ids: &[CommandId]) -> Result<Vec<Original>, Error> {
+        let stored = self.outcomes(command_ids).await?;
+        let references: Vec<EventReference> = stored
+            .iter()
+            .flat_map(|stored| stored.outcome.events().iter().cloned())
+            .collect();
+        let mut events: HashMap<CommandId, Vec<Event>> = HashMap::new();
+        for event in self.events(&references).await? {
+            events.entry(event.command_id).or_default().push(event);
+        }
+        let mut originals: Vec<Original> = events
+            .values()
+            .filter_map(|events| Original::of(events))
+            .collect();
+        let keys: Vec<String> = originals
+            .iter()
+            .map(|original| reversal_thread_key(&original.account_id, original.command_id))
+            .collect();
+        for row in self.newest_rows(&keys, newest_of_threads).await? {
+            let newest = rows::event(&row)?;
+            for original in &mut originals {
+                original.take(&newest);
+            }
+        }
+        Ok(originals)
+    }
+
+    /// At most `limit` events that move a command's money back, on the account that it was sent to, oldest first.
+    pub async fn reversals(
+        &self,
+        account_id: &AccountId,
+        command_id: CommandId,
+        limit: u32,
+    ) -> Result<Vec<Event>, Error> {
+        let sql = format!(
+            "SELECT {EVENT_COLUMNS} FROM events WHERE thread_key = $1 ORDER BY version LIMIT $2"
+        );
+        let statement = sqlx::query(AssertSqlSafe(sql))
+            .bind(reversal_thread_key(account_id, command_id))
+            .bind(i64::from(limit));
+        let rows = self.fetch_all(statement).await?;
+        rows.iter().map(rows::event).collect()
     }
 
     /// Runs what `statement` makes of a number of keys, for all of them.

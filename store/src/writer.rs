@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use backoff::ExponentialBackoffBuilder;
 use backoff::backoff::Backoff;
 use ledger::{
-    Account, AccountId, Book, Command, CommandId, Event, Hash, HoldId, Outcome, Rejection,
-    Timestamp, Version, decide,
+    Account, AccountId, Accounts, Book, Command, CommandId, Event, Hash, HoldId, Original, Outcome,
+    Rejection, Timestamp, Version, decide,
 };
 use lru::LruCache;
 
@@ -188,7 +188,7 @@ impl Writer {
             // The slow path: what we believed was wrong, or may be.
             match error {
                 Error::Ambiguous(_) => self.cache.clear(),
-                _ => self.forget(commands),
+                _ => self.forget(&plan.working),
             }
             if attempt == self.options.attempts_max {
                 return Err(error);
@@ -268,11 +268,8 @@ impl Writer {
     }
 
     /// Trusts nothing that is remembered of the accounts concerned.
-    fn forget(&mut self, commands: &[(&Command, Hash)]) {
-        for account_id in commands
-            .iter()
-            .flat_map(|(command, _)| command.account_ids())
-        {
+    fn forget(&mut self, working: &Working) {
+        for account_id in working.loaded.keys() {
             self.cache.pop(account_id);
         }
     }
@@ -310,9 +307,10 @@ impl Writer {
             let outcome = Outcome::of(command.command_id, decision.as_deref());
             let recorded_at = if let Ok(events) = &decision {
                 plan.working.apply(events, &mut plan.append);
+                plan.working.remember(command.command_id, events);
                 events.first().map_or(now, |event| event.recorded_at)
             } else {
-                seen.extend(command.account_ids().cloned());
+                seen.extend(concerned(command, &plan.working.book).cloned());
                 now
             };
             plan.events
@@ -335,26 +333,15 @@ impl Writer {
         Ok(plan)
     }
 
-    /// Takes the accounts concerned from the cache, and the others and the holds concerned from the store.
+    /// Takes the accounts concerned from the cache, and the others from the store; and then holds and earlier commands.
     ///
-    /// A hold may be newer than the account that was in the cache. Then the account has moved on, and the append says so.
+    /// In this order: a hold, or how much of a command has been moved back, may be newer than what is known of the account
+    /// that it belongs to, never older. When it is newer the account has moved on, and the append says so.
     async fn fill(&mut self, working: &mut Working, commands: &[&Command]) -> Result<(), Error> {
-        let mut missing = HashSet::new();
-        for account_id in commands.iter().flat_map(|command| command.account_ids()) {
-            if working.loaded.contains_key(account_id) || missing.contains(account_id) {
-                continue;
-            }
-            match self.cache.get(account_id) {
-                Some(account) => working.insert(account.clone()),
-                None => {
-                    missing.insert(account_id.clone());
-                }
-            }
-        }
-        let missing: Vec<AccountId> = missing.into_iter().collect();
-        for account in self.store.load(&missing).await? {
-            working.insert(account);
-        }
+        let named = commands.iter().flat_map(|command| command.account_ids());
+        self.fill_accounts(working, named.cloned().collect())
+            .await?;
+
         let holds: HashSet<(AccountId, HoldId)> = commands
             .iter()
             .filter_map(|command| Some((command.account_id().clone(), command.hold_id()?)))
@@ -362,6 +349,40 @@ impl Writer {
         let holds: Vec<(AccountId, HoldId)> = holds.into_iter().collect();
         for (account_id, hold) in self.store.holds(&holds).await? {
             working.book.insert_hold(account_id, hold);
+        }
+
+        working.reversed = commands
+            .iter()
+            .filter_map(|command| command.reversed_command_id())
+            .collect();
+        let reversed: Vec<CommandId> = working.reversed.iter().copied().collect();
+        let mut others = HashSet::new();
+        for original in self.store.originals(&reversed).await? {
+            others.extend(original.account_ids().cloned());
+            working.book.insert_original(original);
+        }
+        self.fill_accounts(working, others).await
+    }
+
+    /// Takes accounts from the cache, and the others from the store in one query.
+    async fn fill_accounts(
+        &mut self,
+        working: &mut Working,
+        mut account_ids: HashSet<AccountId>,
+    ) -> Result<(), Error> {
+        account_ids.retain(|account_id| {
+            if working.loaded.contains_key(account_id) {
+                return false;
+            }
+            let cached = self.cache.get(account_id);
+            if let Some(account) = cached {
+                working.insert(account.clone());
+            }
+            cached.is_none()
+        });
+        let missing: Vec<AccountId> = account_ids.into_iter().collect();
+        for account in self.store.load(&missing).await? {
+            working.insert(account);
         }
         Ok(())
     }
@@ -435,10 +456,22 @@ struct Plan<'a> {
     fingerprints: HashMap<CommandId, Hash>,
 }
 
-/// The accounts and holds of a batch, as its commands change them one after the other.
+/// The accounts that a command's decision rests upon.
+fn concerned<'a>(command: &'a Command, book: &'a Book) -> impl Iterator<Item = &'a AccountId> {
+    let original = command
+        .reversed_command_id()
+        .and_then(|command_id| book.original(command_id));
+    command
+        .account_ids()
+        .chain(original.into_iter().flat_map(Original::account_ids))
+}
+
+/// The accounts, holds and earlier commands of a batch, as its commands change them one after the other.
 #[derive(Default)]
 struct Working {
     book: Book,
+    /// The earlier commands that are to be reversed; some may be of this batch.
+    reversed: HashSet<CommandId>,
     /// The versions that the accounts had in the store before this batch.
     loaded: HashMap<AccountId, Version>,
 }
@@ -455,6 +488,15 @@ impl Working {
             .get(account_id)
             .copied()
             .unwrap_or(Version::NONE)
+    }
+
+    /// Keeps what a command did, if another one of the batch is to reverse it.
+    fn remember(&mut self, command_id: CommandId, events: &[Event]) {
+        if self.reversed.contains(&command_id)
+            && let Some(original) = Original::of(events)
+        {
+            self.book.insert_original(original);
+        }
     }
 
     /// Changes the accounts by a command's events and queues the events' rows.

@@ -22,6 +22,9 @@ impl<A: Accounts> Decision<'_, A> {
             .ok_or_else(|| {
                 Rejection::command_not_found(&action.account_id, action.reversed_command_id)
             })?;
+        if original.is_final || original.movements.is_empty() {
+            return Err(Rejection::not_reversible(original.command_id));
+        }
         // The last movement first: money that went from one account to another is taken from the latter.
         for movement in original.movements.iter().rev() {
             if movement.came_in {
@@ -78,10 +81,10 @@ impl<A: Accounts> Decision<'_, A> {
 
 /// How much is moved back now, and so far.
 fn amounts(original: &Original, asked: Option<Decimal>) -> Result<(Money, Money), Rejection> {
-    let Some(first) = original.movements.first().filter(|_| !original.is_final) else {
+    // Every movement of a command that can be reversed is of the same amount.
+    let Some(whole) = original.movements.first().map(|first| first.amount) else {
         return Err(Rejection::not_reversible(original.command_id));
     };
-    let whole = first.amount;
     let before = original.reversed.unwrap_or(Money::zero(whole.currency()));
     let rest = whole
         .checked_sub(before)

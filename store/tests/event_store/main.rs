@@ -25,6 +25,7 @@ mod refused;
 mod rejections;
 mod repeats;
 mod restarts;
+mod reversals;
 mod rights;
 mod snapshots;
 mod time_travel;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ledger::{
     AccountId, Action, Capture, Command, Conditions, CreateAccount, CurrencyCode, Deposit,
-    FreezeAccount, HoldId, PlaceHold, Release, Scope, Transfer, Version, Withdraw,
+    FreezeAccount, HoldId, PlaceHold, Release, Reverse, Scope, Transfer, Version, Withdraw,
 };
 use rust_decimal::Decimal;
 use uuid::Uuid;
@@ -138,4 +138,13 @@ pub(crate) fn decimal(text: &str) -> Decimal {
 
 pub(crate) fn code(text: &str) -> CurrencyCode {
     text.parse().unwrap()
+}
+
+pub(crate) fn reverse(original: &Command, amount: Option<&str>) -> Command {
+    command(Action::Reverse(Reverse {
+        account_id: original.account_id().clone(),
+        reversed_command_id: original.command_id,
+        amount: amount.map(decimal),
+        reason: "a mistake".to_owned(),
+    }))
 }
