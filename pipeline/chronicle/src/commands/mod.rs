@@ -10,6 +10,7 @@ mod dev;
 mod events;
 mod explain;
 mod history;
+mod holds;
 mod migrate;
 mod outcome;
 mod projection;
@@ -46,6 +47,7 @@ pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Task::Balances(arguments) => balances::execute(&servers, &arguments, output).await,
         Task::Explain(arguments) => explain::execute(&servers, &arguments, output).await,
         Task::History(arguments) => history::execute(&servers, &arguments, output).await,
+        Task::Holds(arguments) => holds::execute(&servers, &arguments, output).await,
         Task::Outcome { command_id } => outcome::execute(&servers, command_id, output).await,
         Task::Events(arguments) => events::execute(&servers, &arguments, output).await,
         Task::DeadLetter(task) => dead_letter::execute(&servers, &task, output).await,

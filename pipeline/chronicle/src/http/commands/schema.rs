@@ -389,14 +389,22 @@ mod tests {
             "final" => json!(true),
             "scope" => form["enum"]
                 .as_array()
-                .or_else(|| form["oneOf"].as_array().and_then(|forms| forms.iter().find_map(|form| form["enum"].as_array())))
+                .or_else(|| {
+                    form["oneOf"]
+                        .as_array()
+                        .and_then(|forms| forms.iter().find_map(|form| form["enum"].as_array()))
+                })
                 .and_then(|values| values.first())
                 .unwrap_or_else(|| panic!("a scope has values: {form}"))
                 .clone(),
             "not_before" | "expires_at" | "hold_expires_at" => json!("2026-01-31T12:00:00.000001Z"),
             "command_id" | "hold_id" => json!(ID),
-            "amount" | "if_balance_at_least" | "initial_balance" | "overdraft_limit" => json!("25.00"),
-            "account_id" | "from_account_id" | "to_account_id" | "sweep_to_account_id" => json!("ALICE"),
+            "amount" | "if_balance_at_least" | "initial_balance" | "overdraft_limit" => {
+                json!("25.00")
+            }
+            "account_id" | "from_account_id" | "to_account_id" | "sweep_to_account_id" => {
+                json!("ALICE")
+            }
             "currency" => json!("USD"),
             "type" => form["enum"][0].clone(),
             _ => json!("some words"),
@@ -415,7 +423,10 @@ mod tests {
     fn the_forms_are_the_decoders() {
         let any = serde_json::to_value(AnyCommand::schema()).unwrap();
         let forms = any["oneOf"].as_array().unwrap();
-        let names: Vec<&str> = forms.iter().map(|form| form["title"].as_str().unwrap()).collect();
+        let names: Vec<&str> = forms
+            .iter()
+            .map(|form| form["title"].as_str().unwrap())
+            .collect();
         assert_eq!(names, Action::TYPE_NAMES);
         let mut known: Vec<&String> = forms
             .iter()
@@ -426,7 +437,12 @@ mod tests {
         for form in forms {
             let title = &form["title"];
             assert_eq!(form["additionalProperties"], false, "{title}");
-            let required: Vec<&str> = form["required"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+            let required: Vec<&str> = form["required"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter_map(Value::as_str)
+                .collect();
             let properties = form["properties"].as_object().unwrap();
             let whole: Map<String, Value> = properties
                 .iter()
@@ -443,9 +459,13 @@ mod tests {
             for name in known.iter().filter(|name| !properties.contains_key(**name)) {
                 let mut more = whole.clone();
                 more.insert((*name).clone(), fitting(name, &json!({"enum": ["all"]})));
-                assert!(is_taken(&more).is_err(), "{title} takes {name}, and its form does not say so");
+                assert!(
+                    is_taken(&more).is_err(),
+                    "{title} takes {name}, and its form does not say so"
+                );
             }
-            let values = properties["scope"]["enum"].as_array().into_iter().flatten();
+            let scope = properties.get("scope").map(|form| &form["enum"]);
+            let values = scope.and_then(Value::as_array).into_iter().flatten();
             for value in values.filter(|value| !value.is_null()) {
                 let mut other = whole.clone();
                 other.insert("scope".to_owned(), value.clone());
@@ -456,7 +476,8 @@ mod tests {
 
     #[test]
     fn an_update_changes_something() {
-        let mut document = json!({"command_id": ID, "type": "update_account", "account_id": "ALICE"});
+        let mut document =
+            json!({"command_id": ID, "type": "update_account", "account_id": "ALICE"});
         let document = document.as_object_mut().unwrap();
         assert!(is_taken(document).is_err());
         document.insert("account_metadata".to_owned(), json!({}));
