@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use ledger::codec::json;
 use ledger::{
     Account, AccountId, Action, Command, CommandId, Conditions, Event, Money, Sum, Timestamp,
-    Version,
+    UpdateAccount, Version,
 };
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -315,7 +315,7 @@ fn asked_for(command: &Command) -> String {
             "set overdraft limit of {} to {}",
             action.account_id, action.overdraft_limit
         ),
-        Action::UpdateAccount(action) => format!("update {}", action.account_id),
+        Action::UpdateAccount(action) => update(action),
         Action::Hold(action) => {
             let until = action
                 .hold_expires_at
@@ -358,6 +358,27 @@ fn asked_for(command: &Command) -> String {
         .chain(metadata)
         .collect();
     words.join(", ")
+}
+
+/// What is to be known about an account from now on.
+fn update(action: &UpdateAccount) -> String {
+    let owner = action
+        .owner_name
+        .as_ref()
+        .map(|owner_name| format!(", owner {owner_name}"));
+    let metadata = action.account_metadata.as_ref().map(|metadata| {
+        let entries: Vec<String> = metadata
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        format!(", account metadata {{{}}}", entries.join(", "))
+    });
+    format!(
+        "update {}{}{}",
+        action.account_id,
+        owner.unwrap_or_default(),
+        metadata.unwrap_or_default()
+    )
 }
 
 /// What had to hold.

@@ -242,7 +242,7 @@ struct Key {
 
 /// Accounts
 #[utoipa::path(
-    get, path = "/accounts", tag = "accounts", params(ListQuery),
+    get, path = "/accounts", tag = "accounts", operation_id = "list_accounts", params(ListQuery),
     responses((status = 200, description = "A page of accounts", body = AccountsPage))
 )]
 async fn list(
@@ -352,7 +352,7 @@ pub(super) fn of_cursor(error: sqlx::Error) -> Problem {
 
 /// One account
 #[utoipa::path(
-    get, path = "/accounts/{account_id}", tag = "accounts",
+    get, path = "/accounts/{account_id}", tag = "accounts", operation_id = "get_account",
     params(("account_id" = String, Path, pattern = "^[A-Za-z0-9_-]{1,64}$"), OneQuery),
     responses(
         (status = 200, description = "The account", body = OneAccount),

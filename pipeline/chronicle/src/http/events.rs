@@ -163,7 +163,7 @@ struct EventsQuery {
 /// Newest first, or oldest first behind `after_sequence`. A page with a filter can be short, or even empty, though more
 /// events follow: go on where the answer says.
 #[utoipa::path(
-    get, path = "/events", tag = "events", params(EventsQuery),
+    get, path = "/events", tag = "events", operation_id = "list_events", params(EventsQuery),
     responses((status = 200, description = "Some events", body = EventsPage))
 )]
 async fn list(

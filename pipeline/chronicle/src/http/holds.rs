@@ -150,7 +150,7 @@ struct Key {
 ///
 /// Newest first.
 #[utoipa::path(
-    get, path = "/accounts/{account_id}/holds", tag = "accounts", operation_id = "holds",
+    get, path = "/accounts/{account_id}/holds", tag = "accounts", operation_id = "list_holds",
     params(("account_id" = String, Path, pattern = "^[A-Za-z0-9_-]{1,64}$"), ListQuery),
     responses(
         (status = 200, description = "A page of holds", body = HoldsPage),
@@ -197,7 +197,7 @@ async fn list(
 
 /// One hold
 #[utoipa::path(
-    get, path = "/accounts/{account_id}/holds/{hold_id}", tag = "accounts", operation_id = "one_hold",
+    get, path = "/accounts/{account_id}/holds/{hold_id}", tag = "accounts", operation_id = "get_hold",
     params(
         ("account_id" = String, Path, pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("hold_id" = String, Path, format = Uuid),

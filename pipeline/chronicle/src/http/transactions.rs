@@ -154,7 +154,7 @@ struct ListQuery {
 ///
 /// Newest first.
 #[utoipa::path(
-    get, path = "/accounts/{account_id}/transactions", tag = "accounts",
+    get, path = "/accounts/{account_id}/transactions", tag = "accounts", operation_id = "list_transactions",
     params(("account_id" = String, Path, pattern = "^[A-Za-z0-9_-]{1,64}$"), ListQuery),
     responses(
         (status = 200, description = "A page of lines", body = TransactionsPage),
@@ -358,7 +358,7 @@ struct TransferDocument {
 
 /// One transfer
 #[utoipa::path(
-    get, path = "/transfers/{transfer_id}", tag = "accounts",
+    get, path = "/transfers/{transfer_id}", tag = "accounts", operation_id = "get_transfer",
     params(("transfer_id" = String, Path, format = Uuid)),
     responses(
         (status = 200, description = "The transfer", body = TransferDocument),

@@ -381,22 +381,20 @@ mod tests {
 
     const ID: &str = "6f1c2a3e-58b1-4c0e-9a53-0d8f6c1f7b11";
 
+    /// The values that a scope can have, by its form.
+    fn scopes(form: &Value) -> Vec<Value> {
+        let forms = form["oneOf"].as_array().unwrap();
+        let values = forms.iter().find_map(|form| form["enum"].as_array());
+        values.unwrap().clone()
+    }
+
     /// A value that fits the form of a field.
     fn fitting(name: &str, form: &Value) -> Value {
         match name {
             "metadata" | "account_metadata" => json!({"invoice": "77"}),
             "expected_version" => json!(7),
             "final" => json!(true),
-            "scope" => form["enum"]
-                .as_array()
-                .or_else(|| {
-                    form["oneOf"]
-                        .as_array()
-                        .and_then(|forms| forms.iter().find_map(|form| form["enum"].as_array()))
-                })
-                .and_then(|values| values.first())
-                .unwrap_or_else(|| panic!("a scope has values: {form}"))
-                .clone(),
+            "scope" => scopes(form)[0].clone(),
             "not_before" | "expires_at" | "hold_expires_at" => json!("2026-01-31T12:00:00.000001Z"),
             "command_id" | "hold_id" => json!(ID),
             "amount" | "if_balance_at_least" | "initial_balance" | "overdraft_limit" => {
@@ -458,17 +456,18 @@ mod tests {
             }
             for name in known.iter().filter(|name| !properties.contains_key(**name)) {
                 let mut more = whole.clone();
-                more.insert((*name).clone(), fitting(name, &json!({"enum": ["all"]})));
+                more.insert(
+                    (*name).clone(),
+                    fitting(name, &json!({"oneOf": [{"enum": ["all"]}]})),
+                );
                 assert!(
                     is_taken(&more).is_err(),
                     "{title} takes {name}, and its form does not say so"
                 );
             }
-            let scope = properties.get("scope").map(|form| &form["enum"]);
-            let values = scope.and_then(Value::as_array).into_iter().flatten();
-            for value in values.filter(|value| !value.is_null()) {
+            for value in properties.get("scope").into_iter().flat_map(scopes) {
                 let mut other = whole.clone();
-                other.insert("scope".to_owned(), value.clone());
+                other.insert("scope".to_owned(), value);
                 is_taken(&other).unwrap_or_else(|error| panic!("{title}: {error}"));
             }
         }
