@@ -49,6 +49,41 @@ fn status_of(code: RejectionCode) -> StatusCode {
 mod tests {
     use super::*;
 
+    /// The table in docs/http.md: the statuses, each with its codes.
+    fn documented() -> Vec<(u16, String)> {
+        let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/http.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let (_, table) = page
+            .split_once("| status | what is wrong | codes |")
+            .unwrap();
+        let rows = table
+            .lines()
+            .skip(2)
+            .take_while(|line| line.starts_with('|'));
+        let cells = rows.map(|row| row.split('|').map(str::trim).collect::<Vec<_>>());
+        let of_row = |cells: Vec<&str>| {
+            let status: u16 = cells[1].parse().unwrap();
+            let codes = cells[3].split('`').skip(1).step_by(2);
+            codes
+                .map(|code| (status, code.to_owned()))
+                .collect::<Vec<_>>()
+        };
+        cells.flat_map(of_row).collect()
+    }
+
+    #[test]
+    fn the_page_tells_the_status_of_every_code() {
+        let documented = documented();
+        assert_eq!(documented.len(), RejectionCode::ALL.len());
+        for code in RejectionCode::ALL {
+            let told = (status(code.as_str()).as_u16(), code.to_string());
+            assert!(
+                documented.contains(&told),
+                "docs/http.md does not say {told:?}"
+            );
+        }
+    }
+
     #[test]
     fn codes_have_the_status_of_their_kind_and_unknown_ones_are_422() {
         for (code, expected) in [
