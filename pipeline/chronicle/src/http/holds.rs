@@ -200,7 +200,7 @@ async fn list(
     get, path = "/accounts/{account_id}/holds/{hold_id}", tag = "accounts", operation_id = "get_hold",
     params(
         ("account_id" = String, Path, pattern = "^[A-Za-z0-9_-]{1,64}$"),
-        ("hold_id" = String, Path, format = Uuid),
+        ("hold_id" = String, Path, format = Uuid, example = "0f4f2a52-7c9e-4d7e-8a55-3f8b6a1c2d10"),
         OneQuery,
     ),
     responses(

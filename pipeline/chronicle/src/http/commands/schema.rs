@@ -221,8 +221,8 @@ command! {
         /// The account.
         #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "ALICE")]
         account_id: String,
-        /// The hold's name, made by the caller; used once within an account.
-        #[schema(format = Uuid)]
+        /// The hold's name, made by the caller, who uses the same one when it tries again; used once within an account.
+        #[schema(format = Uuid, example = "6f1c2a3e-58b1-4c0e-9a53-0d8f6c1f7b11")]
         hold_id: String,
         /// How much: more than zero.
         #[schema(value_type = Amount)]
@@ -243,7 +243,7 @@ command! {
         #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "ALICE")]
         account_id: String,
         /// The hold.
-        #[schema(format = Uuid)]
+        #[schema(format = Uuid, example = "0f4f2a52-7c9e-4d7e-8a55-3f8b6a1c2d10")]
         hold_id: String,
         /// How much; all that is still held, if absent.
         #[schema(value_type = Option<Amount>)]
@@ -264,7 +264,7 @@ command! {
         #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "ALICE")]
         account_id: String,
         /// The hold.
-        #[schema(format = Uuid)]
+        #[schema(format = Uuid, example = "0f4f2a52-7c9e-4d7e-8a55-3f8b6a1c2d10")]
         hold_id: String,
         /// How much; all that is still held, if absent.
         #[schema(value_type = Option<Amount>)]
@@ -279,7 +279,7 @@ command! {
         #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "ALICE")]
         account_id: String,
         /// The hold.
-        #[schema(format = Uuid)]
+        #[schema(format = Uuid, example = "0f4f2a52-7c9e-4d7e-8a55-3f8b6a1c2d10")]
         hold_id: String,
     }
 }
