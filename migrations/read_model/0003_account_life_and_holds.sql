@@ -13,7 +13,13 @@ ALTER TABLE transactions
     -- Signed: what the line adds to what is held.
     ADD COLUMN held       NUMERIC,
     ADD COLUMN held_after NUMERIC,
-    ADD COLUMN hold_id    UUID;
+    ADD COLUMN hold_id    UUID,
+    -- The earlier command whose money the line moves back.
+    ADD COLUMN reversed_command_id UUID;
+
+-- The lines that move a command's money back.
+CREATE INDEX transactions_by_reversal ON transactions (reversed_command_id, account_id, version)
+    WHERE reversed_command_id IS NOT NULL;
 
 -- Every hold, as it is now.
 CREATE TABLE holds (

@@ -336,6 +336,7 @@ fn moved(currency: Currency) -> impl Strategy<Value = EventData> {
     (any::<bool>(), money(currency), transfer, hold, words()).prop_map(
         |(comes_in, amount, transfer, hold, (description, metadata))| {
             let moved = MoneyMoved {
+                reversal: None,
                 amount,
                 transfer: transfer.map(|(transfer_id, counterparty_account_id)| TransferLeg {
                     transfer_id: transfer_id.into(),

@@ -1,5 +1,7 @@
 //! The command line.
 
+mod send;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -9,6 +11,8 @@ use ledger::{AccountId, CommandId, Timestamp};
 use crate::http::access::Role;
 use crate::output::Format;
 use crate::servers_at::ServerArguments;
+
+pub(crate) use self::send::{Envelope, SendCommand};
 
 /// An event-sourced financial ledger: commands on NATS become events in CockroachDB and balances in PostgreSQL.
 #[derive(Debug, Parser)]
@@ -63,6 +67,8 @@ pub(crate) enum Task {
     History(HistoryArguments),
     /// Write the whole book for other programs, now or as it was
     Export(ExportArguments),
+    /// Show the holds of an account, newest first, as the read model has them
+    Holds(HoldsArguments),
     /// Show what became of a command
     Outcome {
         /// The command
@@ -319,91 +325,6 @@ pub(crate) struct SendArguments {
     pub(crate) command: Option<SendCommand>,
 }
 
-/// One command.
-#[derive(Debug, Subcommand)]
-pub(crate) enum SendCommand {
-    /// Open an account
-    CreateAccount {
-        /// The new account
-        account_id: AccountId,
-        /// Whose it is
-        #[arg(long)]
-        owner_name: String,
-        /// Its currency, e.g. USD
-        #[arg(long)]
-        currency: String,
-        /// What is in it from the start
-        #[arg(long, default_value = "0")]
-        initial_balance: String,
-        /// How far below zero the balance may fall
-        #[arg(long, default_value = "0")]
-        overdraft_limit: String,
-        #[command(flatten)]
-        envelope: Envelope,
-    },
-    /// Put money into an account
-    Deposit {
-        /// The account
-        account_id: AccountId,
-        /// How much, e.g. 25.00
-        #[arg(allow_negative_numbers = true)]
-        amount: String,
-        /// The account's currency, to be sure
-        #[arg(long)]
-        currency: Option<String>,
-        #[command(flatten)]
-        envelope: Envelope,
-    },
-    /// Take money out of an account
-    Withdraw {
-        /// The account
-        account_id: AccountId,
-        /// How much, e.g. 25.00
-        #[arg(allow_negative_numbers = true)]
-        amount: String,
-        /// The account's currency, to be sure
-        #[arg(long)]
-        currency: Option<String>,
-        #[command(flatten)]
-        envelope: Envelope,
-    },
-    /// Move money from one account to another
-    Transfer {
-        /// The account debited
-        from_account_id: AccountId,
-        /// The account credited
-        to_account_id: AccountId,
-        /// How much, e.g. 25.00
-        #[arg(allow_negative_numbers = true)]
-        amount: String,
-        /// The accounts' currency, to be sure
-        #[arg(long)]
-        currency: Option<String>,
-        #[command(flatten)]
-        envelope: Envelope,
-    },
-}
-
-/// What every command can have.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Envelope {
-    /// The command's id; made up if it is not given. The same id again is the same command again
-    #[arg(long)]
-    pub(crate) command_id: Option<CommandId>,
-    /// Why
-    #[arg(long)]
-    pub(crate) description: Option<String>,
-    /// Who asks
-    #[arg(long)]
-    pub(crate) actor: Option<String>,
-    /// Something to find again, as key=value; may be repeated
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) metadata: Vec<String>,
-    /// The version that the account must have
-    #[arg(long, value_name = "N")]
-    pub(crate) expected_version: Option<u64>,
-}
-
 /// `chronicle account`
 #[derive(Debug, Args)]
 pub(crate) struct AccountArguments {
@@ -492,6 +413,44 @@ pub(crate) enum ExportFormat {
     Csv,
     /// One event a line, JSON as on the wire
     Ndjson,
+}
+
+/// `chronicle holds`
+#[derive(Debug, Args)]
+pub(crate) struct HoldsArguments {
+    /// The account
+    pub(crate) account_id: AccountId,
+    /// Only those in this status
+    #[arg(long, value_enum)]
+    pub(crate) status: Option<HoldStatus>,
+    /// Show at most so many
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+}
+
+/// What has become of a hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HoldStatus {
+    /// Something is still held
+    Open,
+    /// All of it was captured, or some, and the rest was released
+    Captured,
+    /// All of it was released
+    Released,
+    /// Its time was over
+    Expired,
+}
+
+impl HoldStatus {
+    /// As the read model writes it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Captured => "captured",
+            Self::Released => "released",
+            Self::Expired => "expired",
+        }
+    }
 }
 
 /// `chronicle events`

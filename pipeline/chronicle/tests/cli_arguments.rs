@@ -16,6 +16,7 @@ async fn the_help_names_every_subcommand_and_the_exit_codes() {
         "balances",
         "explain",
         "history",
+        "holds",
         "outcome",
         "events",
         "dead-letter",
@@ -30,6 +31,14 @@ async fn the_help_names_every_subcommand_and_the_exit_codes() {
         "deposit",
         "withdraw",
         "transfer",
+        "freeze-account",
+        "unfreeze-account",
+        "close-account",
+        "set-overdraft-limit",
+        "update-account",
+        "hold",
+        "capture",
+        "release",
         "--file",
         "--in-flight",
         "--wait-seconds",
@@ -58,6 +67,7 @@ async fn without_a_known_server_the_call_is_wrong_and_says_what_to_give() {
             "no event store is known",
         ),
         (&["projection", "list"], "--read-model-url"),
+        (&["holds", "ACC-1"], "CHRONICLE_READ_MODEL_URL"),
     ] {
         chronicle(arguments)
             .await
@@ -67,6 +77,7 @@ async fn without_a_known_server_the_call_is_wrong_and_says_what_to_give() {
     }
 }
 
+#[allow(clippy::too_many_lines)] // a table of cases
 #[tokio::test]
 async fn a_value_that_is_none_is_refused_in_the_codecs_words_before_any_server_is_asked() {
     for (arguments, words) in [
@@ -107,6 +118,81 @@ async fn a_value_that_is_none_is_refused_in_the_codecs_words_before_any_server_i
                 "a=2",
             ],
             "metadata has the key \"a\" twice",
+        ),
+        (
+            &["send", "freeze-account", "ACC-1"],
+            "required arguments were not provided",
+        ),
+        (
+            &[
+                "send",
+                "freeze-account",
+                "ACC-1",
+                "--reason",
+                "x",
+                "--scope",
+                "some",
+            ],
+            "[possible values: debits, credits, all]",
+        ),
+        (
+            &["send", "update-account", "ACC-1"],
+            "update_account changes nothing",
+        ),
+        (
+            &["send", "update-account", "ACC-1", "--account-metadata", "x"],
+            "--account-metadata is key=value",
+        ),
+        (
+            &[
+                "send",
+                "update-account",
+                "ACC-1",
+                "--account-metadata",
+                "a=1",
+                "--no-account-metadata",
+            ],
+            "cannot be used with",
+        ),
+        (
+            &["send", "set-overdraft-limit", "ACC-1", "much"],
+            "overdraft_limit: an amount is a decimal number",
+        ),
+        (
+            &["send", "hold", "ACC-1", "5", "--hold-id", "7"],
+            "a UUID with hyphens",
+        ),
+        (
+            &["send", "hold", "ACC-1", "5", "--hold-expires-at", "soon"],
+            "a timestamp is RFC 3339 with an offset",
+        ),
+        (&["send", "capture", "ACC-1", "7"], "a UUID with hyphens"),
+        (
+            &[
+                "send",
+                "deposit",
+                "ACC-1",
+                "5",
+                "--not-before",
+                "2026-01-31",
+            ],
+            "a timestamp is RFC 3339 with an offset",
+        ),
+        (
+            &[
+                "send",
+                "deposit",
+                "ACC-1",
+                "5",
+                "--if-balance-at-least",
+                "x",
+            ],
+            "if_balance_at_least: an amount is a decimal number",
+        ),
+        (&["holds", "ACC 1"], "an account id is 1 to 64 characters"),
+        (
+            &["holds", "ACC-1", "--status", "gone"],
+            "[possible values: open, captured, released, expired]",
         ),
         (&["outcome", "7"], "a UUID with hyphens"),
         (
@@ -149,6 +235,24 @@ async fn what_only_the_ledger_can_judge_is_not_refused_here() {
         &["send", "deposit", "ACC-1", "-5"],
         &["send", "deposit", "ACC-1", "0.001", "--currency", "USD"],
         &["send", "transfer", "ACC-1", "ACC-1", "5"],
+        &["send", "set-overdraft-limit", "ACC-1", "-5"],
+        &["send", "hold", "ACC-1", "-5"],
+        &[
+            "send",
+            "deposit",
+            "ACC-1",
+            "5",
+            "--if-balance-at-least",
+            "-5",
+        ],
+        &[
+            "send",
+            "deposit",
+            "ACC-1",
+            "5",
+            "--expires-at",
+            "2020-01-01T00:00:00Z",
+        ],
         &[
             "send",
             "create-account",
@@ -255,6 +359,10 @@ async fn a_server_that_is_not_there_is_named_without_its_password() {
         (
             &["account", "ACC-1", "--event-store-url", SQL],
             "the event store at postgres://me@127.0.0.1:1/ledger cannot be reached",
+        ),
+        (
+            &["holds", "ACC-1", "--read-model-url", SQL],
+            "the read model at postgres://me@127.0.0.1:1/ledger cannot be reached",
         ),
         (
             &["projection", "list", "--read-model-url", SQL],

@@ -69,6 +69,166 @@ async fn a_command_without_an_answer_waits_in_the_stream_and_can_be_asked_for() 
     );
 }
 
+/// What each subcommand puts on the wire, but for the command's id.
+#[allow(clippy::too_many_lines)] // a table of cases
+#[tokio::test]
+async fn every_flag_has_its_field() {
+    let place = Place::new().await;
+    let stream = place.commands(&Limits::default()).await;
+    let hold_id = id(7);
+    let cases: [(&[&str], Value); 12] = [
+        (
+            &["freeze-account", "A", "--reason", "a lost card"],
+            json!({"type": "freeze_account", "account_id": "A", "reason": "a lost card", "scope": "all"}),
+        ),
+        (
+            &["freeze-account", "A", "--reason", "x", "--scope", "debits"],
+            json!({"type": "freeze_account", "account_id": "A", "reason": "x", "scope": "debits"}),
+        ),
+        (
+            &["unfreeze-account", "A", "--scope", "credits"],
+            json!({"type": "unfreeze_account", "account_id": "A", "scope": "credits"}),
+        ),
+        (
+            &["close-account", "A", "--sweep-to-account-id", "B"],
+            json!({"type": "close_account", "account_id": "A", "sweep_to_account_id": "B"}),
+        ),
+        (
+            &["set-overdraft-limit", "A", "50"],
+            json!({"type": "set_overdraft_limit", "account_id": "A", "overdraft_limit": "50"}),
+        ),
+        (
+            &[
+                "update-account",
+                "A",
+                "--owner-name",
+                "Alice",
+                "--account-metadata",
+                "tier=gold",
+            ],
+            json!({"type": "update_account", "account_id": "A", "owner_name": "Alice", "account_metadata": {"tier": "gold"}}),
+        ),
+        (
+            &["update-account", "A", "--no-account-metadata"],
+            json!({"type": "update_account", "account_id": "A", "account_metadata": {}}),
+        ),
+        (
+            &[
+                "hold",
+                "A",
+                "25.00",
+                "--hold-id",
+                &hold_id,
+                "--currency",
+                "USD",
+                "--hold-expires-at",
+                "2126-01-31T12:00:00Z",
+            ],
+            json!({"type": "hold", "account_id": "A", "amount": "25.00", "hold_id": hold_id, "currency": "USD",
+                   "hold_expires_at": "2126-01-31T12:00:00.000000Z"}),
+        ),
+        (
+            &["capture", "A", &hold_id],
+            json!({"type": "capture", "account_id": "A", "hold_id": hold_id}),
+        ),
+        (
+            &[
+                "capture",
+                "A",
+                &hold_id,
+                "5",
+                "--final",
+                "--to-account-id",
+                "B",
+            ],
+            json!({"type": "capture", "account_id": "A", "hold_id": hold_id, "amount": "5", "final": true, "to_account_id": "B"}),
+        ),
+        (
+            &["release", "A", &hold_id, "5"],
+            json!({"type": "release", "account_id": "A", "hold_id": hold_id, "amount": "5"}),
+        ),
+        (
+            &[
+                "withdraw",
+                "A",
+                "1",
+                "--expected-version",
+                "3",
+                "--if-balance-at-least",
+                "-5",
+                "--not-before",
+                "2026-01-31T12:00:00.000001Z",
+                "--expires-at",
+                "2126-01-31T13:00:00+01:00",
+            ],
+            json!({"type": "withdraw", "account_id": "A", "amount": "1", "expected_version": 3, "if_balance_at_least": "-5",
+                   "not_before": "2026-01-31T12:00:00.000001Z", "expires_at": "2126-01-31T12:00:00.000000Z"}),
+        ),
+    ];
+    for (arguments, _) in &cases {
+        place
+            .chronicle(&[&["send", "--wait-seconds", "0"], *arguments].concat())
+            .await
+            .exits(3)
+            .says("It is not lost");
+    }
+    let messages = held(&stream).await;
+    assert_eq!(messages.len(), cases.len());
+    for (message, (arguments, expected)) in messages.iter().zip(&cases) {
+        let mut sent: Value = serde_json::from_slice(&message.payload).unwrap();
+        sent.as_object_mut().unwrap().remove("command_id");
+        assert_eq!(sent, *expected, "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_hold_without_a_name_gets_one_that_is_printed_and_stays_when_it_is_sent_again() {
+    let place = Place::new().await;
+    let stream = place.commands(&Limits::default()).await;
+    let command_id = id(1);
+    let arguments = ["send", "hold", "A", "25", "--command-id", &command_id];
+    place
+        .chronicle(&[&arguments[..], &["--wait-seconds", "0"]].concat())
+        .await
+        .exits(3)
+        .says(&format!("(hold {command_id})"));
+    let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let _ledger = play(&place, &stream, move |_, command| {
+        sender.send(command["hold_id"].clone()).unwrap();
+        Some(match command["amount"].as_str() {
+            Some("25") => accepted(command),
+            _ => rejected(command, "insufficient_funds"),
+        })
+    })
+    .await;
+    place
+        .chronicle(&arguments)
+        .await
+        .exits(0)
+        .prints(&format!("command {command_id} accepted"))
+        .prints(&format!("hold {command_id}"));
+    let document = place
+        .chronicle(&[&arguments[..], &["-o", "json"]].concat())
+        .await
+        .exits(0)
+        .document();
+    let mut expected = accepted(&json!({"command_id": command_id, "account_id": "A"}));
+    expected["hold_id"] = json!(command_id);
+    assert_eq!(document, expected);
+    for _ in 0..3 {
+        assert_eq!(seen.recv().await, Some(json!(command_id)));
+    }
+    // Without a command's id, both are made up. What was refused holds nothing.
+    let made_up = place
+        .chronicle(&["send", "hold", "A", "25", "-o", "json"])
+        .await
+        .exits(0)
+        .document();
+    assert_eq!(seen.recv().await, Some(made_up["hold_id"].clone()));
+    let refused = place.chronicle(&["send", "hold", "A", "26"]).await.exits(1);
+    assert!(!refused.out.contains("\nhold "), "{refused:#?}");
+}
+
 #[tokio::test]
 async fn the_answer_is_printed_as_it_was_received_and_decides_the_exit_code() {
     let place = Place::new().await;

@@ -238,6 +238,107 @@ async fn the_whole_book_is_shown_now_and_at_any_instant_with_its_totals() {
 }
 
 #[tokio::test]
+async fn whether_it_was_frozen_and_what_was_held_then_is_told() {
+    let (store, url) = event_store().await;
+    let command = |number: u64, fields: &str| {
+        format!(
+            r#"{{"command_id":"{}","account_id":"A",{fields}}}"#,
+            id(number)
+        )
+    };
+    let mut events = Vec::new();
+    for command in [
+        open(1, "A", "USD"),
+        command(
+            2,
+            &format!(r#""type":"hold","hold_id":"{}","amount":"40""#, id(2)),
+        ),
+        command(
+            3,
+            r#""type":"freeze_account","scope":"debits","reason":"a lost\u001b card""#,
+        ),
+        command(4, r#""type":"unfreeze_account""#),
+        command(
+            5,
+            &format!(r#""type":"release","hold_id":"{}","amount":"30""#, id(2)),
+        ),
+        command(
+            6,
+            r#""type":"update_account","owner_name":"P","account_metadata":{"tier":"gold"},"if_balance_at_least":"5""#,
+        ),
+    ] {
+        events.extend(process(&store, &[command]).await);
+    }
+    for (event, status, reason, held, available) in [
+        (&events[0], "active", json!(null), "0.00", "100.00"),
+        (&events[1], "active", json!(null), "40.00", "60.00"),
+        (
+            &events[2],
+            "debits_frozen",
+            json!("a lost\u{1b} card"),
+            "40.00",
+            "60.00",
+        ),
+        (&events[3], "active", json!(null), "40.00", "60.00"),
+        (&events[4], "active", json!(null), "10.00", "90.00"),
+    ] {
+        let at = moved(event.recorded_at, 0);
+        let account = ask(&url, &["account", "A", "--at", &at, "-o", "json"])
+            .await
+            .exits(0)
+            .document();
+        let book = ask(&url, &["balances", "--at", &at, "-o", "json"])
+            .await
+            .exits(0)
+            .lines();
+        for told in [&account, &book[0]] {
+            for (name, value) in [
+                ("status", json!(status)),
+                ("freeze_reason", reason.clone()),
+                ("held", json!(held)),
+                ("available", json!(available)),
+            ] {
+                assert_eq!(told[name], value, "{name} at {at}");
+            }
+        }
+    }
+    let frozen = moved(events[2].recorded_at, 0);
+    ask(&url, &["account", "A", "--at", &frozen])
+        .await
+        .exits(0)
+        .prints("debits_frozen (a lost\\u{1b} card)")
+        .prints("40.00 USD");
+    ask(&url, &["account", "A"])
+        .await
+        .exits(0)
+        .prints("metadata         tier=gold");
+    let table = ask(&url, &["balances", "--at", &frozen]).await.exits(0);
+    for words in [
+        "HELD",
+        "AVAILABLE",
+        "STATUS",
+        "40.00",
+        "60.00",
+        "debits_frozen",
+    ] {
+        assert!(table.out.contains(words), "{words}: {table:#?}");
+    }
+    ask(&url, &["history", "A"])
+        .await
+        .exits(0)
+        .prints("HELD")
+        .prints("held +40.00")
+        .prints("held -30.00");
+    ask(&url, &["explain", "A"])
+        .await
+        .exits(0)
+        .prints("freeze debits of A: a lost\\u{1b} card")
+        .prints("release 30 of hold")
+        .prints("update A, owner P, account metadata {tier=gold}, if the balance is at least 5")
+        .prints("add up to 100.00 USD");
+}
+
+#[tokio::test]
 async fn a_book_of_several_pages_comes_whole() {
     const ACCOUNTS: u64 = 1_100;
     let (store, url) = event_store().await;

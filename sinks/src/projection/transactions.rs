@@ -110,17 +110,23 @@ impl Projection for Transactions {
             .iter()
             .map(|event| event.data.hold().map(|hold| hold.hold_id.as_uuid()))
             .collect();
+        let reversed_command_id: Vec<Option<Uuid>> = events
+            .iter()
+            .map(|event| event.data.reversal())
+            .map(|reversal| reversal.map(|reversal| reversal.command_id.as_uuid()))
+            .collect();
         sqlx::query(
             "INSERT INTO transactions
                 (transaction_id, account_id, version, type, amount, currency, balance_after, description, transfer_id,
-                 counterparty_account_id, command_id, actor, timestamp, held, held_after, hold_id)
+                 counterparty_account_id, command_id, actor, timestamp, held, held_after, hold_id,
+                 reversed_command_id)
              SELECT u.transaction_id, u.account_id, u.version, u.type, u.amount::numeric, u.currency, u.balance_after::numeric,
                 u.description, u.transfer_id, u.counterparty_account_id, u.command_id, u.actor, u.at,
-                u.held::numeric, u.held_after::numeric, u.hold_id
+                u.held::numeric, u.held_after::numeric, u.hold_id, u.reversed_command_id
              FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
-                $8::text[], $9::uuid[], $10::text[], $11::uuid[], $12::text[], $13::timestamptz[], $14::text[], $15::text[], $16::uuid[])
+                $8::text[], $9::uuid[], $10::text[], $11::uuid[], $12::text[], $13::timestamptz[], $14::text[], $15::text[], $16::uuid[], $17::uuid[])
                 AS u(transaction_id, account_id, version, type, amount, currency, balance_after, description,
-                    transfer_id, counterparty_account_id, command_id, actor, at, held, held_after, hold_id)",
+                    transfer_id, counterparty_account_id, command_id, actor, at, held, held_after, hold_id, reversed_command_id)",
         )
         .bind(transaction_id)
         .bind(account_id)
@@ -138,6 +144,7 @@ impl Projection for Transactions {
         .bind(held)
         .bind(held_after)
         .bind(hold_id)
+        .bind(reversed_command_id)
         .execute(transaction)
         .await?;
         Ok(())

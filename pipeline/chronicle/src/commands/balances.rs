@@ -70,7 +70,7 @@ async fn next_page(
 struct Book {
     output: Format,
     standing: Standing,
-    rows: Rows<6>,
+    rows: Rows<9>,
     totals: Totals,
     last: Option<Account>,
     accounts: u64,
@@ -85,7 +85,10 @@ impl Book {
             rows: Rows::new([
                 Column::Left("account"),
                 Column::Right("balance"),
+                Column::Right("held"),
+                Column::Right("available"),
                 Column::Left("currency"),
+                Column::Left("status"),
                 Column::Right("version"),
                 Column::Left("last change"),
                 Column::Left("owner"),
@@ -114,7 +117,10 @@ impl Book {
             Format::Table => self.rows.push([
                 account.account_id.to_string(),
                 account.balance.to_string(),
+                account.held.to_string(),
+                account.available()?.to_string(),
                 account.currency().to_string(),
+                account.status.as_str().to_owned(),
                 account.version.to_string(),
                 account.last_recorded_at.to_string(),
                 account.owner_name.clone(),

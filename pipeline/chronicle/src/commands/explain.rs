@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use ledger::codec::json;
 use ledger::{
-    Account, AccountId, Action, Command, CommandId, Event, Money, Sum, Timestamp, Version,
+    Account, AccountId, Action, Command, CommandId, Conditions, Event, Money, Sum, Timestamp,
+    UpdateAccount, Version,
 };
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -314,19 +315,28 @@ fn asked_for(command: &Command) -> String {
             "set overdraft limit of {} to {}",
             action.account_id, action.overdraft_limit
         ),
-        Action::UpdateAccount(action) => format!("update {}", action.account_id),
-        Action::Hold(action) => format!(
-            "hold {} on {} as {}",
-            action.amount, action.account_id, action.hold_id
-        ),
+        Action::UpdateAccount(action) => update(action),
+        Action::Hold(action) => {
+            let until = action
+                .hold_expires_at
+                .map(|expires_at| format!(" until {expires_at}"));
+            format!(
+                "hold {} on {} as {}{}",
+                action.amount,
+                action.account_id,
+                action.hold_id,
+                until.unwrap_or_default()
+            )
+        }
         Action::Capture(action) => {
             let to = action.to_account_id.as_ref().map(|to| format!(" to {to}"));
             format!(
-                "capture {} of hold {} on {}{}",
+                "capture {} of hold {} on {}{}{}",
                 all_or(action.amount),
                 action.hold_id,
                 action.account_id,
-                to.unwrap_or_default()
+                to.unwrap_or_default(),
+                if action.is_final { ", finally" } else { "" }
             )
         }
         Action::Release(action) => format!(
@@ -335,21 +345,61 @@ fn asked_for(command: &Command) -> String {
             action.hold_id,
             action.account_id
         ),
+        Action::Reverse(action) => format!(
+            "reverse {} of command {}: {}",
+            all_or(action.amount),
+            action.reversed_command_id,
+            action.reason
+        ),
         Action::ExpireHold(action) => {
             format!("expire hold {} on {}", action.hold_id, action.account_id)
         }
     };
-    let version = command
-        .conditions
-        .expected_version
-        .map(|version| format!("expected version {version}"));
     let metadata = command
         .metadata
         .iter()
         .map(|(key, value)| format!("{key}={value}"));
     let words: Vec<String> = std::iter::once(action)
-        .chain(version)
+        .chain(conditions(&command.conditions))
         .chain(metadata)
         .collect();
     words.join(", ")
+}
+
+/// What is to be known about an account from now on.
+fn update(action: &UpdateAccount) -> String {
+    let owner = action
+        .owner_name
+        .as_ref()
+        .map(|owner_name| format!(", owner {owner_name}"));
+    let metadata = action.account_metadata.as_ref().map(|metadata| {
+        let entries: Vec<String> = metadata
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        format!(", account metadata {{{}}}", entries.join(", "))
+    });
+    format!(
+        "update {}{}{}",
+        action.account_id,
+        owner.unwrap_or_default(),
+        metadata.unwrap_or_default()
+    )
+}
+
+/// What had to hold.
+fn conditions(conditions: &Conditions) -> impl Iterator<Item = String> {
+    let version = conditions
+        .expected_version
+        .map(|version| format!("expected version {version}"));
+    let balance = conditions
+        .if_balance_at_least
+        .map(|amount| format!("if the balance is at least {amount}"));
+    let not_before = conditions.not_before.map(|at| format!("not before {at}"));
+    let expires_at = conditions.expires_at.map(|at| format!("expires at {at}"));
+    version
+        .into_iter()
+        .chain(balance)
+        .chain(not_before)
+        .chain(expires_at)
 }

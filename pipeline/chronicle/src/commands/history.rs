@@ -28,6 +28,7 @@ pub(crate) async fn execute(
         Column::Left("type"),
         Column::Right("amount"),
         Column::Right("balance"),
+        Column::Right("held"),
         Column::Left("currency"),
         Column::Left("counterparty"),
         Column::Left("command"),
@@ -76,7 +77,7 @@ pub(super) fn document(event: &Event) -> anyhow::Result<Box<RawValue>> {
     )?)?)
 }
 
-fn cells(event: &Event) -> [String; 9] {
+fn cells(event: &Event) -> [String; 10] {
     let counterparty = event
         .data
         .transfer()
@@ -87,6 +88,7 @@ fn cells(event: &Event) -> [String; 9] {
         event.data.type_name().to_owned(),
         signed_amount(event),
         event.balance_after.to_string(),
+        event.held_after.to_string(),
         event.currency().to_string(),
         counterparty.unwrap_or_default(),
         event.command_id.to_string(),

@@ -11,6 +11,7 @@ mod events;
 mod explain;
 mod export;
 mod history;
+mod holds;
 mod migrate;
 mod outcome;
 mod projection;
@@ -49,6 +50,7 @@ pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Task::Explain(arguments) => explain::execute(&servers, &arguments, output).await,
         Task::History(arguments) => history::execute(&servers, &arguments, output).await,
         Task::Export(arguments) => export::execute(&servers, &arguments).await,
+        Task::Holds(arguments) => holds::execute(&servers, &arguments, output).await,
         Task::Outcome { command_id } => outcome::execute(&servers, command_id, output).await,
         Task::Events(arguments) => events::execute(&servers, &arguments, output).await,
         Task::DeadLetter(task) => dead_letter::execute(&servers, &task, output).await,

@@ -1,11 +1,12 @@
 //! Accounts as the read model has them now.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use ledger::{AccountId, Currency, CurrencyCode, Money, Timestamp};
+use ledger::{AccountId, Currency, CurrencyCode, Money, Status, Timestamp};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgPool, PgRow};
@@ -23,7 +24,9 @@ use super::{Api, cursor};
 /// How often the read model is asked whether it has caught up.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-const COLUMNS: &str = "account_id, owner_name, balance, currency, overdraft_limit, status, version, opened_at, updated_at";
+/// Metadata as text: what goes out is what was read, in the order of its keys.
+const COLUMNS: &str = "account_id, owner_name, balance, held, currency, overdraft_limit, status, freeze_reason, \
+                       metadata::text AS metadata, version, opened_at, updated_at";
 
 /// Where the read model stands that an answer was read from.
 const SEQUENCE: &str = "(SELECT last_sequence FROM projection_offsets WHERE projection = 'account_balance') AS sequence";
@@ -46,14 +49,21 @@ pub(super) struct AccountDocument {
     /// What is in it: the sum of its lines.
     #[schema(value_type = String, example = "75.00")]
     balance: Money,
-    /// What could be withdrawn now: the balance and the overdraft limit.
-    #[schema(value_type = String, example = "75.00")]
+    /// What of it is held.
+    #[schema(value_type = String, example = "20.00")]
+    held: Money,
+    /// What is not held, and the overdraft limit: what could be withdrawn now, unless debits are frozen.
+    #[schema(value_type = String, example = "55.00")]
     available: Money,
     /// How far below zero the balance may fall.
     #[schema(value_type = String, example = "0.00")]
     overdraft_limit: Money,
-    /// `active`.
+    #[schema(value_type = AccountStatus)]
     status: String,
+    /// Why it is frozen; null when it is not.
+    freeze_reason: Option<String>,
+    /// The account's own metadata.
+    metadata: BTreeMap<String, String>,
     /// How many events it has had.
     version: u64,
     #[schema(value_type = String, format = DateTime)]
@@ -110,8 +120,8 @@ struct ListQuery {
     /// Only those of this owner, exactly.
     owner: Option<String>,
     /// Only those in this status.
-    #[param(value_type = Option<StatusFilter>, inline)]
-    status: Option<StatusFilter>,
+    #[param(value_type = Option<AccountStatus>, inline)]
+    status: Option<AccountStatus>,
     /// Only those in this currency.
     #[param(value_type = Option<String>, pattern = "^[A-Z][A-Z0-9]{2,11}$", example = "USD")]
     currency: Option<String>,
@@ -132,10 +142,34 @@ struct ListQuery {
     cursor: Option<String>,
 }
 
+/// Whether an account takes part in money's movements.
 #[derive(Debug, Clone, Copy, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum StatusFilter {
+pub(super) enum AccountStatus {
+    /// In all of them.
     Active,
+    /// Not in debits.
+    DebitsFrozen,
+    /// Not in credits.
+    CreditsFrozen,
+    /// In none.
+    Frozen,
+    /// In none, for ever.
+    Closed,
+}
+
+impl AccountStatus {
+    /// As the read model writes it.
+    fn as_str(self) -> &'static str {
+        let status = match self {
+            Self::Active => Status::Active,
+            Self::DebitsFrozen => Status::DebitsFrozen,
+            Self::CreditsFrozen => Status::CreditsFrozen,
+            Self::Frozen => Status::Frozen,
+            Self::Closed => Status::Closed,
+        };
+        status.as_str()
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
@@ -208,7 +242,7 @@ struct Key {
 
 /// Accounts
 #[utoipa::path(
-    get, path = "/accounts", tag = "accounts", params(ListQuery),
+    get, path = "/accounts", tag = "accounts", operation_id = "list_accounts", params(ListQuery),
     responses((status = 200, description = "A page of accounts", body = AccountsPage))
 )]
 async fn list(
@@ -282,8 +316,8 @@ fn page_of<'q>(query: &'q ListQuery, key: Option<&'q Key>) -> QueryBuilder<Postg
     if let Some(owner) = &query.owner {
         sql.push(" AND owner_name = ").push_bind(owner);
     }
-    if let Some(StatusFilter::Active) = query.status {
-        sql.push(" AND status = 'active'");
+    if let Some(status) = query.status {
+        sql.push(" AND status = ").push_bind(status.as_str());
     }
     if let Some(currency) = &query.currency {
         sql.push(" AND currency = ").push_bind(currency);
@@ -318,7 +352,7 @@ pub(super) fn of_cursor(error: sqlx::Error) -> Problem {
 
 /// One account
 #[utoipa::path(
-    get, path = "/accounts/{account_id}", tag = "accounts",
+    get, path = "/accounts/{account_id}", tag = "accounts", operation_id = "get_account",
     params(("account_id" = String, Path, pattern = "^[A-Za-z0-9_-]{1,64}$"), OneQuery),
     responses(
         (status = 200, description = "The account", body = OneAccount),
@@ -417,17 +451,22 @@ fn document(row: &PgRow) -> Result<AccountDocument, Problem> {
     let code: CurrencyCode = parsed(row, "currency")?;
     let currency = Currency::lookup(code).map_err(Problem::internal)?;
     let balance = money(row, "balance", currency)?;
+    let held = money(row, "held", currency)?;
     let overdraft_limit = money(row, "overdraft_limit", currency)?;
     Ok(AccountDocument {
         account_id: parsed(row, "account_id")?,
         owner_name: row.try_get("owner_name")?,
         currency: code,
         balance,
+        held,
         available: balance
             .checked_add(overdraft_limit)
+            .and_then(|all| all.checked_sub(held))
             .map_err(Problem::internal)?,
         overdraft_limit,
         status: row.try_get("status")?,
+        freeze_reason: row.try_get("freeze_reason")?,
+        metadata: serde_json::from_str(row.try_get("metadata")?).map_err(Problem::internal)?,
         version: unsigned(row, "version")?,
         opened_at: instant(row, "opened_at")?,
         updated_at: instant(row, "updated_at")?,

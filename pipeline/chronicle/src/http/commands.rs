@@ -5,7 +5,9 @@
 
 mod document;
 mod preference;
-mod schema;
+mod refusal;
+pub(super) mod schema;
+mod typed;
 
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use axum::http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use ledger::codec::{self, Malformed};
-use ledger::{Action, Command, CommandId, EventId, EventReference, Outcome, Timestamp, TransferId};
+use ledger::{Command, CommandId, EventId, EventReference, HoldId, Outcome, Timestamp, TransferId};
 use serde::Serialize;
 use utoipa::{IntoResponses, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -40,10 +42,7 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(Schemas::openapi())
         .routes(routes!(any))
-        .routes(routes!(create_account))
-        .routes(routes!(deposit))
-        .routes(routes!(withdraw))
-        .routes(routes!(transfer))
+        .merge(typed::routes())
 }
 
 /// The routes for those who may write or read.
@@ -65,10 +64,14 @@ struct Accepted {
     /// All events, in order, with the version that each account has now: to be used as `min_version`.
     #[schema(value_type = Vec<EventPlace>)]
     events: Vec<EventReference>,
-    /// The transfer, if it was one.
+    /// The transfer, if money went from one account to another: also by a capture, and by a closing that sweeps.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = Uuid)]
     transfer_id: Option<TransferId>,
+    /// The hold, if it was about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = Uuid)]
+    hold_id: Option<HoldId>,
 }
 
 /// Where an event is to be found.
@@ -114,19 +117,22 @@ enum Answers {
     /// It is kept, and its outcome is still to come; see Location.
     #[response(status = 202)]
     Pending(Pending),
-    /// `account_not_found`
+    /// There is no such account or hold: `account_not_found`, `hold_not_found`
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(Problem),
-    /// `account_exists`, `version_conflict`, `idempotency_conflict`
+    /// What is there is in the way: `account_exists`, `account_frozen`, `version_conflict`, `hold_closed` …
     #[response(status = 409, content_type = "application/problem+json")]
     Conflict(Problem),
+    /// A condition of the command does not hold: `expired`, `too_early`, `balance_condition`
+    #[response(status = 412, content_type = "application/problem+json")]
+    ConditionFailed(Problem),
     /// The body is too large.
     #[response(status = 413, content_type = "application/problem+json")]
     TooLarge(Problem),
     /// The body is not JSON.
     #[response(status = 415, content_type = "application/problem+json")]
     NotJson(Problem),
-    /// `insufficient_funds` and the other refusals
+    /// The money is not right: `insufficient_funds`, `currency_mismatch`, `amount_exceeds_hold` …
     #[response(status = 422, content_type = "application/problem+json")]
     Refused(Problem),
 }
@@ -159,70 +165,6 @@ async fn any(
     InBody(body): InBody,
 ) -> Result<Response, Problem> {
     submit(&api, &caller, &headers, &body, None).await
-}
-
-/// Open an account
-#[utoipa::path(
-    post, path = "/commands/create-account", tag = "commands",
-    params(schema::CommandHeaders),
-    request_body = schema::CreateAccount,
-    responses(Answers)
-)]
-async fn create_account(
-    State(api): State<Api>,
-    caller: Caller,
-    headers: HeaderMap,
-    InBody(body): InBody,
-) -> Result<Response, Problem> {
-    submit(&api, &caller, &headers, &body, Some("create_account")).await
-}
-
-/// Put money into an account
-#[utoipa::path(
-    post, path = "/commands/deposit", tag = "commands",
-    params(schema::CommandHeaders),
-    request_body = schema::Movement,
-    responses(Answers)
-)]
-async fn deposit(
-    State(api): State<Api>,
-    caller: Caller,
-    headers: HeaderMap,
-    InBody(body): InBody,
-) -> Result<Response, Problem> {
-    submit(&api, &caller, &headers, &body, Some("deposit")).await
-}
-
-/// Take money out of an account
-#[utoipa::path(
-    post, path = "/commands/withdraw", tag = "commands",
-    params(schema::CommandHeaders),
-    request_body = schema::Movement,
-    responses(Answers)
-)]
-async fn withdraw(
-    State(api): State<Api>,
-    caller: Caller,
-    headers: HeaderMap,
-    InBody(body): InBody,
-) -> Result<Response, Problem> {
-    submit(&api, &caller, &headers, &body, Some("withdraw")).await
-}
-
-/// Move money from one account to another
-#[utoipa::path(
-    post, path = "/commands/transfer", tag = "commands",
-    params(schema::CommandHeaders),
-    request_body = schema::Transfer,
-    responses(Answers)
-)]
-async fn transfer(
-    State(api): State<Api>,
-    caller: Caller,
-    headers: HeaderMap,
-    InBody(body): InBody,
-) -> Result<Response, Problem> {
-    submit(&api, &caller, &headers, &body, Some("transfer")).await
 }
 
 /// The outcome of a command
@@ -385,8 +327,9 @@ fn answered(command: &Command, answer: Answer) -> Result<Response, Problem> {
                 success: true,
                 command_id,
                 event_id: first.event_id,
-                transfer_id: matches!(command.action, Action::Transfer(_))
+                transfer_id: is_transfer(command, &answer.events)
                     .then(|| command_id.transfer_id(0)),
+                hold_id: command.hold_id(),
                 events: answer.events,
             };
             return Ok((StatusCode::CREATED, Json(accepted)).into_response());
@@ -395,14 +338,16 @@ fn answered(command: &Command, answer: Answer) -> Result<Response, Problem> {
             (code.to_owned(), message.to_owned())
         }
     };
-    let status = match code.as_str() {
-        "account_not_found" => StatusCode::NOT_FOUND,
-        "account_exists" | "version_conflict" | "idempotency_conflict" => StatusCode::CONFLICT,
-        _ => StatusCode::UNPROCESSABLE_ENTITY,
-    };
-    Err(Problem::new(status, code, message)
+    Err(Problem::new(refusal::status(&code), code, message)
         .about(Some(command_id))
         .with(answer.data()))
+}
+
+/// Whether money has come to another account than the one that the command is about.
+fn is_transfer(command: &Command, events: &[EventReference]) -> bool {
+    events
+        .iter()
+        .any(|event| event.account_id != *command.account_id())
 }
 
 #[cfg(test)]

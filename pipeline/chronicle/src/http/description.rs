@@ -163,6 +163,7 @@ mod tests {
         let document = complete(&description, &access);
         let paths = document["paths"].as_object().unwrap();
         assert!(paths.len() > 15, "{}", paths.len());
+        let mut operation_ids = std::collections::BTreeSet::new();
         for (path, item) in paths {
             for (method, operation) in item.as_object().unwrap() {
                 for status in ["400", "429", "503"] {
@@ -172,6 +173,11 @@ mod tests {
                     );
                 }
                 assert!(operation["summary"].is_string(), "{method} {path}");
+                let id = operation["operationId"].as_str().unwrap();
+                assert!(
+                    operation_ids.insert(id),
+                    "{id} is the name of two operations"
+                );
             }
         }
         assert_eq!(document["openapi"], "3.1.0");

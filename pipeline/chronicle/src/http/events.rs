@@ -35,13 +35,17 @@ pub(super) struct EventDocument {
     balance_after: String,
     #[schema(format = Uuid)]
     command_id: String,
-    /// What is particular to the type: amounts, currency, and for a half of a transfer its id and the other account.
+    /// What is particular to the type: amounts, currency, for a half of a transfer its id and the other account, and the
+    /// hold as it is afterwards.
     data: serde_json::Value,
     #[schema(format = Uuid)]
     event_id: String,
     /// SHA-256 of the event without this member.
     #[schema(pattern = "^[0-9a-f]{64}$")]
     hash: String,
+    /// What of the balance is held afterwards; absent when it is nothing.
+    #[schema(example = "20.00")]
+    held_after: Option<String>,
     /// The hash of the version before; zeros for version 1.
     #[schema(pattern = "^[0-9a-f]{64}$")]
     prev_hash: String,
@@ -61,6 +65,22 @@ pub(super) enum EventType {
     MoneyDeposited,
     /// Money went out.
     MoneyWithdrawn,
+    /// Debits, credits or both were forbidden.
+    AccountFrozen,
+    /// Debits, credits or both were allowed again.
+    AccountUnfrozen,
+    /// An account was ended.
+    AccountClosed,
+    /// The balance may fall further below zero, or less far.
+    OverdraftLimitSet,
+    /// What is known about an account changed.
+    AccountUpdated,
+    /// Money was reserved.
+    HoldPlaced,
+    /// Money that was held became available again, by command.
+    HoldReleased,
+    /// Money that was held became available again, for its time was over.
+    HoldExpired,
 }
 
 impl EventType {
@@ -70,6 +90,14 @@ impl EventType {
             Self::AccountCreated => "AccountCreated",
             Self::MoneyDeposited => "MoneyDeposited",
             Self::MoneyWithdrawn => "MoneyWithdrawn",
+            Self::AccountFrozen => "AccountFrozen",
+            Self::AccountUnfrozen => "AccountUnfrozen",
+            Self::AccountClosed => "AccountClosed",
+            Self::OverdraftLimitSet => "OverdraftLimitSet",
+            Self::AccountUpdated => "AccountUpdated",
+            Self::HoldPlaced => "HoldPlaced",
+            Self::HoldReleased => "HoldReleased",
+            Self::HoldExpired => "HoldExpired",
         }
     }
 }
@@ -135,7 +163,7 @@ struct EventsQuery {
 /// Newest first, or oldest first behind `after_sequence`. A page with a filter can be short, or even empty, though more
 /// events follow: go on where the answer says.
 #[utoipa::path(
-    get, path = "/events", tag = "events", params(EventsQuery),
+    get, path = "/events", tag = "events", operation_id = "list_events", params(EventsQuery),
     responses((status = 200, description = "Some events", body = EventsPage))
 )]
 async fn list(
@@ -328,4 +356,19 @@ async fn of_subject(
         .map_err(|error| unreadable(&error))?;
     let count: usize = counts.iter().map(|(_, count)| count).sum();
     Ok(count as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::EventData;
+
+    use super::*;
+
+    #[test]
+    fn every_type_of_event_can_be_asked_for() {
+        for name in EventData::TYPE_NAMES {
+            let kind: EventType = serde_json::from_value(name.into()).unwrap();
+            assert_eq!(kind.as_str(), name);
+        }
+    }
 }

@@ -28,9 +28,29 @@ where
         let Path(text) = Path::<String>::from_request_parts(parts, state)
             .await
             .map_err(|error| Problem::invalid_parameter(error.body_text()))?;
-        text.parse()
-            .map(Self)
-            .map_err(|error| Problem::invalid_parameter(format!("the path: {error}")))
+        parse("the path", &text).map(Self)
+    }
+}
+
+/// The two parameters of the path.
+pub(crate) struct InPathPair<A, B>(pub(crate) A, pub(crate) B);
+
+impl<S, A, B> FromRequestParts<S> for InPathPair<A, B>
+where
+    S: Send + Sync,
+    A: FromStr<Err: Display>,
+    B: FromStr<Err: Display>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path((first, second)) = Path::<(String, String)>::from_request_parts(parts, state)
+            .await
+            .map_err(|error| Problem::invalid_parameter(error.body_text()))?;
+        Ok(Self(
+            parse("the path", &first)?,
+            parse("the path", &second)?,
+        ))
     }
 }
 
@@ -88,7 +108,7 @@ impl TryFrom<u64> for Number {
     }
 }
 
-/// A parameter of the query that is written as text.
+/// A parameter that is written as text.
 pub(crate) fn parse<T: FromStr<Err: Display>>(name: &str, text: &str) -> Result<T, Problem> {
     text.parse()
         .map_err(|error| Problem::invalid_parameter(format!("{name}: {error}")))

@@ -7,7 +7,7 @@
 //! | file | routes |
 //! |---|---|
 //! | `commands.rs` | `/commands…` |
-//! | `accounts.rs`, `transactions.rs` | `/accounts…`, `/transfers/…` as they are now |
+//! | `accounts.rs`, `transactions.rs`, `holds.rs` | `/accounts…`, `/transfers/…` as they are now |
 //! | `past.rs` | balances at a time, histories, the whole book |
 //! | `events.rs`, `live.rs` | `/events`, and the live streams |
 //! | `operations.rs` | `/projections`, `/ledger/stats` |
@@ -25,6 +25,7 @@ mod cursor;
 mod description;
 mod events;
 mod extract;
+mod holds;
 mod limits;
 mod live;
 mod operations;
@@ -154,6 +155,7 @@ fn described(access: &Access) -> OpenApiRouter<Api> {
         .merge(for_roles(
             accounts::routes()
                 .merge(transactions::routes())
+                .merge(holds::routes())
                 .merge(events::routes())
                 .merge(live::routes()),
             &[Role::Reader, Role::Auditor],

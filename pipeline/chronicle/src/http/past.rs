@@ -1,5 +1,7 @@
 //! What was it then, and why: answers from the event store, which forgets nothing.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use ledger::codec::json;
@@ -11,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::accounts::{check_limit, page};
+use super::accounts::{AccountStatus, check_limit, page};
 use super::extract::{InPath, InQuery, Number, parse};
 use super::problem::Problem;
 use super::{Api, cursor};
@@ -33,14 +35,20 @@ struct StateDocument {
     currency: CurrencyCode,
     #[schema(value_type = String, example = "75.00")]
     balance: Money,
-    /// What could be withdrawn then: the balance and the overdraft limit.
-    #[schema(value_type = String, example = "75.00")]
+    /// What of it was held.
+    #[schema(value_type = String, example = "20.00")]
+    held: Money,
+    /// What was not held, and the overdraft limit: what could be withdrawn then, unless debits were frozen.
+    #[schema(value_type = String, example = "55.00")]
     available: Money,
     #[schema(value_type = String, example = "0.00")]
     overdraft_limit: Money,
-    /// `active`.
-    #[schema(value_type = String)]
+    #[schema(value_type = AccountStatus)]
     status: Status,
+    /// Why it was frozen; null when it was not.
+    freeze_reason: Option<String>,
+    /// The account's own metadata then.
+    metadata: BTreeMap<String, String>,
     /// The version of the newest event that counts.
     version: u64,
     /// When that event was recorded.
@@ -54,8 +62,11 @@ impl StateDocument {
             available: account.available().map_err(Problem::internal)?,
             currency: account.currency().code(),
             balance: account.balance,
+            held: account.held,
             overdraft_limit: account.overdraft_limit,
             status: account.status,
+            freeze_reason: account.freeze_reason,
+            metadata: account.metadata,
             version: account.version.get(),
             recorded_at: account.last_recorded_at,
             owner_name: account.owner_name,

@@ -36,13 +36,20 @@ struct TransactionDocument {
     #[serde(rename = "type")]
     #[schema(value_type = Kind)]
     kind: String,
-    /// What the line adds to the balance, with its sign.
+    /// What the line adds to the balance, with its sign; zero for one that moves no money.
     #[schema(value_type = String, example = "-25.00")]
     amount: Money,
     #[schema(value_type = String, example = "USD")]
     currency: CurrencyCode,
     #[schema(value_type = String, example = "75.00")]
     balance_after: Money,
+    /// What the line adds to what is held, with its sign; zero for most.
+    #[schema(value_type = String, example = "0.00")]
+    held: Money,
+    #[schema(value_type = String, example = "0.00")]
+    held_after: Money,
+    /// The hold that the line is about: also of money that was captured.
+    hold_id: Option<Uuid>,
     description: Option<String>,
     transfer_id: Option<Uuid>,
     counterparty_account_id: Option<String>,
@@ -62,6 +69,17 @@ enum Kind {
     Withdrawal,
     TransferIn,
     TransferOut,
+    /// Money that was held went to outside; to another account it is a `transfer_out` with a `hold_id`.
+    Capture,
+    Freeze,
+    Unfreeze,
+    Closing,
+    OverdraftLimit,
+    Update,
+    Hold,
+    Release,
+    /// The time of a hold was over.
+    Expiry,
 }
 
 impl Kind {
@@ -73,6 +91,15 @@ impl Kind {
             Self::Withdrawal => "withdrawal",
             Self::TransferIn => "transfer_in",
             Self::TransferOut => "transfer_out",
+            Self::Capture => "capture",
+            Self::Freeze => "freeze",
+            Self::Unfreeze => "unfreeze",
+            Self::Closing => "closing",
+            Self::OverdraftLimit => "overdraft_limit",
+            Self::Update => "update",
+            Self::Hold => "hold",
+            Self::Release => "release",
+            Self::Expiry => "expiry",
         }
     }
 }
@@ -127,7 +154,7 @@ struct ListQuery {
 ///
 /// Newest first.
 #[utoipa::path(
-    get, path = "/accounts/{account_id}/transactions", tag = "accounts",
+    get, path = "/accounts/{account_id}/transactions", tag = "accounts", operation_id = "list_transactions",
     params(("account_id" = String, Path, pattern = "^[A-Za-z0-9_-]{1,64}$"), ListQuery),
     responses(
         (status = 200, description = "A page of lines", body = TransactionsPage),
@@ -280,6 +307,14 @@ impl Wanted {
     }
 }
 
+/// What has no value in the read model is nothing.
+fn money_or_none(row: &PgRow, name: &str, currency: Currency) -> Result<Money, Problem> {
+    let value: Option<Decimal> = row.try_get(name)?;
+    value.map_or(Ok(Money::zero(currency)), |value| {
+        Money::from_database(value, currency).map_err(Problem::internal)
+    })
+}
+
 fn document(row: &PgRow) -> Result<TransactionDocument, Problem> {
     let code: CurrencyCode = parsed(row, "currency")?;
     let currency = Currency::lookup(code).map_err(Problem::internal)?;
@@ -290,6 +325,9 @@ fn document(row: &PgRow) -> Result<TransactionDocument, Problem> {
         amount: money(row, "amount", currency)?,
         currency: code,
         balance_after: money(row, "balance_after", currency)?,
+        held: money_or_none(row, "held", currency)?,
+        held_after: money_or_none(row, "held_after", currency)?,
+        hold_id: row.try_get("hold_id")?,
         description: row.try_get("description")?,
         transfer_id: row.try_get("transfer_id")?,
         counterparty_account_id: row.try_get("counterparty_account_id")?,
@@ -320,7 +358,7 @@ struct TransferDocument {
 
 /// One transfer
 #[utoipa::path(
-    get, path = "/transfers/{transfer_id}", tag = "accounts",
+    get, path = "/transfers/{transfer_id}", tag = "accounts", operation_id = "get_transfer",
     params(("transfer_id" = String, Path, format = Uuid)),
     responses(
         (status = 200, description = "The transfer", body = TransferDocument),

@@ -17,10 +17,20 @@ async fn every_described_route_is_there_and_the_pages_are_self_contained() {
         "/commands/deposit",
         "/commands/withdraw",
         "/commands/transfer",
+        "/commands/freeze-account",
+        "/commands/unfreeze-account",
+        "/commands/close-account",
+        "/commands/set-overdraft-limit",
+        "/commands/update-account",
+        "/commands/hold",
+        "/commands/capture",
+        "/commands/release",
         "/commands/{command_id}",
         "/accounts",
         "/accounts/{account_id}",
         "/accounts/{account_id}/transactions",
+        "/accounts/{account_id}/holds",
+        "/accounts/{account_id}/holds/{hold_id}",
         "/accounts/{account_id}/balance-at",
         "/accounts/{account_id}/history",
         "/accounts/{account_id}/stream",
@@ -37,6 +47,7 @@ async fn every_described_route_is_there_and_the_pages_are_self_contained() {
         let path = path
             .replace("{command_id}", "x")
             .replace("{account_id}", "a%20b")
+            .replace("{hold_id}", "x")
             .replace("{transfer_id}", "x");
         for method in item.as_object().expect("it has methods").keys() {
             let method = method.to_uppercase();

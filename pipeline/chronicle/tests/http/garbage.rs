@@ -22,6 +22,10 @@ fn nonsense(random: &mut Random) -> Vec<u8> {
         "/commands/deposit",
         "/commands/create-account",
         "/commands/transfer",
+        "/commands/freeze-account",
+        "/commands/hold",
+        "/commands/capture",
+        "/commands/update-account",
         "/commands/x",
         "/accounts",
         "/accounts/ALICE",
@@ -29,6 +33,9 @@ fn nonsense(random: &mut Random) -> Vec<u8> {
         "/accounts/ALICE/balance-at",
         "/accounts/ALICE/history",
         "/accounts/ALICE/stream",
+        "/accounts/ALICE/holds",
+        "/accounts/ALICE/holds/x",
+        "/accounts/%00/holds/%FF",
         "/accounts/%FF",
         "/accounts/%00",
         "/accounts/..%2f",
@@ -62,13 +69,14 @@ fn nonsense(random: &mut Random) -> Vec<u8> {
         "?=&&&=",
         "?limit=1&limit=2",
         "?sort=balance&cursor=W10",
+        "?status=open&cursor=eyJwbGFjZWRfYXQiOiJ4In0",
         "?owner=%00",
         "?from=x&to=y",
         "?min_amount=1e400",
         "?after_version=99999999999",
         "?%",
     ];
-    let bodies: [&[u8]; 16] = [
+    let bodies: [&[u8]; 19] = [
         b"",
         b"{",
         b"{}",
@@ -85,6 +93,9 @@ fn nonsense(random: &mut Random) -> Vec<u8> {
         b"{\"account_id\":\"ALICE\",\"amount\":\"0\"}",
         b"{\"account_id\":\"NOBODY\",\"amount\":\"1\"}",
         b"\"x\"",
+        b"{\"account_id\":\"ALICE\",\"hold_id\":7,\"amount\":\"1\"}",
+        b"{\"account_id\":\"ALICE\",\"reason\":\"\\u0000\",\"scope\":\"some\"}",
+        b"{\"account_id\":\"ALICE\",\"account_metadata\":{\"\":7}}",
     ];
     let headers = [
         "Idempotency-Key: x",

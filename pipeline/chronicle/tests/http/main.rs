@@ -7,6 +7,8 @@ mod access;
 mod commands;
 mod description;
 mod garbage;
+mod holds;
+mod life;
 mod live;
 mod past;
 mod queries;

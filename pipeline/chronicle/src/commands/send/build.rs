@@ -9,11 +9,88 @@ use uuid::Uuid;
 use crate::arguments::{Envelope, SendCommand};
 use crate::exit;
 
+/// The fields of a command.
+#[derive(Default)]
+struct Fields(Map<String, Value>);
+
+impl Fields {
+    fn put(&mut self, name: &str, value: impl Into<Value>) {
+        self.0.insert(name.to_owned(), value.into());
+    }
+
+    /// Something that is written as a string.
+    fn text(&mut self, name: &str, value: &impl ToString) {
+        self.put(name, value.to_string());
+    }
+
+    /// The same, if it is given.
+    fn some(&mut self, name: &str, value: Option<&impl ToString>) {
+        if let Some(value) = value {
+            self.text(name, value);
+        }
+    }
+
+    /// Entries such as `invoice=77`.
+    fn entries(&mut self, name: &str, flag: &str, given: &[String]) -> anyhow::Result<()> {
+        let mut entries = Map::new();
+        for entry in given {
+            let Some((key, value)) = entry.split_once('=') else {
+                return Err(exit::usage(format!(
+                    "--{flag} is key=value, such as invoice=77, and this is not: {entry:?}"
+                )));
+            };
+            if entries.insert(key.to_owned(), value.into()).is_some() {
+                return Err(exit::usage(format!("{name} has the key {key:?} twice")));
+            }
+        }
+        self.put(name, entries);
+        Ok(())
+    }
+}
+
 /// The command, and its JSON.
 pub(super) fn build(command: &SendCommand) -> anyhow::Result<(Command, Vec<u8>)> {
-    let mut fields = Map::new();
-    let mut put = |name: &str, value: String| fields.insert(name.to_owned(), Value::String(value));
-    let (type_name, currency, envelope) = match command {
+    let mut fields = Fields::default();
+    let (type_name, envelope) = own_fields(command, &mut fields)?;
+    let command_id = envelope
+        .command_id
+        .unwrap_or_else(|| CommandId::from(Uuid::new_v4()));
+    fields.put("type", type_name);
+    fields.text("command_id", &command_id);
+    if type_name == "hold" && !fields.0.contains_key("hold_id") {
+        // Not random: the same command, sent again under its id, must place the same hold.
+        fields.text("hold_id", &command_id);
+    }
+    add_envelope(envelope, &mut fields)?;
+    let payload = serde_json::to_vec(&fields.0)?;
+    let command = codec::decode_command(Some(CONTENT_TYPE_JSON), &payload)
+        .map_err(|malformed| exit::usage(malformed.to_string()))?;
+    Ok((command, payload))
+}
+
+/// What every command can have.
+fn add_envelope(envelope: &Envelope, fields: &mut Fields) -> anyhow::Result<()> {
+    fields.some("description", envelope.description.as_ref());
+    fields.some("actor", envelope.actor.as_ref());
+    if !envelope.metadata.is_empty() {
+        fields.entries("metadata", "metadata", &envelope.metadata)?;
+    }
+    if let Some(version) = envelope.expected_version {
+        fields.put("expected_version", version);
+    }
+    fields.some("if_balance_at_least", envelope.if_balance_at_least.as_ref());
+    fields.some("not_before", envelope.not_before.as_ref());
+    fields.some("expires_at", envelope.expires_at.as_ref());
+    Ok(())
+}
+
+/// What is particular to the type of the command.
+#[expect(clippy::too_many_lines, reason = "one entry per type of command")]
+fn own_fields<'a>(
+    command: &'a SendCommand,
+    fields: &mut Fields,
+) -> anyhow::Result<(&'static str, &'a Envelope)> {
+    Ok(match command {
         SendCommand::CreateAccount {
             account_id,
             owner_name,
@@ -22,11 +99,12 @@ pub(super) fn build(command: &SendCommand) -> anyhow::Result<(Command, Vec<u8>)>
             overdraft_limit,
             envelope,
         } => {
-            put("account_id", account_id.to_string());
-            put("owner_name", owner_name.clone());
-            put("initial_balance", initial_balance.clone());
-            put("overdraft_limit", overdraft_limit.clone());
-            ("create_account", Some(currency), envelope)
+            fields.text("account_id", account_id);
+            fields.text("owner_name", owner_name);
+            fields.text("currency", currency);
+            fields.text("initial_balance", initial_balance);
+            fields.text("overdraft_limit", overdraft_limit);
+            ("create_account", envelope)
         }
         SendCommand::Deposit {
             account_id,
@@ -34,9 +112,10 @@ pub(super) fn build(command: &SendCommand) -> anyhow::Result<(Command, Vec<u8>)>
             currency,
             envelope,
         } => {
-            put("account_id", account_id.to_string());
-            put("amount", amount.clone());
-            ("deposit", currency.as_ref(), envelope)
+            fields.text("account_id", account_id);
+            fields.text("amount", amount);
+            fields.some("currency", currency.as_ref());
+            ("deposit", envelope)
         }
         SendCommand::Withdraw {
             account_id,
@@ -44,9 +123,10 @@ pub(super) fn build(command: &SendCommand) -> anyhow::Result<(Command, Vec<u8>)>
             currency,
             envelope,
         } => {
-            put("account_id", account_id.to_string());
-            put("amount", amount.clone());
-            ("withdraw", currency.as_ref(), envelope)
+            fields.text("account_id", account_id);
+            fields.text("amount", amount);
+            fields.some("currency", currency.as_ref());
+            ("withdraw", envelope)
         }
         SendCommand::Transfer {
             from_account_id,
@@ -55,49 +135,108 @@ pub(super) fn build(command: &SendCommand) -> anyhow::Result<(Command, Vec<u8>)>
             currency,
             envelope,
         } => {
-            put("from_account_id", from_account_id.to_string());
-            put("to_account_id", to_account_id.to_string());
-            put("amount", amount.clone());
-            ("transfer", currency.as_ref(), envelope)
+            fields.text("from_account_id", from_account_id);
+            fields.text("to_account_id", to_account_id);
+            fields.text("amount", amount);
+            fields.some("currency", currency.as_ref());
+            ("transfer", envelope)
         }
-    };
-    let command_id = envelope
-        .command_id
-        .unwrap_or_else(|| CommandId::from(Uuid::new_v4()));
-    put("type", type_name.to_owned());
-    put("command_id", command_id.to_string());
-    for (name, value) in [
-        ("currency", currency),
-        ("description", envelope.description.as_ref()),
-        ("actor", envelope.actor.as_ref()),
-    ] {
-        if let Some(value) = value {
-            put(name, value.clone());
+        SendCommand::FreezeAccount {
+            account_id,
+            reason,
+            scope,
+            envelope,
+        } => {
+            fields.text("account_id", account_id);
+            fields.text("reason", reason);
+            fields.put("scope", scope.as_str());
+            ("freeze_account", envelope)
         }
-    }
-    if let Some(version) = envelope.expected_version {
-        fields.insert("expected_version".to_owned(), version.into());
-    }
-    if !envelope.metadata.is_empty() {
-        fields.insert("metadata".to_owned(), Value::Object(metadata(envelope)?));
-    }
-    let payload = serde_json::to_vec(&fields)?;
-    let command = codec::decode_command(Some(CONTENT_TYPE_JSON), &payload)
-        .map_err(|malformed| exit::usage(malformed.to_string()))?;
-    Ok((command, payload))
-}
-
-fn metadata(envelope: &Envelope) -> anyhow::Result<Map<String, Value>> {
-    let mut metadata = Map::new();
-    for entry in &envelope.metadata {
-        let Some((key, value)) = entry.split_once('=') else {
-            return Err(exit::usage(format!(
-                "--metadata is key=value, such as invoice=77, and this is not: {entry:?}"
-            )));
-        };
-        if metadata.insert(key.to_owned(), value.into()).is_some() {
-            return Err(exit::usage(format!("metadata has the key {key:?} twice")));
+        SendCommand::UnfreezeAccount {
+            account_id,
+            reason,
+            scope,
+            envelope,
+        } => {
+            fields.text("account_id", account_id);
+            fields.some("reason", reason.as_ref());
+            fields.put("scope", scope.as_str());
+            ("unfreeze_account", envelope)
         }
-    }
-    Ok(metadata)
+        SendCommand::CloseAccount {
+            account_id,
+            sweep_to_account_id,
+            envelope,
+        } => {
+            fields.text("account_id", account_id);
+            fields.some("sweep_to_account_id", sweep_to_account_id.as_ref());
+            ("close_account", envelope)
+        }
+        SendCommand::SetOverdraftLimit {
+            account_id,
+            overdraft_limit,
+            envelope,
+        } => {
+            fields.text("account_id", account_id);
+            fields.text("overdraft_limit", overdraft_limit);
+            ("set_overdraft_limit", envelope)
+        }
+        SendCommand::UpdateAccount {
+            account_id,
+            owner_name,
+            account_metadata,
+            no_account_metadata,
+            envelope,
+        } => {
+            fields.text("account_id", account_id);
+            fields.some("owner_name", owner_name.as_ref());
+            if !account_metadata.is_empty() || *no_account_metadata {
+                fields.entries("account_metadata", "account-metadata", account_metadata)?;
+            }
+            ("update_account", envelope)
+        }
+        SendCommand::Hold {
+            account_id,
+            amount,
+            hold_id,
+            hold_expires_at,
+            currency,
+            envelope,
+        } => {
+            fields.text("account_id", account_id);
+            fields.text("amount", amount);
+            fields.some("hold_id", hold_id.as_ref());
+            fields.some("hold_expires_at", hold_expires_at.as_ref());
+            fields.some("currency", currency.as_ref());
+            ("hold", envelope)
+        }
+        SendCommand::Capture {
+            account_id,
+            hold_id,
+            amount,
+            is_final,
+            to_account_id,
+            envelope,
+        } => {
+            fields.text("account_id", account_id);
+            fields.text("hold_id", hold_id);
+            fields.some("amount", amount.as_ref());
+            if *is_final {
+                fields.put("final", true);
+            }
+            fields.some("to_account_id", to_account_id.as_ref());
+            ("capture", envelope)
+        }
+        SendCommand::Release {
+            account_id,
+            hold_id,
+            amount,
+            envelope,
+        } => {
+            fields.text("account_id", account_id);
+            fields.text("hold_id", hold_id);
+            fields.some("amount", amount.as_ref());
+            ("release", envelope)
+        }
+    })
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use async_nats::Subscriber;
 use bytes::Bytes;
 use futures::StreamExt;
-use ledger::{Command, CommandId, RejectionCode};
+use ledger::{Action, Command, CommandId, RejectionCode};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout_at};
 use transport::{Nats, streams};
 
@@ -19,7 +20,7 @@ use crate::commands::reach;
 use crate::exit;
 use crate::output::{self, Format};
 use crate::servers_at::ServerArguments;
-use crate::submission::answer::Answer;
+use crate::submission::answer::{Answer, Meaning};
 use crate::submission::lookup::{Answers, Found};
 use crate::submission::publishing::{self, Outgoing, Unacknowledged};
 
@@ -52,7 +53,7 @@ pub(super) async fn execute(
     )
     .await?;
     match reply(&mut replies, wait).await {
-        Some(payload) => show(&payload, output),
+        Some(payload) => show(&command, &payload, output),
         None => look_up(servers, &command, wait, output).await,
     }
 }
@@ -96,12 +97,23 @@ async fn reply(replies: &mut Subscriber, wait: Duration) -> Option<Bytes> {
     Some(timeout_at(deadline, replies.next()).await.ok()??.payload)
 }
 
-fn show(payload: &[u8], output: Format) -> anyhow::Result<ExitCode> {
+/// The answer as it was received, and the hold's name: it may have been made up here, and the outcome does not have it.
+fn show(command: &Command, payload: &[u8], output: Format) -> anyhow::Result<ExitCode> {
     let answer = Answer::read(payload)
         .map_err(|error| anyhow::anyhow!("the ledger's answer cannot be understood: {error}; is this binary older than the ledger?"))?;
-    match output {
-        Format::Json => output::json(&serde_json::from_slice::<&RawValue>(payload)?)?,
-        Format::Table => print::print(&answer)?,
+    match (output, command.hold_id()) {
+        (Format::Json, None) => output::json(&serde_json::from_slice::<&RawValue>(payload)?)?,
+        (Format::Json, Some(hold_id)) => {
+            let mut document: Map<String, Value> = serde_json::from_slice(payload)?;
+            document.insert("hold_id".to_owned(), hold_id.to_string().into());
+            output::json(&document)?;
+        }
+        (Format::Table, hold_id) => {
+            print::print(&answer)?;
+            if let Some(hold_id) = hold_id.filter(|_| answer.meaning() == Meaning::Accepted) {
+                output::line(format!("hold {hold_id}"))?;
+            }
+        }
     }
     Ok(print::exit_code(&answer))
 }
@@ -123,14 +135,18 @@ async fn look_up(
             }),
         Err(_) => Found::Nothing,
     };
+    let about = match &command.action {
+        Action::Hold(action) => format!(" (hold {})", action.hold_id),
+        _ => String::new(),
+    };
     match found {
-        Found::Outcome(outcome) => show(&serde_json::to_vec(&outcome)?, output),
+        Found::Outcome(outcome) => show(command, &serde_json::to_vec(&outcome)?, output),
         Found::AnotherCommand => Err(exit::no(format!(
             "{}: the id {command_id} was used before, for another command; see `chronicle outcome {command_id}`",
             RejectionCode::IdempotencyConflict
         ))),
         Found::Nothing => Err(anyhow::anyhow!(
-            "command {command_id} was published, and no outcome came within {} s. It is not lost: it waits in {} until an \
+            "command {command_id}{about} was published, and no outcome came within {} s. It is not lost: it waits in {} until an \
              intake runs (see `chronicle status`). Ask for its outcome later: chronicle outcome {command_id}",
             waited.as_secs(),
             streams::COMMANDS

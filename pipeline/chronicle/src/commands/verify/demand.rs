@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use ledger::{
-    AccountId, Action, Capture, Command, Event, EventData, Hold, HoldId, Money, Scope, Timestamp,
-    TransferId,
+    AccountId, Action, Capture, Command, CommandId, Event, EventData, Hold, HoldId, Money, Reverse,
+    Scope, Timestamp, TransferId,
 };
 use rust_decimal::Decimal;
 
@@ -134,6 +134,7 @@ fn asked(command: &Command, events: &[&Event]) -> Vec<Deed> {
             ..deed("HoldPlaced", &action.account_id, action.amount)
         }],
         Action::Capture(action) => captured(command, action, events),
+        Action::Reverse(action) => reversed(command, action, events),
         Action::Release(action) => {
             vec![given_back(
                 "HoldReleased",
@@ -182,6 +183,32 @@ fn captured(command: &Command, action: &Capture, events: &[&Event]) -> Vec<Deed>
     } else {
         Vec::new()
     }
+}
+
+/// The same part of each movement, in the other direction. Which movements those are is checked with the commands that are
+/// reversed.
+fn reversed(command: &Command, action: &Reverse, events: &[&Event]) -> Vec<Deed> {
+    let given = events
+        .first()
+        .map(|event| amount(event))
+        .unwrap_or_default();
+    let back = moved_back(action.reversed_command_id, &action.reason);
+    let transfer_id = command.command_id.transfer_id(0);
+    events
+        .iter()
+        .map(|event| {
+            let leg = event.data.transfer();
+            let with = leg.map(|leg| transfer(&transfer_id, &leg.counterparty_account_id));
+            Deed {
+                details: with.unwrap_or_default() + &back,
+                ..deed(
+                    event.data.type_name(),
+                    &event.account_id,
+                    action.amount.unwrap_or(given),
+                )
+            }
+        })
+        .collect()
 }
 
 /// Money that is not held any longer. Without an amount, all of it.
@@ -234,7 +261,9 @@ fn done(event: &Event) -> Deed {
             let leg = moved.transfer.as_ref();
             let with = leg.map(|leg| transfer(&leg.transfer_id, &leg.counterparty_account_id));
             let hold = moved.hold.as_ref().map(taken_from);
-            with.unwrap_or_default() + &hold.unwrap_or_default()
+            let reversal = moved.reversal.as_ref();
+            let back = reversal.map(|back| moved_back(back.command_id, &back.reason));
+            with.unwrap_or_default() + &hold.unwrap_or_default() + &back.unwrap_or_default()
         }
         EventData::AccountFrozen(changed) | EventData::AccountUnfrozen(changed) => {
             freeze(changed.scope, changed.reason.as_deref())
@@ -292,6 +321,10 @@ fn held(hold_id: HoldId, expires_at: Option<Timestamp>) -> String {
         Some(expires_at) => format!(" hold {hold_id} until {expires_at}"),
         None => format!(" hold {hold_id}"),
     }
+}
+
+fn moved_back(command_id: CommandId, reason: &str) -> String {
+    format!(" back from command {command_id} because {reason:?}")
 }
 
 fn taken_from(hold: &Hold) -> String {

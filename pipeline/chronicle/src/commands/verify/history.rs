@@ -12,6 +12,7 @@ use store::EventRow;
 
 use super::conservation::{self, Conservation, Flow};
 use super::report::{Invariant, Report, Violation};
+use super::reversals::Reversed;
 
 /// What is remembered of the row before.
 pub(super) struct Previous {
@@ -42,6 +43,8 @@ pub(super) struct History {
     pub(super) flow: Option<Flow>,
     /// A `balance_after` was reported.
     pub(super) unbalanced: bool,
+    /// What has been moved back, while no event is missing.
+    pub(super) reversed: Option<Reversed>,
     /// The holds that are open; `None` when an event is missing that may have changed them.
     pub(super) holds: Option<HashMap<HoldId, Hold>>,
 }
@@ -71,6 +74,7 @@ impl History {
             several_currencies: false,
             flow: Some(Flow::default()),
             unbalanced: false,
+            reversed: Some(Reversed::default()),
             holds: Some(HashMap::new()),
         }
     }
@@ -84,6 +88,7 @@ impl History {
         let missing = self.check_version(row, report);
         if missing.is_some() || row.event.is_err() {
             self.holds = None;
+            self.reversed = None;
         }
         match &row.event {
             Ok(event) => {
@@ -93,6 +98,9 @@ impl History {
                 self.fold(event, missing.is_none(), report);
                 self.check_funds(event, report);
                 self.check_hold(row, event, report);
+                if let Some(reversed) = &mut self.reversed {
+                    reversed.take(event, report);
+                }
                 self.check_profile(row, report);
                 self.balance = Some(event.balance_after);
                 let link = Link {

@@ -18,6 +18,7 @@ mod outcomes;
 mod print;
 mod read_models;
 mod report;
+mod reversals;
 mod rights;
 
 use std::process::ExitCode;

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use ledger::{Event, EventReference, Hash};
+use ledger::{Command, CommandId, Event, EventReference, Hash};
 use store::{CommandRow, EventRow, Place, Snapshot};
 
 use super::conservation;
@@ -13,6 +13,7 @@ use super::history;
 use super::orphans;
 use super::print::Totals;
 use super::report::{Invariant, Report, Violation};
+use super::reversals;
 
 /// How many commands are looked at at a time.
 const PAGE: u32 = 1_000;
@@ -161,6 +162,7 @@ async fn check_events(
         .map(|row| ((row.account_id.as_str(), row.version), row))
         .collect();
     let mut named = 0;
+    let mut reversals: Vec<(CommandId, Vec<&Event>)> = Vec::new();
     for command in commands {
         let Ok(outcome) = &command.outcome else {
             continue;
@@ -177,8 +179,15 @@ async fn check_events(
                 check_together(command, &events, report);
             }
             totals.transfers += conservation::check_transfers(&events, report);
+            let body = command.body.as_ref().ok();
+            if let Some(reversed) = body.and_then(Command::reversed_command_id)
+                && !events.is_empty()
+            {
+                reversals.push((reversed, events));
+            }
         }
     }
+    reversals::check(snapshot, &reversals, report).await?;
     Ok(named)
 }
 

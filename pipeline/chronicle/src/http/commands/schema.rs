@@ -67,9 +67,18 @@ macro_rules! command {
             actor: Option<String>,
             /// Something to find again.
             metadata: Option<BTreeMap<String, String>>,
-            /// The version that the account must have.
+            /// The version that the account must have. Conditions are about the account debited, or the only one.
             #[schema(minimum = 0, maximum = 9_007_199_254_740_991_u64)]
             expected_version: Option<u64>,
+            /// The balance that the account must have at least.
+            #[schema(value_type = Option<Amount>)]
+            if_balance_at_least: Option<Amount>,
+            /// It is refused if it is decided before this instant; the ledger keeps none back.
+            #[schema(format = DateTime, example = "2026-01-31T12:00:00.000001Z")]
+            not_before: Option<String>,
+            /// It is refused if it is decided at or after this instant.
+            #[schema(format = DateTime, example = "2126-01-31T12:00:00Z")]
+            expires_at: Option<String>,
         }
     };
 }
@@ -128,16 +137,184 @@ command! {
     }
 }
 
+/// Which movements a freeze forbids, or an unfreezing allows again: money that goes out, holds included; money that comes
+/// in; or both.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+enum ScopeForm {
+    Debits,
+    Credits,
+    All,
+}
+
+command! {
+    /// Forbids debits, credits or both.
+    FreezeAccount {
+        /// The account.
+        #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "ALICE")]
+        account_id: String,
+        /// What is forbidden, in addition to what is already; all, if absent.
+        #[schema(inline)]
+        scope: Option<ScopeForm>,
+        /// Why; kept with the account.
+        #[schema(max_length = 512, example = "a lost card")]
+        reason: String,
+    }
+}
+
+command! {
+    /// Allows again what was forbidden.
+    UnfreezeAccount {
+        /// The account.
+        #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "ALICE")]
+        account_id: String,
+        /// What is allowed again; all, if absent.
+        #[schema(inline)]
+        scope: Option<ScopeForm>,
+        /// Why.
+        #[schema(max_length = 512)]
+        reason: Option<String>,
+    }
+}
+
+command! {
+    /// Ends an account, for ever.
+    CloseAccount {
+        /// The account.
+        #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "ALICE")]
+        account_id: String,
+        /// Where what is left in it goes. Without it the balance must be zero.
+        #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "BOB")]
+        sweep_to_account_id: Option<String>,
+    }
+}
+
+command! {
+    /// Changes how far below zero the balance may fall.
+    SetOverdraftLimit {
+        /// The account.
+        #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "ALICE")]
+        account_id: String,
+        /// The new limit: zero or more, and no less than what is used of it.
+        #[schema(value_type = Amount)]
+        overdraft_limit: Amount,
+    }
+}
+
+command! {
+    /// Changes what is known about an account. What is not given stays; one of the two must be given.
+    UpdateAccount {
+        /// The account.
+        #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "ALICE")]
+        account_id: String,
+        /// Whose it is from now on.
+        #[schema(max_length = 256, example = "Alice Miller")]
+        owner_name: Option<String>,
+        /// All of the account's own metadata from now on.
+        account_metadata: Option<BTreeMap<String, String>>,
+    }
+}
+
+command! {
+    /// Reserves money for a later capture.
+    PlaceHold {
+        /// The account.
+        #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "ALICE")]
+        account_id: String,
+        /// The hold's name, made by the caller, who uses the same one when it tries again; used once within an account.
+        #[schema(format = Uuid, example = "6f1c2a3e-58b1-4c0e-9a53-0d8f6c1f7b11")]
+        hold_id: String,
+        /// How much: more than zero.
+        #[schema(value_type = Amount)]
+        amount: Amount,
+        /// The account's currency, to be sure.
+        #[schema(pattern = "^[A-Z][A-Z0-9]{2,11}$", example = "USD")]
+        currency: Option<String>,
+        /// When it ends by itself. Without it, it lasts until it is captured or released.
+        #[schema(format = DateTime, example = "2126-01-31T12:00:00Z")]
+        hold_expires_at: Option<String>,
+    }
+}
+
+command! {
+    /// Takes money that is held, to outside or to another account.
+    Capture {
+        /// The account that the money is held on.
+        #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "ALICE")]
+        account_id: String,
+        /// The hold.
+        #[schema(format = Uuid, example = "0f4f2a52-7c9e-4d7e-8a55-3f8b6a1c2d10")]
+        hold_id: String,
+        /// How much; all that is still held, if absent.
+        #[schema(value_type = Option<Amount>)]
+        amount: Option<Amount>,
+        /// Whether it is the last capture: the rest of the hold is released with it. It is not, if absent.
+        #[schema(rename = "final")]
+        is_final: Option<bool>,
+        /// The account credited; without it the money goes to outside.
+        #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "BOB")]
+        to_account_id: Option<String>,
+    }
+}
+
+command! {
+    /// Gives money that is held back to what is available.
+    Release {
+        /// The account that the money is held on.
+        #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "ALICE")]
+        account_id: String,
+        /// The hold.
+        #[schema(format = Uuid, example = "0f4f2a52-7c9e-4d7e-8a55-3f8b6a1c2d10")]
+        hold_id: String,
+        /// How much; all that is still held, if absent.
+        #[schema(value_type = Option<Amount>)]
+        amount: Option<Amount>,
+    }
+}
+
+command! {
+    /// Ends a hold whose time is over. The ledger sends it to itself.
+    ExpireHold {
+        /// The account that the money is held on.
+        #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "ALICE")]
+        account_id: String,
+        /// The hold.
+        #[schema(format = Uuid, example = "0f4f2a52-7c9e-4d7e-8a55-3f8b6a1c2d10")]
+        hold_id: String,
+    }
+}
+
 /// Any command: the fields of its type, and `type`.
-pub(super) struct AnyCommand;
+pub(in crate::http) struct AnyCommand;
+
+impl AnyCommand {
+    /// The form of every type of command.
+    fn forms() -> [(&'static str, RefOr<Schema>); 13] {
+        [
+            ("create_account", CreateAccount::schema()),
+            ("deposit", Movement::schema()),
+            ("withdraw", Movement::schema()),
+            ("transfer", Transfer::schema()),
+            ("freeze_account", FreezeAccount::schema()),
+            ("unfreeze_account", UnfreezeAccount::schema()),
+            ("close_account", CloseAccount::schema()),
+            ("set_overdraft_limit", SetOverdraftLimit::schema()),
+            ("update_account", UpdateAccount::schema()),
+            ("hold", PlaceHold::schema()),
+            ("capture", Capture::schema()),
+            ("release", Release::schema()),
+            ("expire_hold", ExpireHold::schema()),
+        ]
+    }
+}
 
 impl PartialSchema for AnyCommand {
     fn schema() -> RefOr<Schema> {
-        OneOfBuilder::new()
-            .item(typed("create_account", CreateAccount::schema()))
-            .item(typed("deposit", Movement::schema()))
-            .item(typed("withdraw", Movement::schema()))
-            .item(typed("transfer", Transfer::schema()))
+        Self::forms()
+            .into_iter()
+            .fold(OneOfBuilder::new(), |any, (name, form)| {
+                any.item(typed(name, form))
+            })
             .description(Some("The fields of the type, and `type`"))
             .into()
     }
@@ -145,9 +322,8 @@ impl PartialSchema for AnyCommand {
 
 impl ToSchema for AnyCommand {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        // All that the forms refer to.
         CreateAccount::schemas(schemas);
-        Movement::schemas(schemas);
-        Transfer::schemas(schemas);
     }
 }
 
@@ -194,4 +370,116 @@ struct RejectionDocument {
     message: String,
     /// The figures, as strings.
     data: Option<BTreeMap<String, String>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::{Action, codec};
+    use serde_json::{Map, Value};
+
+    use super::*;
+
+    const ID: &str = "6f1c2a3e-58b1-4c0e-9a53-0d8f6c1f7b11";
+
+    /// The values that a scope can have, by its form.
+    fn scopes(form: &Value) -> Vec<Value> {
+        let forms = form["oneOf"].as_array().unwrap();
+        let values = forms.iter().find_map(|form| form["enum"].as_array());
+        values.unwrap().clone()
+    }
+
+    /// A value that fits the form of a field.
+    fn fitting(name: &str, form: &Value) -> Value {
+        match name {
+            "metadata" | "account_metadata" => json!({"invoice": "77"}),
+            "expected_version" => json!(7),
+            "final" => json!(true),
+            "scope" => scopes(form)[0].clone(),
+            "not_before" | "expires_at" | "hold_expires_at" => json!("2026-01-31T12:00:00.000001Z"),
+            "command_id" | "hold_id" => json!(ID),
+            "amount" | "if_balance_at_least" | "initial_balance" | "overdraft_limit" => {
+                json!("25.00")
+            }
+            "account_id" | "from_account_id" | "to_account_id" | "sweep_to_account_id" => {
+                json!("ALICE")
+            }
+            "currency" => json!("USD"),
+            "type" => form["enum"][0].clone(),
+            _ => json!("some words"),
+        }
+    }
+
+    fn is_taken(document: &Map<String, Value>) -> Result<(), String> {
+        let text = Value::Object(document.clone()).to_string();
+        codec::decode_command(None, text.as_bytes())
+            .map(drop)
+            .map_err(|error| error.to_string())
+    }
+
+    /// Every form has exactly the fields that the decoder takes, and asks for exactly those that the decoder asks for.
+    #[test]
+    fn the_forms_are_the_decoders() {
+        let any = serde_json::to_value(AnyCommand::schema()).unwrap();
+        let forms = any["oneOf"].as_array().unwrap();
+        let names: Vec<&str> = forms
+            .iter()
+            .map(|form| form["title"].as_str().unwrap())
+            .collect();
+        assert_eq!(names, Action::TYPE_NAMES);
+        let mut known: Vec<&String> = forms
+            .iter()
+            .flat_map(|form| form["properties"].as_object().unwrap().keys())
+            .collect();
+        known.sort_unstable();
+        known.dedup();
+        for form in forms {
+            let title = &form["title"];
+            assert_eq!(form["additionalProperties"], false, "{title}");
+            let required: Vec<&str> = form["required"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter_map(Value::as_str)
+                .collect();
+            let properties = form["properties"].as_object().unwrap();
+            let whole: Map<String, Value> = properties
+                .iter()
+                .map(|(name, form)| (name.clone(), fitting(name, form)))
+                .collect();
+            is_taken(&whole).unwrap_or_else(|error| panic!("{title}: {error}"));
+            for name in properties.keys() {
+                let mut part = whole.clone();
+                part.remove(name);
+                // Without it, the server puts a command_id of its own there.
+                let must = required.contains(&name.as_str()) || name == "command_id";
+                assert_eq!(is_taken(&part).is_err(), must, "{title} without {name}");
+            }
+            for name in known.iter().filter(|name| !properties.contains_key(**name)) {
+                let mut more = whole.clone();
+                more.insert(
+                    (*name).clone(),
+                    fitting(name, &json!({"oneOf": [{"enum": ["all"]}]})),
+                );
+                assert!(
+                    is_taken(&more).is_err(),
+                    "{title} takes {name}, and its form does not say so"
+                );
+            }
+            for value in properties.get("scope").into_iter().flat_map(scopes) {
+                let mut other = whole.clone();
+                other.insert("scope".to_owned(), value);
+                is_taken(&other).unwrap_or_else(|error| panic!("{title}: {error}"));
+            }
+        }
+    }
+
+    #[test]
+    fn an_update_changes_something() {
+        let mut document =
+            json!({"command_id": ID, "type": "update_account", "account_id": "ALICE"});
+        let document = document.as_object_mut().unwrap();
+        assert!(is_taken(document).is_err());
+        document.insert("account_metadata".to_owned(), json!({}));
+        is_taken(document).unwrap();
+    }
 }

@@ -1,8 +1,12 @@
 //! AsyncAPI: the subjects of NATS, for programs that make clients of descriptions. The words are in docs/wire.md.
 
+use ledger::EventData;
 use ledger::codec::{CONTENT_TYPE_BINCODE, CONTENT_TYPE_JSON};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use transport::{headers, streams, subjects};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::http::commands::schema::AnyCommand;
 
 /// The description.
 pub(super) fn document() -> Value {
@@ -68,10 +72,11 @@ pub(super) fn document() -> Value {
                         headers::CONTENT_TYPE: {"type": "string"},
                         headers::REPLY_TO: {"type": "string", "description": "Where the outcome is to be sent, too"},
                     }},
-                    "payload": {"type": "object", "required": ["command_id", "type"], "properties": {
-                        "command_id": {"type": "string", "format": "uuid"},
-                        "type": {"enum": ["create_account", "deposit", "withdraw", "transfer"]},
-                    }},
+                    "payload": {
+                        "type": "object",
+                        "required": ["command_id", "type"],
+                        "allOf": [{"$ref": "#/components/schemas/AnyCommand"}],
+                    },
                 },
                 "outcome": {
                     "payload": {"type": "object", "required": ["command_id", "status", "events"], "properties": {
@@ -83,7 +88,7 @@ pub(super) fn document() -> Value {
                 },
                 "event": {
                     "headers": {"type": "object", "properties": {
-                        headers::EVENT_TYPE: {"enum": ["AccountCreated", "MoneyDeposited", "MoneyWithdrawn"]},
+                        headers::EVENT_TYPE: {"enum": EventData::TYPE_NAMES},
                         headers::MESSAGE_ID: {"type": "string", "description": "The event's id"},
                     }},
                     "payload": {"type": "object", "required": ["event_id", "account_id", "version", "type", "data", "hash"]},
@@ -97,8 +102,21 @@ pub(super) fn document() -> Value {
                     "payload": {"description": "The message's own bytes"},
                 },
             },
+            "schemas": schemas(),
         },
     })
+}
+
+/// The forms of commands, which are those of the HTTP API; only that nobody else says the id here.
+fn schemas() -> Map<String, Value> {
+    let mut forms = Vec::new();
+    AnyCommand::schemas(&mut forms);
+    forms.push((AnyCommand::name().into_owned(), AnyCommand::schema()));
+    let as_json = |form| serde_json::to_value(form).expect("a form is JSON");
+    forms
+        .into_iter()
+        .map(|(name, form)| (name, as_json(form)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -121,6 +139,11 @@ mod tests {
                 assert!(document.pointer(path).is_some(), "{path}");
             }
         }
+        let commands = &document["components"]["schemas"]["AnyCommand"]["oneOf"];
+        assert_eq!(
+            commands.as_array().map(Vec::len),
+            Some(ledger::Action::TYPE_NAMES.len())
+        );
         for operation in document["operations"].as_object().unwrap().values() {
             let path = operation["channel"]["$ref"].as_str().unwrap();
             assert!(document.pointer(path.trim_start_matches('#')).is_some());

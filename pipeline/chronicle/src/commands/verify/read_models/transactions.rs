@@ -5,13 +5,11 @@ use ledger::{Event, EventData, Money};
 use rust_decimal::Decimal;
 use sqlx::postgres::{PgPool, PgRow};
 use sqlx::{AssertSqlSafe, Row};
-use time::OffsetDateTime;
-use uuid::Uuid;
 
 use super::{Applied, ReadModel, UNREADABLE, differ, differences};
 use crate::commands::verify::report::{Invariant, Report, Violation};
 
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 15] = [
     "transaction_id",
     "type",
     "amount",
@@ -26,6 +24,7 @@ const COLUMNS: [&str; 14] = [
     "held",
     "held_after",
     "hold_id",
+    "reversed_command_id",
 ];
 
 /// Compares the rows of these events.
@@ -67,7 +66,7 @@ async fn differing(pool: &PgPool, events: &[&Event]) -> Result<Vec<PgRow>, sqlx:
         "SELECT wanted.account_id, wanted.version, found.account_id IS NULL AS missing, {}
          FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::text[], $5::numeric[], $6::text[], $7::numeric[],
             $8::text[], $9::uuid[], $10::text[], $11::uuid[], $12::text[], $13::timestamptz[], $14::numeric[],
-            $15::numeric[], $16::uuid[])
+            $15::numeric[], $16::uuid[], $17::uuid[])
             AS wanted(account_id, version, {})
          LEFT JOIN transactions AS found ON found.account_id = wanted.account_id AND found.version = wanted.version
          WHERE found.account_id IS NULL OR {}",
@@ -75,88 +74,44 @@ async fn differing(pool: &PgPool, events: &[&Event]) -> Result<Vec<PgRow>, sqlx:
         COLUMNS.join(", "),
         differ(&COLUMNS),
     );
-    let column =
-        |of: fn(&Event) -> Option<&str>| events.iter().map(|event| of(event)).collect::<Vec<_>>();
     sqlx::query(AssertSqlSafe(sql))
-        .bind(column(|event| Some(event.account_id.as_str())))
-        .bind(
-            events
-                .iter()
-                .map(|event| signed(event))
-                .collect::<Vec<i64>>(),
-        )
-        .bind(
-            events
-                .iter()
-                .map(|event| event.event_id.as_uuid())
-                .collect::<Vec<Uuid>>(),
-        )
-        .bind(column(|event| Some(kind(event))))
-        .bind(
-            events
-                .iter()
-                .map(|event| signed_amount(event))
-                .collect::<Vec<Decimal>>(),
-        )
-        .bind(
-            events
-                .iter()
-                .map(|event| event.currency().code().to_string())
-                .collect::<Vec<String>>(),
-        )
-        .bind(
-            events
-                .iter()
-                .map(|event| event.balance_after.value())
-                .collect::<Vec<Decimal>>(),
-        )
-        .bind(column(|event| event.data.description()))
-        .bind(
-            events
-                .iter()
-                .map(|event| Some(event.data.transfer()?.transfer_id.as_uuid()))
-                .collect::<Vec<Option<Uuid>>>(),
-        )
-        .bind(column(|event| {
-            event
-                .data
-                .transfer()
-                .map(|leg| leg.counterparty_account_id.as_str())
+        .bind(each(events, |event| event.account_id.as_str()))
+        .bind(each(events, signed))
+        .bind(each(events, |event| event.event_id.as_uuid()))
+        .bind(each(events, kind))
+        .bind(each(events, signed_amount))
+        .bind(each(events, |event| event.currency().code().to_string()))
+        .bind(each(events, |event| event.balance_after.value()))
+        .bind(each(events, |event| event.data.description()))
+        .bind(each(events, |event| {
+            Some(event.data.transfer()?.transfer_id.as_uuid())
         }))
-        .bind(
-            events
-                .iter()
-                .map(|event| event.command_id.as_uuid())
-                .collect::<Vec<Uuid>>(),
-        )
-        .bind(column(|event| event.actor.as_deref()))
-        .bind(
-            events
-                .iter()
-                .map(|event| event.recorded_at.to_date_time())
-                .collect::<Vec<OffsetDateTime>>(),
-        )
-        .bind(
-            events
-                .iter()
-                .map(|event| event.data.held_change().map(Money::value))
-                .collect::<Vec<Option<Decimal>>>(),
-        )
-        .bind(
-            events
-                .iter()
-                .map(|event| Some(event.held_after).filter(|held| !held.is_zero()))
-                .map(|held| held.map(Money::value))
-                .collect::<Vec<Option<Decimal>>>(),
-        )
-        .bind(
-            events
-                .iter()
-                .map(|event| Some(event.data.hold()?.hold_id.as_uuid()))
-                .collect::<Vec<Option<Uuid>>>(),
-        )
+        .bind(each(events, |event| {
+            Some(event.data.transfer()?.counterparty_account_id.as_str())
+        }))
+        .bind(each(events, |event| event.command_id.as_uuid()))
+        .bind(each(events, |event| event.actor.as_deref()))
+        .bind(each(events, |event| event.recorded_at.to_date_time()))
+        .bind(each(events, |event| {
+            event.data.held_change().map(Money::value)
+        }))
+        .bind(each(events, |event| {
+            let held = Some(event.held_after).filter(|held| !held.is_zero());
+            held.map(Money::value)
+        }))
+        .bind(each(events, |event| {
+            Some(event.data.hold()?.hold_id.as_uuid())
+        }))
+        .bind(each(events, |event| {
+            Some(event.data.reversal()?.command_id.as_uuid())
+        }))
         .fetch_all(pool)
         .await
+}
+
+/// One column.
+fn each<'a, T>(events: &[&'a Event], of: impl Fn(&'a Event) -> T) -> Vec<T> {
+    events.iter().map(|event| of(event)).collect()
 }
 
 fn signed(event: &Event) -> i64 {

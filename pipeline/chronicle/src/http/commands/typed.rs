@@ -1,0 +1,106 @@
+//! One route for each type of command: the path says the type, and the body need not.
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Answers, schema, submit};
+use crate::http::Api;
+use crate::http::access::Caller;
+use crate::http::extract::InBody;
+use crate::http::problem::Problem;
+
+/// The routes. `expire_hold` has none: the ledger sends it to itself.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(create_account))
+        .routes(routes!(deposit))
+        .routes(routes!(withdraw))
+        .routes(routes!(transfer))
+        .routes(routes!(freeze_account))
+        .routes(routes!(unfreeze_account))
+        .routes(routes!(close_account))
+        .routes(routes!(set_overdraft_limit))
+        .routes(routes!(update_account))
+        .routes(routes!(hold))
+        .routes(routes!(capture))
+        .routes(routes!(release))
+}
+
+/// Makes the handler of a type of command, and its description.
+macro_rules! command_route {
+    ($(#[$about:meta])* $name:ident, $path:tt, $form:ident) => {
+        $(#[$about])*
+        #[utoipa::path(
+            post, path = $path, tag = "commands",
+            params(schema::CommandHeaders),
+            request_body = schema::$form,
+            responses(Answers)
+        )]
+        async fn $name(
+            State(api): State<Api>,
+            caller: Caller,
+            headers: HeaderMap,
+            InBody(body): InBody,
+        ) -> Result<Response, Problem> {
+            submit(&api, &caller, &headers, &body, Some(stringify!($name))).await
+        }
+    };
+}
+
+command_route! {
+    /// Open an account
+    create_account, "/commands/create-account", CreateAccount
+}
+command_route! {
+    /// Put money into an account
+    deposit, "/commands/deposit", Movement
+}
+command_route! {
+    /// Take money out of an account
+    withdraw, "/commands/withdraw", Movement
+}
+command_route! {
+    /// Move money from one account to another
+    transfer, "/commands/transfer", Transfer
+}
+command_route! {
+    /// Forbid debits, credits or both
+    freeze_account, "/commands/freeze-account", FreezeAccount
+}
+command_route! {
+    /// Allow again what was forbidden
+    unfreeze_account, "/commands/unfreeze-account", UnfreezeAccount
+}
+command_route! {
+    /// End an account, for ever
+    ///
+    /// Its history stays. What is left in it must be zero, or is swept to another account.
+    close_account, "/commands/close-account", CloseAccount
+}
+command_route! {
+    /// Change how far below zero the balance may fall
+    set_overdraft_limit, "/commands/set-overdraft-limit", SetOverdraftLimit
+}
+command_route! {
+    /// Change what is known about an account
+    ///
+    /// What is not given stays; one of `owner_name` and `account_metadata` must be given.
+    update_account, "/commands/update-account", UpdateAccount
+}
+command_route! {
+    /// Reserve money for a later capture
+    ///
+    /// What is held stays in the balance, and is not available.
+    hold, "/commands/hold", PlaceHold
+}
+command_route! {
+    /// Take money that is held
+    capture, "/commands/capture", Capture
+}
+command_route! {
+    /// Give money that is held back
+    release, "/commands/release", Release
+}
