@@ -133,7 +133,7 @@ async fn many_writers_move_it_back_once() {
             let (store, moved) = (store.clone(), moved.clone());
             tokio::spawn(async move {
                 let told = process(&mut writer(&store), &[reverse(&moved, Some("2"))]).await;
-                verdicts(&told)[0].to_owned()
+                verdicts(&told)[0].clone()
             })
         });
         for attempt in futures::future::join_all(attempts).await {
