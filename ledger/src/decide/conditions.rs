@@ -58,7 +58,7 @@ impl<A: Accounts> Decision<'_, A> {
         if account.balance.value() >= least.value() {
             Ok(())
         } else {
-            Err(Rejection::balance_condition(account, least))
+            Err(Rejection::balance_condition(&account, least))
         }
     }
 }

@@ -28,9 +28,9 @@ impl<A: Accounts> Decision<'_, A> {
             let (account_id, hold_id) = (&action.account_id, action.hold_id);
             return Err(Rejection::hold_expired(account_id, hold_id, expires_at));
         }
-        check_named_currency(account, action.currency)?;
+        check_named_currency(&account, action.currency)?;
         let amount = positive_amount(action.amount, account.currency())?;
-        check_funds(account, amount)?;
+        check_funds(&account, amount)?;
         let hold = Hold {
             hold_id: action.hold_id,
             amount,

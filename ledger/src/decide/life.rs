@@ -75,13 +75,13 @@ impl<A: Accounts> Decision<'_, A> {
         }
         let account = self.open(&action.account_id)?;
         if account.status != Status::Active {
-            return Err(Rejection::account_frozen(account, "closing"));
+            return Err(Rejection::account_frozen(&account, "closing"));
         }
         if let Some(to) = &action.sweep_to_account_id {
             self.creditable(to)?;
         }
         if account.held.is_positive() {
-            return Err(Rejection::holds_open(account));
+            return Err(Rejection::holds_open(&account));
         }
         if let Some(to) = &action.sweep_to_account_id {
             self.payer(&action.account_id, to)?;
@@ -92,7 +92,7 @@ impl<A: Accounts> Decision<'_, A> {
                 self.move_money(&action.account_id, to, balance, None)?;
             }
             _ if balance.is_positive() || balance.is_negative() => {
-                return Err(Rejection::balance_not_zero(account));
+                return Err(Rejection::balance_not_zero(&account));
             }
             _ => {}
         }
@@ -117,12 +117,12 @@ impl<A: Accounts> Decision<'_, A> {
         check_room(&action.account_id, account.balance, overdraft_limit)?;
         let changed = Account {
             overdraft_limit,
-            ..account.clone()
+            ..Account::clone(&account)
         };
         let available = changed.available();
         let is_covered = available.is_ok_and(|available| !available.is_negative());
         if !is_covered {
-            return Err(Rejection::overdraft_in_use(account, overdraft_limit));
+            return Err(Rejection::overdraft_in_use(&account, overdraft_limit));
         }
         let data = EventData::OverdraftLimitSet(OverdraftLimitSet {
             overdraft_limit,

@@ -7,6 +7,7 @@ mod life;
 mod movements;
 mod reversals;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use rust_decimal::Decimal;
@@ -104,8 +105,6 @@ struct Decision<'a, A> {
     command: &'a Command,
     /// The invariant `monotonic_time`: never before, and never at, the newest event of an account concerned.
     recorded_at: Timestamp,
-    /// The accounts that have events already, as they are then.
-    changed: Vec<Account>,
     events: Vec<Event>,
 }
 
@@ -124,27 +123,30 @@ impl<'a, A: Accounts> Decision<'a, A> {
             before,
             command,
             recorded_at,
-            changed: Vec::new(),
             events: Vec::new(),
         }
     }
 
-    /// The account, with the events so far.
-    fn account(&self, account_id: &AccountId) -> Option<&Account> {
-        self.changed
+    /// The account, with the events so far. Only the few commands that make several events on one account pay for a copy.
+    fn account(&self, account_id: &AccountId) -> Option<Cow<'_, Account>> {
+        let before = self.before.account(account_id).map(Cow::Borrowed);
+        self.events
             .iter()
-            .find(|account| account.account_id == *account_id)
-            .or_else(|| self.before.account(account_id))
+            .filter(|event| event.account_id == *account_id)
+            .fold(before, |account, event| {
+                let account = Account::fold(account.map(Cow::into_owned), event);
+                Some(Cow::Owned(account.expect("the event was made to follow")))
+            })
     }
 
     /// An account that is there, open or closed.
-    fn existing(&self, account_id: &AccountId) -> Result<&Account, Rejection> {
+    fn existing(&self, account_id: &AccountId) -> Result<Cow<'_, Account>, Rejection> {
         self.account(account_id)
             .ok_or_else(|| Rejection::account_not_found(account_id))
     }
 
     /// An account that can still change.
-    fn open(&self, account_id: &AccountId) -> Result<&Account, Rejection> {
+    fn open(&self, account_id: &AccountId) -> Result<Cow<'_, Account>, Rejection> {
         let account = self.existing(account_id)?;
         if account.status == Status::Closed {
             return Err(Rejection::account_closed(account_id));
@@ -153,48 +155,45 @@ impl<'a, A: Accounts> Decision<'a, A> {
     }
 
     /// An account that money can leave.
-    fn debitable(&self, account_id: &AccountId) -> Result<&Account, Rejection> {
+    fn debitable(&self, account_id: &AccountId) -> Result<Cow<'_, Account>, Rejection> {
         let account = self.open(account_id)?;
         if account.status.allows_debits() {
             Ok(account)
         } else {
-            Err(Rejection::account_frozen(account, "debits"))
+            Err(Rejection::account_frozen(&account, "debits"))
         }
     }
 
     /// An account that money can come to.
-    fn creditable(&self, account_id: &AccountId) -> Result<&Account, Rejection> {
+    fn creditable(&self, account_id: &AccountId) -> Result<Cow<'_, Account>, Rejection> {
         let account = self.open(account_id)?;
         if account.status.allows_credits() {
             Ok(account)
         } else {
-            Err(Rejection::account_frozen(account, "credits"))
+            Err(Rejection::account_frozen(&account, "credits"))
         }
     }
 
     /// The first event of a new account.
     fn record_opening(&mut self, account_id: &AccountId, data: EventData, balance: Money) {
-        self.seal(
-            Event {
-                event_id: self.next_event_id(),
-                account_id: account_id.clone(),
-                version: Version::FIRST,
-                data,
-                balance_after: balance,
-                held_after: Money::zero(balance.currency()),
-                command_id: self.command.command_id,
-                actor: self.command.actor.clone(),
-                recorded_at: self.recorded_at,
-                prev_hash: Hash::ZERO,
-                hash: Hash::ZERO,
-            },
-            None,
-        );
+        self.seal(Event {
+            event_id: self.next_event_id(),
+            account_id: account_id.clone(),
+            version: Version::FIRST,
+            data,
+            balance_after: balance,
+            held_after: Money::zero(balance.currency()),
+            command_id: self.command.command_id,
+            actor: self.command.actor.clone(),
+            recorded_at: self.recorded_at,
+            prev_hash: Hash::ZERO,
+            hash: Hash::ZERO,
+        });
     }
 
     /// The next event of an account that is there.
     fn record(&mut self, account_id: &AccountId, data: EventData) -> Result<(), Rejection> {
-        let account = self.existing(account_id)?.clone();
+        let account = self.existing(account_id)?;
         let overflow = |_| Rejection::balance_overflow(account_id);
         let balance_after = account.balance_after(&data).map_err(overflow)?;
         let held_after = account.held_after(&data).map_err(overflow)?;
@@ -212,7 +211,7 @@ impl<'a, A: Accounts> Decision<'a, A> {
             prev_hash: account.last_hash,
             hash: Hash::ZERO,
         };
-        self.seal(event, Some(account));
+        self.seal(event);
         Ok(())
     }
 
@@ -221,12 +220,8 @@ impl<'a, A: Accounts> Decision<'a, A> {
         self.command.command_id.event_id(index)
     }
 
-    fn seal(&mut self, mut event: Event, account: Option<Account>) {
+    fn seal(&mut self, mut event: Event) {
         event.hash = event.compute_hash();
-        let account = Account::fold(account, &event).expect("the event was made to follow");
-        self.changed
-            .retain(|changed| changed.account_id != account.account_id);
-        self.changed.push(account);
         self.events.push(event);
     }
 }

@@ -1,5 +1,7 @@
 //! Money that moves: deposits, withdrawals, transfers.
 
+use std::borrow::Cow;
+
 use super::{Accounts, Decision, check_funds, check_named_currency, positive_amount};
 use crate::account::Account;
 use crate::command::{Deposit, Transfer, Withdraw};
@@ -11,16 +13,16 @@ use crate::rejection::Rejection;
 impl<A: Accounts> Decision<'_, A> {
     pub(super) fn deposit(&mut self, action: &Deposit) -> Result<(), Rejection> {
         let account = self.creditable(&action.account_id)?;
-        check_named_currency(account, action.currency)?;
+        check_named_currency(&account, action.currency)?;
         let amount = positive_amount(action.amount, account.currency())?;
         self.credit(&action.account_id, amount, None)
     }
 
     pub(super) fn withdraw(&mut self, action: &Withdraw) -> Result<(), Rejection> {
         let account = self.debitable(&action.account_id)?;
-        check_named_currency(account, action.currency)?;
+        check_named_currency(&account, action.currency)?;
         let amount = positive_amount(action.amount, account.currency())?;
-        check_funds(account, amount)?;
+        check_funds(&account, amount)?;
         self.debit(&action.account_id, amount, None, None)
     }
 
@@ -29,9 +31,9 @@ impl<A: Accounts> Decision<'_, A> {
         self.check_parties(from, to)?;
         let amount = {
             let account = self.payer(from, to)?;
-            check_named_currency(account, action.currency)?;
+            check_named_currency(&account, action.currency)?;
             let amount = positive_amount(action.amount, account.currency())?;
-            check_funds(account, amount)?;
+            check_funds(&account, amount)?;
             amount
         };
         self.move_money(from, to, amount, None)
@@ -56,7 +58,11 @@ impl<A: Accounts> Decision<'_, A> {
     }
 
     /// The account debited, which is kept in the currency of the one credited.
-    pub(super) fn payer(&self, from: &AccountId, to: &AccountId) -> Result<&Account, Rejection> {
+    pub(super) fn payer(
+        &self,
+        from: &AccountId,
+        to: &AccountId,
+    ) -> Result<Cow<'_, Account>, Rejection> {
         let (debited, credited) = (self.existing(from)?, self.existing(to)?);
         if credited.currency() == debited.currency() {
             Ok(debited)

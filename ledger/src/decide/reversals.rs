@@ -50,7 +50,7 @@ impl<A: Accounts> Decision<'_, A> {
         let account_id = &movement.account_id;
         if movement.came_in {
             let account = self.existing(account_id)?;
-            check_funds(account, amount)
+            check_funds(&account, amount)
                 .map_err(|refusal| refusal.of_reversal(action.reversed_command_id))?;
         }
         let transfer_id = self.command.command_id.transfer_id(0);
