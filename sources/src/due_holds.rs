@@ -33,12 +33,14 @@ const IN_FLIGHT_MAX: usize = 500;
 /// How often to forget requests for holds that are gone.
 const FORGET_EVERY: Duration = Duration::from_mins(10);
 
+/// One walk along the index of open holds by their end. `now()` and not the clock: it is fixed within a statement, so the
+/// walk can stop at it.
 const DUE: &str = "
 SELECT held.account_id, held.hold_id, COALESCE(asked.attempts, 0) AS attempts
 FROM holds AS held
 LEFT JOIN hold_expiry_requests AS asked ON asked.account_id = held.account_id AND asked.hold_id = held.hold_id
-WHERE held.remaining > 0 AND held.expires_at <= clock_timestamp()
-    AND (asked.requested_at IS NULL OR asked.requested_at < clock_timestamp() - make_interval(secs => $1))
+WHERE held.remaining > 0 AND held.expires_at <= now()
+    AND (asked.requested_at IS NULL OR asked.requested_at < now() - make_interval(secs => $1))
 ORDER BY held.expires_at, held.account_id, held.hold_id LIMIT $2";
 
 /// The attempt only rises: two timers that ask at the same time ask by the same one.
