@@ -138,12 +138,12 @@ fn garbage_behind_a_command_is_refused() {
 
 #[test]
 fn an_unknown_command_is_refused() {
-    for variant in [13, 250, u32::MAX] {
+    for variant in [14, 250, u32::MAX] {
         refused(
             &Raw::with(|raw| raw.variant = variant),
             "invalid_bincode",
             &format!(
-                "the body is no command: invalid value: integer `{variant}`, expected variant index 0 <= i < 13"
+                "the body is no command: invalid value: integer `{variant}`, expected variant index 0 <= i < 14"
             ),
         );
     }
@@ -435,6 +435,7 @@ fn the_later_commands_are_held_to_the_limits_of_the_json_form() {
     };
     let (account, hold) = ("A", [7_u8; 16]);
     let amount = Decimal::ONE.serialize();
+    let too_many = Decimal::from_i128_with_scale(10_i128.pow(27), 0).serialize();
     let (none, none_at) = (None::<&str>, None::<i64>);
     let too_late = ledger::Timestamp::MAX.unix_microseconds() + 1;
     let long = "x".repeat(513);
@@ -510,6 +511,31 @@ fn the_later_commands_are_held_to_the_limits_of_the_json_form() {
             "invalid_account_id",
             no_account("account_id"),
         ),
+        (
+            with_action((13_u32, "a.b", hold, Some(amount), "why")),
+            "invalid_account_id",
+            no_account("account_id"),
+        ),
+        (
+            with_action((13_u32, account, hold, Some([1_u8; 16]), "why")),
+            "invalid_amount",
+            "amount: these 16 bytes are no decimal: flags (scale in bits 16-23, sign in bit 31) and a mantissa of 96 bits, little-endian".to_owned(),
+        ),
+        (
+            with_action((13_u32, account, hold, Some(too_many), "why")),
+            "invalid_amount",
+            r#"amount: an amount has at most 27 digits and 28 decimals, and this has more: "1000000000000000000000000000""#.to_owned(),
+        ),
+        (
+            with_action((13_u32, account, hold, None::<[u8; 16]>, &long)),
+            "text_too_long",
+            "reason has at most 512 bytes of UTF-8, and this has 513".to_owned(),
+        ),
+        (
+            with_action((13_u32, account, hold, None::<[u8; 16]>, "a\0")),
+            "invalid_text",
+            "reason must not contain the character U+0000; remove it".to_owned(),
+        ),
     ] {
         refused_by_name(&bytes, code, &message);
     }
@@ -518,6 +544,20 @@ fn the_later_commands_are_held_to_the_limits_of_the_json_form() {
         "invalid_bincode",
         "the body is no command: invalid value: integer `3`, expected variant index 0 <= i < 3",
     );
+    // A reversal says which command and why; sixteen bytes are a command's name, whatever they are.
+    for unnamed in [
+        with_action((13_u32, account)),
+        with_action((13_u32, account, hold)),
+        with_action((13_u32, account, hold, None::<[u8; 16]>)),
+    ] {
+        let malformed = binary::decode_command(&unnamed).unwrap_err();
+        assert_eq!(malformed.code, "invalid_bincode");
+    }
+    let named = with_action((13_u32, account, hold, None::<[u8; 16]>, ""));
+    let command = binary::decode_command(&named).unwrap();
+    let reversed = command.reversed_command_id().unwrap();
+    assert_eq!(reversed.as_uuid().into_bytes(), hold);
+    assert_eq!(binary::encode_command(&command), named);
     // A boolean is 0 or 1.
     let malformed = binary::decode_command(&with_action((
         10_u32, account, hold, None::<u8>, 2_u8, none,
