@@ -125,6 +125,7 @@ fn the_later_commands_have_defaults_and_spellings_as_well() {
 
 /// All of it matters: what is left out, what is given, and which of the two accounts.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one list per type of command")]
 fn every_field_of_the_later_commands_makes_a_difference() {
     const HOLD: &str = r#""hold_id":"11111111-2222-4333-8444-555555555555""#;
     const REVERSED: &str = r#""reversed_command_id":"66666666-7777-4888-9999-aaaaaaaaaaaa""#;
