@@ -36,7 +36,13 @@ impl Original {
     /// What the events of an accepted command did; `None` without events. How much of it has been moved back is told by
     /// the newest [`Reversal`](crate::Reversal) on the account: see [`Self::take`].
     pub fn of(events: &[Event]) -> Option<Self> {
-        let first = events.first()?;
+        let (first, last) = (events.first()?, events.last()?);
+        // A command's first event is on the account that it was sent to. A reversal goes through the movements from the
+        // last to the first, so there it is the last event.
+        let addressed = match first.data.reversal() {
+            Some(_) => last,
+            None => first,
+        };
         let is_final = events.iter().any(|event| match &event.data {
             EventData::MoneyDeposited(moved) | EventData::MoneyWithdrawn(moved) => {
                 moved.reversal.is_some()
@@ -47,7 +53,7 @@ impl Original {
         });
         Some(Self {
             command_id: first.command_id,
-            account_id: first.account_id.clone(),
+            account_id: addressed.account_id.clone(),
             movements: events.iter().filter_map(Movement::of).collect(),
             is_final,
             reversed: None,

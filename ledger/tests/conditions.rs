@@ -9,7 +9,7 @@ use ledger::RejectionCode::{
 };
 use support::{
     Given, NOON, Request, capture, close, deposit, expire_hold, freeze, given, hold, open, release,
-    rename, set_overdraft_limit, timestamp, transfer, unfreeze, withdraw,
+    rename, reverse, set_overdraft_limit, timestamp, transfer, unfreeze, withdraw,
 };
 
 const BEFORE_NOON: &str = "2026-01-31T11:59:59.999999Z";
@@ -18,15 +18,16 @@ const AFTER_NOON: &str = "2026-01-31T12:00:00.000001Z";
 fn before() -> Given {
     given([
         open("A", "100").with_overdraft_limit("50"),
-        open("B", "0"),
+        open("B", "1"),
         hold("A", 1, "30").until("2026-01-31T11:00:00Z"),
         hold("A", 2, "10"),
         freeze("A", ledger::Scope::Credits),
+        withdraw("B", "1"),
     ])
 }
 
 /// One of each type, which would all be accepted at noon.
-fn one_of_each() -> [Request; 13] {
+fn one_of_each() -> [Request; 14] {
     [
         open("C", "1"),
         deposit("B", "1"),
@@ -41,6 +42,7 @@ fn one_of_each() -> [Request; 13] {
         hold("A", 3, "1"),
         capture("A", 2),
         expire_hold("A", 1),
+        reverse("B", 6),
     ]
 }
 
@@ -242,7 +244,7 @@ fn every_command_can_expect_a_version() {
         let account = request.command.account_id().to_string();
         let version = match account.as_str() {
             "A" => 4,
-            "B" => 1,
+            "B" => 2,
             _ => 0,
         };
         before()

@@ -105,6 +105,11 @@ fn the_later_commands_have_defaults_and_spellings_as_well() {
         ("capture", hold.to_owned(), format!(r#"{hold},"final":false,"amount":null"#)),
         ("release", format!(r#"{hold},"amount":"2.50""#), format!(r#"{hold},"amount":"2.5""#)),
         (
+            "reverse",
+            r#","reversed_command_id":"66666666-7777-4888-9999-aaaaaaaaaaaa","amount":"2.50","reason":"x""#.to_owned(),
+            r#","reason":"\u0078","amount":2.5,"reversed_command_id":"66666666-7777-4888-9999-AAAAAAAAAAAA""#.to_owned(),
+        ),
+        (
             "expire_hold",
             format!(r#"{hold},"if_balance_at_least":"-0.50""#),
             format!(r#"{hold},"if_balance_at_least":-0.5"#),
@@ -120,9 +125,11 @@ fn the_later_commands_have_defaults_and_spellings_as_well() {
 
 /// All of it matters: what is left out, what is given, and which of the two accounts.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one list per type of command")]
 fn every_field_of_the_later_commands_makes_a_difference() {
     const HOLD: &str = r#""hold_id":"11111111-2222-4333-8444-555555555555""#;
-    let variants: [(&str, &[&str]); 9] = [
+    const REVERSED: &str = r#""reversed_command_id":"66666666-7777-4888-9999-aaaaaaaaaaaa""#;
+    let variants: [(&str, &[&str]); 10] = [
         (
             "freeze_account",
             &[
@@ -192,6 +199,20 @@ fn every_field_of_the_later_commands_makes_a_difference() {
                 r#"HOLD,"if_balance_at_least":"1""#,
             ],
         ),
+        (
+            "reverse",
+            &[
+                r#"REVERSED,"reason":"x""#,
+                r#"REVERSED,"reason":"y""#,
+                r#"REVERSED,"reason":"""#,
+                r#"REVERSED,"reason":"x","description":"x""#,
+                r#"REVERSED,"reason":"x","amount":"1""#,
+                r#"REVERSED,"reason":"x","amount":"2""#,
+                r#""reversed_command_id":"66666666-7777-4888-9999-aaaaaaaaaaab","reason":"x""#,
+                // The command itself.
+                r#""reversed_command_id":"6f1c2a3e-58b1-4c0e-9a53-0d8f6c1f7b11","reason":"x""#,
+            ],
+        ),
         ("release", &["HOLD", r#"HOLD,"amount":"1""#]),
         ("expire_hold", &["HOLD", r#"HOLD,"expected_version":1"#]),
     ];
@@ -199,7 +220,7 @@ fn every_field_of_the_later_commands_makes_a_difference() {
     for (type_name, fields) in variants {
         for fields in fields {
             for account in ["A", "B"] {
-                let fields = fields.replace("HOLD", HOLD);
+                let fields = fields.replace("HOLD", HOLD).replace("REVERSED", REVERSED);
                 let body = format!(
                     r#"{{"command_id":"6f1c2a3e-58b1-4c0e-9a53-0d8f6c1f7b11","type":"{type_name}","account_id":"{account}",{fields}}}"#
                 );
@@ -209,7 +230,7 @@ fn every_field_of_the_later_commands_makes_a_difference() {
             }
         }
     }
-    assert_eq!(known.len(), 82);
+    assert_eq!(known.len(), 98);
 }
 
 /// Every pair of these is two commands.

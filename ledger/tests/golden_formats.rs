@@ -14,7 +14,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ledger::codec::{binary, json};
-use ledger::{Action, Book, Command, Currency, Event, EventData, Hash, Timestamp, decide};
+use ledger::{
+    Action, Book, Command, Currency, Event, EventData, Hash, Original, Timestamp, decide,
+};
 use sha2::{Digest, Sha256};
 
 /// What was released together.
@@ -111,7 +113,44 @@ const LIFE_AND_HOLDS: Archive = Archive {
     fingerprints: "life_and_holds_fingerprints.txt",
 };
 
-const ARCHIVES: [&Archive; 2] = [&MOVEMENTS, &LIFE_AND_HOLDS];
+/// Money that is moved back.
+const REVERSALS: Archive = Archive {
+    begin: "2026-05-01T12:00:00.000001Z",
+    commands: &[
+        "create_account_refunded",
+        "create_account_refunding",
+        "transfer_to_reverse",
+        "deposit_to_reverse",
+        "hold_to_reverse",
+        "capture_to_reverse",
+        "reverse",
+        "reverse_rest",
+        "reverse_capture",
+        "reverse_deposit",
+    ],
+    events: &[
+        "account_created_refunded",
+        "account_created_refunding",
+        "transfer_to_reverse_debit",
+        "transfer_to_reverse_credit",
+        "deposit_to_reverse",
+        "hold_to_reverse_placed",
+        "capture_to_reverse",
+        "reversal_debit",
+        "reversal_credit",
+        "reversal_of_the_rest_debit",
+        "reversal_of_the_rest_credit",
+        "reversal_of_a_capture",
+        "reversal_of_a_deposit",
+    ],
+    bincode: &[
+        (1, "reversals_bincode_v1.txt"),
+        (2, "reversals_bincode_v2.txt"),
+    ],
+    fingerprints: "reversals_fingerprints.txt",
+};
+
+const ARCHIVES: [&Archive; 3] = [&MOVEMENTS, &LIFE_AND_HOLDS, &REVERSALS];
 
 fn golden(path: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -131,10 +170,12 @@ impl Archive {
         let mut clock: Timestamp = self.begin.parse().unwrap();
         for name in self.commands {
             let decided = decide(&book, &command(name), clock);
-            for event in decided.unwrap_or_else(|rejection| panic!("{name}: {rejection}")) {
-                book.apply(&event).unwrap();
-                events.push(event);
+            let decided = decided.unwrap_or_else(|rejection| panic!("{name}: {rejection}"));
+            for event in &decided {
+                book.apply(event).unwrap();
             }
+            book.insert_original(Original::of(&decided).unwrap());
+            events.extend(decided);
             clock = Timestamp::from_unix_microseconds(clock.unix_microseconds() + 1_500_000);
         }
         assert_eq!(events.len(), self.events.len());

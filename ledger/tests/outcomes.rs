@@ -122,6 +122,11 @@ fn the_codes_are_these() {
             "hold_expired",
             "hold_not_due",
             "amount_exceeds_hold",
+            "command_not_found",
+            "not_reversible",
+            "already_reversed",
+            "amount_exceeds_rest",
+            "reversal_uncovered",
             "idempotency_conflict",
         ]
     );

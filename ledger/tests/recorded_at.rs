@@ -4,7 +4,8 @@ mod support;
 
 use ledger::Timestamp;
 use support::{
-    Given, Request, capture, deposit, given, hold, open, sweep, timestamp, transfer, withdraw,
+    Given, Request, capture, deposit, given, hold, open, reverse, sweep, timestamp, transfer,
+    withdraw,
 };
 
 const EIGHT: &str = "2026-01-31T08:00:00.000000Z";
@@ -89,6 +90,37 @@ fn a_sweep_and_a_capture_take_the_later_of_both_accounts() {
     assert_eq!(times, [next; 3]);
 }
 
+/// A reversal does not name the other account: the command that it reverses does.
+#[test]
+fn a_reversal_takes_the_later_of_both_accounts() {
+    let transferred = |latest: &'static str| {
+        given([
+            open("A", "100").at(EIGHT),
+            open("B", "100").at(EIGHT),
+            transfer("A", "B", "10").at(NINE),
+            deposit(latest, "1").at(TEN),
+        ])
+    };
+    let next = ONE_MICROSECOND_PAST_TEN;
+    for clock in [EIGHT, NINE, TEN] {
+        for latest in ["A", "B"] {
+            let times = recorded(transferred(latest), reverse("A", 3).at(clock));
+            assert_eq!(times, [next, next], "{latest} at {clock}");
+        }
+    }
+    let captured = given([
+        open("A", "100").at(EIGHT),
+        open("B", "100").at(EIGHT),
+        hold("A", 1, "10").at(EIGHT),
+        capture("A", 1).only("5").at_last().to("B").at(NINE),
+        deposit("B", "1").at(TEN),
+    ]);
+    assert_eq!(recorded(captured, reverse("A", 4).at(EIGHT)), [next, next]);
+    // Of a deposit there is no other account.
+    let times = recorded(before(), reverse("A", 3).at(EIGHT));
+    assert_eq!(times, ["2026-01-31T09:00:00.000001Z"]);
+}
+
 #[test]
 fn another_accounts_time_does_not_matter() {
     let clock = "2026-01-31T09:30:00.000000Z";
@@ -132,6 +164,9 @@ fn the_end_of_time_ends_every_hold_that_has_an_end() {
             deposit("A", "1").at(&last),
         ])
     };
+    before().when(reverse("A", 4).at(NINE)).then_events([
+        "A v5 MoneyWithdrawn 1.00 USD, balance 100.00, held 20.00, 1.00 of command 4 moved back",
+    ]);
     before()
         .when(capture("A", 1).at(NINE))
         .then_code(ledger::RejectionCode::HoldExpired);

@@ -138,12 +138,12 @@ fn garbage_behind_a_command_is_refused() {
 
 #[test]
 fn an_unknown_command_is_refused() {
-    for variant in [13, 250, u32::MAX] {
+    for variant in [14, 250, u32::MAX] {
         refused(
             &Raw::with(|raw| raw.variant = variant),
             "invalid_bincode",
             &format!(
-                "the body is no command: invalid value: integer `{variant}`, expected variant index 0 <= i < 13"
+                "the body is no command: invalid value: integer `{variant}`, expected variant index 0 <= i < 14"
             ),
         );
     }
@@ -523,6 +523,57 @@ fn the_later_commands_are_held_to_the_limits_of_the_json_form() {
         10_u32, account, hold, None::<u8>, 2_u8, none,
     )));
     assert_eq!(malformed.unwrap_err().code, "invalid_bincode");
+}
+
+#[test]
+fn a_reversal_is_held_to_the_limits_of_the_json_form() {
+    let (account, reversed) = ("A", [7_u8; 16]);
+    let amount = Decimal::ONE.serialize();
+    let too_many = Decimal::from_i128_with_scale(10_i128.pow(27), 0).serialize();
+    let long = "x".repeat(513);
+    for (bytes, code, message) in [
+        (
+            with_action((13_u32, "a.b", reversed, Some(amount), "why")),
+            "invalid_account_id",
+            r#"account_id: an account id is 1 to 64 characters of A-Z a-z 0-9 _ -, and this is not: "a.b""#,
+        ),
+        (
+            with_action((13_u32, account, reversed, Some([1_u8; 16]), "why")),
+            "invalid_amount",
+            "amount: these 16 bytes are no decimal: flags (scale in bits 16-23, sign in bit 31) and a mantissa of 96 bits, little-endian",
+        ),
+        (
+            with_action((13_u32, account, reversed, Some(too_many), "why")),
+            "invalid_amount",
+            r#"amount: an amount has at most 27 digits and 28 decimals, and this has more: "1000000000000000000000000000""#,
+        ),
+        (
+            with_action((13_u32, account, reversed, None::<[u8; 16]>, &long)),
+            "text_too_long",
+            "reason has at most 512 bytes of UTF-8, and this has 513",
+        ),
+        (
+            with_action((13_u32, account, reversed, None::<[u8; 16]>, "a\0")),
+            "invalid_text",
+            "reason must not contain the character U+0000; remove it",
+        ),
+    ] {
+        refused_by_name(&bytes, code, message);
+    }
+    // A reversal says which command and why; sixteen bytes are a command's name, whatever they are.
+    for unnamed in [
+        with_action((13_u32, account)),
+        with_action((13_u32, account, reversed)),
+        with_action((13_u32, account, reversed, None::<[u8; 16]>)),
+    ] {
+        let malformed = binary::decode_command(&unnamed).unwrap_err();
+        assert_eq!(malformed.code, "invalid_bincode");
+    }
+    let named = with_action((13_u32, account, reversed, None::<[u8; 16]>, ""));
+    let command = binary::decode_command(&named).unwrap();
+    let id = command.reversed_command_id().unwrap();
+    assert_eq!(id.as_uuid().into_bytes(), reversed);
+    assert_eq!(binary::encode_command(&command), named);
 }
 
 #[test]

@@ -72,7 +72,9 @@ impl Accounts for BTreeMap<AccountId, Account> {
 ///
 /// Of several reasons to refuse a command, the first of these is given: its time, `expected_version`,
 /// `if_balance_at_least`, the same account twice, an account that is there or not, closed or frozen, the hold or
-/// the earlier command, the currency, the amount, nothing that would change, the funds, overflow of a balance.
+/// the earlier command, the currency, the amount, nothing that would change, the funds, overflow of a balance. The
+/// earlier command says what a reversal does to which accounts: whether it can be reversed is said before anything is
+/// said of the other account or of a freeze, and how much of it is left, after that.
 pub fn decide(
     accounts: &impl Accounts,
     command: &Command,
@@ -110,9 +112,7 @@ struct Decision<'a, A> {
 
 impl<'a, A: Accounts> Decision<'a, A> {
     fn begin(before: &'a A, command: &'a Command, now: Timestamp) -> Self {
-        let original = command
-            .reversed_command_id()
-            .and_then(|command_id| before.original(command_id));
+        let original = original_of(before, command);
         let recorded_at = command
             .account_ids()
             .chain(original.into_iter().flat_map(Original::account_ids))
@@ -224,6 +224,14 @@ impl<'a, A: Accounts> Decision<'a, A> {
         event.hash = event.compute_hash();
         self.events.push(event);
     }
+}
+
+/// The command that this one reverses, which was sent to the same account: another account's is none of its business, nor
+/// is its time.
+fn original_of<'a>(before: &'a impl Accounts, command: &Command) -> Option<&'a Original> {
+    before
+        .original(command.reversed_command_id()?)
+        .filter(|original| original.account_id == *command.account_id())
 }
 
 /// An amount of the account's currency, with no more decimals than it has, above zero.

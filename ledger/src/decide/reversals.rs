@@ -5,7 +5,7 @@
 
 use rust_decimal::Decimal;
 
-use super::{Accounts, Decision, check_funds, positive_amount};
+use super::{Accounts, Decision, check_funds, original_of, positive_amount};
 use crate::command::Reverse;
 use crate::event::{EventData, MoneyMoved, Reversal, TransferLeg};
 use crate::money::Money;
@@ -15,13 +15,9 @@ use crate::rejection::Rejection;
 impl<A: Accounts> Decision<'_, A> {
     pub(super) fn reverse(&mut self, action: &Reverse) -> Result<(), Rejection> {
         self.open(&action.account_id)?;
-        let original = self
-            .before
-            .original(action.reversed_command_id)
-            .filter(|original| original.account_id == action.account_id)
-            .ok_or_else(|| {
-                Rejection::command_not_found(&action.account_id, action.reversed_command_id)
-            })?;
+        let original = original_of(self.before, self.command).ok_or_else(|| {
+            Rejection::command_not_found(&action.account_id, action.reversed_command_id)
+        })?;
         if original.is_final || original.movements.is_empty() {
             return Err(Rejection::not_reversible(original.command_id));
         }

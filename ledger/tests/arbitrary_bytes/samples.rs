@@ -6,7 +6,7 @@ use ledger::codec::{binary, json};
 use crate::support::random::Random;
 use crate::support::{
     Given, capture, close, deposit, describe, expire_hold, freeze, given, hold, open, release,
-    rename, set_overdraft_limit, sweep, transfer, unfreeze, withdraw,
+    rename, reverse, set_overdraft_limit, sweep, transfer, unfreeze, withdraw,
 };
 
 /// Valid bodies of every kind, and the accounts that their events would follow upon.
@@ -25,6 +25,8 @@ impl Samples {
                 open("B", "0.50").because("π").noting("k", "v"),
                 hold("B", 1, "0.30").until("2026-01-31T09:00:00Z"),
                 hold("B", 2, "0.20").because("hotel"),
+                transfer("A", "B", "7.00"),
+                withdraw("A", "3"),
             ])
         };
         let requests = [
@@ -36,16 +38,16 @@ impl Samples {
                 .because("wages 😀")
                 .noting("invoice", "77")
                 .noting("a", ""),
-            withdraw("A", "150")
+            withdraw("A", "140")
                 .in_currency("USD")
-                .expecting_version(1)
+                .expecting_version(3)
                 .by("teller-3"),
             transfer("A", "B", "25.00")
                 .because("\"rent\"\n")
-                .expecting_version(1),
+                .expecting_version(3),
             freeze("A", Scope::Debits).reasoning("court order"),
             unfreeze("B", Scope::Credits),
-            sweep("A", "B").if_balance_at_least("100.00"),
+            sweep("A", "B").if_balance_at_least("90.00"),
             close("A").not_before("2026-01-01T00:00:00Z"),
             set_overdraft_limit("A", "75.5").expiring_at("2026-12-31T23:59:59.999999Z"),
             rename("A", "Grace"),
@@ -56,6 +58,11 @@ impl Samples {
             capture("B", 2).only("0.10").to("A").at_last(),
             release("B", 2).only("0.05"),
             expire_hold("B", 1),
+            reverse("A", 5)
+                .only("6.99")
+                .reasoning("twice paid 😀")
+                .because("a mistake"),
+            reverse("A", 6).if_balance_at_least("90"),
         ];
         let mut bodies = Vec::new();
         let (mut commands, mut events) = (0, 0);

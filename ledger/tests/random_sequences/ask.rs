@@ -108,6 +108,13 @@ pub(crate) enum Ask {
         account: usize,
         hold: usize,
     },
+    /// The command with that number.
+    Reverse {
+        account: usize,
+        command: u64,
+        amount: Option<Amount>,
+        reason: u8,
+    },
 }
 
 /// What must hold when the command is decided.
@@ -135,7 +142,8 @@ impl Ask {
             | Self::Hold { account, .. }
             | Self::Capture { account, .. }
             | Self::Release { account, .. }
-            | Self::Expire { account, .. } => account,
+            | Self::Expire { account, .. }
+            | Self::Reverse { account, .. } => account,
         }
     }
 
@@ -161,9 +169,9 @@ impl Ask {
             | Self::Limit {
                 overdraft: amount, ..
             } => vec![amount],
-            Self::Capture { amount, .. } | Self::Release { amount, .. } => {
-                amount.iter_mut().collect()
-            }
+            Self::Capture { amount, .. }
+            | Self::Release { amount, .. }
+            | Self::Reverse { amount, .. } => amount.iter_mut().collect(),
             Self::Freeze { .. }
             | Self::Unfreeze { .. }
             | Self::Close { .. }

@@ -12,6 +12,7 @@ use ledger::{
 use crate::ask::{ACCOUNTS, Ask};
 use crate::judge::{Ledger, equal};
 use crate::model::{self, Line, Model};
+use crate::reversals::{check_originals, check_reversals};
 use crate::sequence::Step;
 use crate::tally::Tally;
 use crate::wire::name_of;
@@ -19,6 +20,8 @@ use crate::wire::name_of;
 pub(crate) fn check_history(ledger: &Ledger, model: &Model, close: bool) -> Result<(), String> {
     check_commands(&ledger.events)?;
     check_transfers(&ledger.events)?;
+    check_reversals(&ledger.events)?;
+    check_originals(ledger, model)?;
     let mut folded = Book::default();
     for number in 0..ACCOUNTS {
         let of_account = |event: &&Event| event.account_id == *name_of(number);

@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, HashMap};
 
 use ledger::codec::{binary, json};
 use ledger::{
-    Account, Accounts, Book, Command, Event, EventData, Hold, Rejection, RejectionCode, Timestamp,
-    decide,
+    Account, Accounts, Book, Command, Event, EventData, Hold, Original, Rejection, RejectionCode,
+    Timestamp, decide,
 };
 
 use crate::ask::{Ask, HOLDS, Terms};
 use crate::history::{check_history, count_edges, count_refusals};
 use crate::model::{self, Held, Line, Model};
+use crate::reversals::{
+    count_refused_reversal, count_reversal, is_pushed_by_the_other, same_reversal,
+};
 use crate::sequence::Step;
 use crate::tally::Tally;
 use crate::wire::{command_of, fits_the_wire, hold_id, name_of, notes, owner_name, reason};
@@ -58,7 +61,9 @@ fn check_step(
         check_decision_again(&ledger.book, &command, now, &decision)?;
     }
     let before = model.books;
-    match (decision, model.process(step.ask, step.terms, step.now)) {
+    let is_pushed = is_pushed_by_the_other(step, model);
+    let judgement = model.process_named(step.id, step.ask, step.terms, step.now);
+    match (decision, judgement) {
         (Ok(events), Ok(lines)) => {
             *tally.accepted.entry(command.type_name()).or_default() += 1;
             equal("events", events.len(), lines.len())?;
@@ -70,7 +75,13 @@ fn check_step(
                 let applied = ledger.book.apply(event);
                 applied.map_err(|error| error.to_string())?;
             }
+            let original = Original::of(&events).ok_or("a command without events")?;
+            ledger.book.insert_original(original);
             count_edges(step, &before, &lines, tally);
+            count_reversal(step, &lines, model, tally);
+            if is_pushed {
+                tally.meet("a reversal was pushed behind the other account's newest event");
+            }
             ledger.events.extend(events);
         }
         (Err(rejection), Err(code)) => {
@@ -79,6 +90,7 @@ fn check_step(
             check_rejection(&rejection)?;
             let at = model.recorded_at(step.ask, step.now);
             count_refusals(step, at, model, tally);
+            count_refused_reversal(step, code, model, tally);
         }
         (decision, judgement) => {
             return Err(format!("decide: {decision:?}\nmodel: {judgement:?}"));
@@ -151,6 +163,7 @@ fn check_event(event: &Event, line: &Line, command: &Command, index: u32) -> Res
         (Some(hold), Some((number, known))) => same_hold(hold, number, &known)?,
         (hold, known) => equal("the event has a hold", hold.is_some(), known.is_some())?,
     }
+    same_reversal(event.data.reversal(), line.undone.as_ref())?;
     if let EventData::MoneyDeposited(deposited) = &event.data {
         equal("hold of a deposit", deposited.hold.as_ref(), None)?;
     }

@@ -13,6 +13,8 @@ mod judge;
 mod model;
 #[path = "../support/random.rs"]
 mod random;
+mod reversals;
+mod reversing;
 mod sequence;
 mod tally;
 mod wire;

@@ -4,10 +4,13 @@
 mod holds;
 mod life;
 mod movements;
+mod reversals;
 
 use std::collections::BTreeMap;
 
 use ledger::RejectionCode;
+
+pub(crate) use reversals::Moved;
 
 use crate::ask::{ACCOUNTS, Amount, Ask, HOLDS, LARGEST, Terms};
 
@@ -61,6 +64,15 @@ pub(crate) struct Line {
     pub(crate) recorded_at: i64,
     pub(crate) counterparty: Option<usize>,
     pub(crate) hold: Option<(usize, Held)>,
+    pub(crate) undone: Option<Undone>,
+}
+
+/// What a line moves back: of which command, how much of it by then, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Undone {
+    pub(crate) command: u64,
+    pub(crate) back: i128,
+    pub(crate) reason: u8,
 }
 
 /// All accounts, and what has come in from outside and gone out by currency.
@@ -68,6 +80,8 @@ pub(crate) struct Line {
 pub(crate) struct Model {
     pub(crate) books: [Option<Book>; ACCOUNTS],
     pub(crate) from_outside: BTreeMap<&'static str, i128>,
+    /// What each accepted command moved, by the commands' numbers; see [`Model::process_named`].
+    pub(crate) moved: BTreeMap<u64, Moved>,
 }
 
 type Lines = Result<Vec<Line>, RejectionCode>;
@@ -161,7 +175,10 @@ impl Model {
         let after = |account: usize| self.books[account].map(|book| book.last_recorded_at + 1);
         let first = after(ask.account()).unwrap_or(now);
         let second = ask.other().and_then(after).unwrap_or(now);
-        now.max(first).max(second)
+        let [third, fourth] = self
+            .concerned(ask)
+            .map(|one| one.and_then(after).unwrap_or(now));
+        now.max(first).max(second).max(third).max(fourth)
     }
 
     /// Does what is asked, or says why not and changes nothing.
@@ -233,6 +250,12 @@ impl Model {
                 amount,
             } => self.release(account, hold, amount, at),
             Ask::Expire { account, hold } => self.expire(account, hold, at),
+            Ask::Reverse {
+                account,
+                command,
+                amount,
+                reason,
+            } => self.reverse((account, command), amount, reason, at),
         }
     }
 
@@ -338,6 +361,7 @@ impl Model {
             recorded_at: at,
             counterparty: None,
             hold: None,
+            undone: None,
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Random sequences of commands: few accounts, several currencies, and of everything that can be wrong, some.
 
 use crate::ask::{ACCOUNTS, Amount, Ask, HOLDS, LARGEST, Reach, Terms};
-use crate::model::{Book, Held, Model, exponent_of};
+use crate::model::{Book, Held, Model, Moved, exponent_of};
 use crate::random::Random;
+use crate::reversing::reverse;
 
 /// One command of a sequence. The same `id` twice is the same command sent again, or another that stole its id.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +15,8 @@ pub(crate) struct Step {
     pub(crate) now: i64,
 }
 
+/// Once there is something to move back.
+const REVERSE_PERCENT: usize = 15;
 const CURRENCIES: [&str; 8] = ["USD", "USD", "USD", "USD", "EUR", "JPY", "BHD", "CLF"];
 const NO_CURRENCIES: [&str; 3] = ["XAU", "ZZZ", "POINTS"];
 const REACHES: [Reach; 3] = [
@@ -45,7 +48,13 @@ pub(crate) fn generate(seed: u64) -> Vec<Step> {
         let step = if !steps.is_empty() && random.chance(6) {
             sent_again(&mut random, &steps, now)
         } else {
-            let ask = ask(&mut random, &model, now);
+            let is_moved = model.moved.values().any(Moved::is_reversible);
+            let ask = if is_moved && random.chance(REVERSE_PERCENT) {
+                let account = random.below(ACCOUNTS);
+                reverse(&mut random, &model, account, id)
+            } else {
+                ask(&mut random, &model, now)
+            };
             let terms = terms(&mut random, &model, ask, now);
             Step {
                 id,
@@ -56,7 +65,7 @@ pub(crate) fn generate(seed: u64) -> Vec<Step> {
         };
         if step.id == id {
             // Whether it is accepted does not matter here.
-            drop(model.process(step.ask, step.terms, now));
+            drop(model.process_named(id, step.ask, step.terms, now));
         }
         steps.push(step);
     }
@@ -103,6 +112,7 @@ fn sent_again(random: &mut Random, steps: &[Step], now: i64) -> Step {
             .for_each(|amount| amount.digits += 1),
         6 => match &mut step.ask {
             Ask::Capture { is_final, .. } => *is_final = !*is_final,
+            Ask::Reverse { reason, .. } => *reason += 1,
             Ask::Hold { expires_at: at, .. } => *at = Some(at.map_or(now, |at| at + 1)),
             _ => step.terms.expires_at = Some(now),
         },

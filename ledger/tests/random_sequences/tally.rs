@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use ledger::{Action, EventData, RejectionCode};
 
+use crate::reversals;
+
 /// What the sequences have met.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
@@ -81,7 +83,7 @@ impl Tally {
             let count = self.rejected.get(&code).copied().unwrap_or(0);
             assert!(count > 500, "only {count} rejected {code}");
         }
-        for edge in EDGES {
+        for edge in EDGES.into_iter().chain(reversals::EDGES) {
             let count = count(&self.met, edge);
             assert!(count > 20, "only {count} times: {edge}");
         }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use ledger::{
-    AccountId, Action, Capture, CloseAccount, Command, Conditions, CreateAccount, CurrencyCode,
-    Deposit, ExpireHold, FreezeAccount, HoldId, PlaceHold, Release, Scope, SetOverdraftLimit,
-    Timestamp, Transfer, UnfreezeAccount, UpdateAccount, Version, Withdraw,
+    AccountId, Action, Capture, CloseAccount, Command, CommandId, Conditions, CreateAccount,
+    CurrencyCode, Deposit, ExpireHold, FreezeAccount, HoldId, PlaceHold, Release, Reverse, Scope,
+    SetOverdraftLimit, Timestamp, Transfer, UnfreezeAccount, UpdateAccount, Version, Withdraw,
 };
 use rust_decimal::Decimal;
 use uuid::Uuid;
@@ -22,6 +22,10 @@ pub(crate) fn name_of(number: usize) -> &'static AccountId {
 
 pub(crate) fn hold_id(number: usize) -> HoldId {
     Uuid::from_u128(u128::try_from(number).unwrap()).into()
+}
+
+pub(crate) fn command_id(number: u64) -> CommandId {
+    Uuid::from_u128(u128::from(number)).into()
 }
 
 pub(crate) fn owner_name(number: u8) -> String {
@@ -50,7 +54,7 @@ pub(crate) fn fits_the_wire(step: &Step) -> bool {
 pub(crate) fn command_of(step: &Step) -> Command {
     let terms = step.terms;
     Command {
-        command_id: Uuid::from_u128(u128::from(step.id)).into(),
+        command_id: command_id(step.id),
         action: action_of(step.ask),
         description: None,
         actor: None,
@@ -186,6 +190,17 @@ fn action_of(ask: Ask) -> Action {
         Ask::Expire { hold, .. } => Action::ExpireHold(ExpireHold {
             account_id,
             hold_id: hold_id(hold),
+        }),
+        Ask::Reverse {
+            command,
+            amount,
+            reason: why,
+            ..
+        } => Action::Reverse(Reverse {
+            account_id,
+            reversed_command_id: command_id(command),
+            amount: amount.map(decimal),
+            reason: reason(why),
         }),
     }
 }

@@ -7,6 +7,7 @@ use ledger::{Action, Command, Scope};
 use crate::{ID, accepted, entries, refused};
 
 const HOLD: &str = r#""11111111-2222-4333-8444-555555555555""#;
+const REVERSED: &str = r#""66666666-7777-4888-9999-aaaaaaaaaaaa""#;
 
 /// The fields of a type that must be there, with JSON that fits.
 fn needed(type_name: &str) -> Vec<(&'static str, &'static str)> {
@@ -30,6 +31,11 @@ fn needed(type_name: &str) -> Vec<(&'static str, &'static str)> {
         "update_account" => vec![account, ("owner_name", r#""Grace""#)],
         "hold" => vec![account, hold, amount],
         "capture" | "release" | "expire_hold" => vec![account, hold],
+        "reverse" => vec![
+            account,
+            ("reversed_command_id", REVERSED),
+            ("reason", r#""a mistake""#),
+        ],
         other => panic!("{other} is no type"),
     }
 }
@@ -55,7 +61,7 @@ fn possible(type_name: &str) -> Vec<(&'static str, &'static str)> {
         "update_account" => vec![("account_metadata", r#"{"colour":"red"}"#)],
         "hold" => vec![currency, ("hold_expires_at", r#""2026-01-31T12:00:00Z""#)],
         "capture" => vec![amount, ("final", "true"), ("to_account_id", r#""ACC-2""#)],
-        "release" => vec![amount],
+        "release" | "reverse" => vec![amount],
         _ => vec![],
     });
     fields
@@ -218,7 +224,7 @@ fn a_scope_is_one_of_three_and_all_when_it_is_left_out() {
 #[test]
 fn a_reason_is_a_text_with_a_limit() {
     let text = |length: usize| format!("{:?}", "x".repeat(length));
-    for type_name in ["freeze_account", "unfreeze_account"] {
+    for type_name in ["freeze_account", "unfreeze_account", "reverse"] {
         accepted(with(type_name, "reason", &text(512)));
         accepted(with(type_name, "reason", r#""""#));
         refused_values(
@@ -271,6 +277,58 @@ fn a_hold_id_is_a_uuid_with_hyphens() {
             ],
         );
     }
+}
+
+#[test]
+fn what_is_reversed_is_named_as_a_command_is() {
+    let needed = "reversed_command_id: an id of this kind is a UUID with hyphens such as 6f1c2a3e-58b1-4c0e-9a53-0d8f6c1f7b11, and this is not:";
+    let command = least("reverse");
+    let id = command.reversed_command_id().unwrap().to_string();
+    assert_eq!(format!("{id:?}"), REVERSED);
+    let upper = REVERSED.to_uppercase();
+    let upper = accepted(with("reverse", "reversed_command_id", &upper));
+    assert_eq!(upper, command);
+    refused_values(
+        "reverse",
+        "reversed_command_id",
+        "invalid_command_id",
+        &[
+            (r#""1""#, &format!(r#"{needed} "1""#)),
+            (r#""""#, &format!(r#"{needed} """#)),
+            (
+                r#""66666666777748889999aaaaaaaaaaaa""#,
+                &format!(r#"{needed} "66666666777748889999aaaaaaaaaaaa""#),
+            ),
+            (
+                "1",
+                "reversed_command_id must be a string, and this is a number",
+            ),
+            (
+                r#"["1"]"#,
+                "reversed_command_id must be a string, and this is an array",
+            ),
+        ],
+    );
+    // The amount may be missing, which means all that is left; zero and less are for the ledger to refuse.
+    for (amount, expected) in [
+        ("null", None),
+        (r#""0""#, Some("0")),
+        ("-1", Some("-1")),
+        (r#""12.3400""#, Some("12.3400")),
+    ] {
+        let command = accepted(with("reverse", "amount", amount));
+        let Action::Reverse(reverse) = command.action else {
+            panic!("{command:?}");
+        };
+        let read = reverse.amount.map(|amount| amount.to_string());
+        assert_eq!(read.as_deref(), expected);
+    }
+    // No currency: the earlier command's is meant.
+    refused(
+        with("reverse", "currency", r#""USD""#),
+        "unknown_field",
+        r#"reverse has no field "currency"; check its spelling or leave it out"#,
+    );
 }
 
 #[test]
@@ -341,6 +399,7 @@ fn every_account_and_every_decimal_is_held_to_its_form() {
         ("close_account", "sweep_to_account_id"),
         ("capture", "to_account_id"),
         ("hold", "account_id"),
+        ("reverse", "account_id"),
     ] {
         let message = format!(
             r#"{field}: an account id is 1 to 64 characters of A-Z a-z 0-9 _ -, and this is not: "a.b""#
@@ -356,6 +415,7 @@ fn every_account_and_every_decimal_is_held_to_its_form() {
         ("hold", "amount"),
         ("capture", "amount"),
         ("release", "amount"),
+        ("reverse", "amount"),
         ("set_overdraft_limit", "overdraft_limit"),
         ("withdraw", "if_balance_at_least"),
     ] {

@@ -7,8 +7,8 @@ use ledger::{
     AccountClosed, AccountCreated, AccountId, AccountUpdated, Action, Capture, CloseAccount,
     Command, Conditions, CreateAccount, Currency, CurrencyCode, Deposit, Event, EventData,
     ExpireHold, FreezeAccount, FreezeChanged, Hash, Hold, HoldChanged, HoldId, Money, MoneyMoved,
-    OverdraftLimitSet, PlaceHold, Release, Scope, SetOverdraftLimit, Timestamp, Transfer,
-    TransferLeg, UnfreezeAccount, UpdateAccount, Version, Withdraw,
+    OverdraftLimitSet, PlaceHold, Release, Reversal, Reverse, Scope, SetOverdraftLimit, Timestamp,
+    Transfer, TransferLeg, UnfreezeAccount, UpdateAccount, Version, Withdraw,
 };
 use proptest::char::range;
 use proptest::collection::{btree_map, vec};
@@ -100,7 +100,7 @@ fn hold_id() -> impl Strategy<Value = HoldId> {
 }
 
 fn action() -> impl Strategy<Value = Action> {
-    prop_oneof![4 => movement(), 4 => life(), 4 => of_a_hold()]
+    prop_oneof![4 => movement(), 4 => life(), 4 => of_a_hold(), 2 => reverse()]
 }
 
 /// What is done to an account besides opening it and moving its money.
@@ -197,6 +197,19 @@ fn of_a_hold() -> impl Strategy<Value = Action> {
         })
     });
     prop_oneof![place, capture, release, expire]
+}
+
+fn reverse() -> impl Strategy<Value = Action> {
+    (account_id(), uuid(), option::of(decimal(28)), text(128)).prop_map(
+        |(account_id, reversed_command_id, amount, reason)| {
+            Action::Reverse(Reverse {
+                account_id,
+                reversed_command_id: reversed_command_id.into(),
+                amount,
+                reason,
+            })
+        },
+    )
 }
 
 /// What opens an account or moves money.
@@ -330,13 +343,22 @@ fn event_data(currency: Currency) -> impl Strategy<Value = EventData> {
     ]
 }
 
+fn reversal(currency: Currency) -> impl Strategy<Value = Reversal> {
+    (uuid(), money(currency), text(128)).prop_map(|(command_id, reversed, reason)| Reversal {
+        command_id: command_id.into(),
+        reversed,
+        reason,
+    })
+}
+
 fn moved(currency: Currency) -> impl Strategy<Value = EventData> {
     let transfer = option::of((uuid(), account_id()));
-    let hold = option::of(hold(currency));
-    (any::<bool>(), money(currency), transfer, hold, words()).prop_map(
-        |(comes_in, amount, transfer, hold, (description, metadata))| {
+    let (hold, reversal) = (option::of(hold(currency)), option::of(reversal(currency)));
+    let tail = (transfer, hold, reversal);
+    (any::<bool>(), money(currency), tail, words()).prop_map(
+        |(comes_in, amount, (transfer, hold, reversal), (description, metadata))| {
             let moved = MoneyMoved {
-                reversal: None,
+                reversal,
                 amount,
                 transfer: transfer.map(|(transfer_id, counterparty_account_id)| TransferLeg {
                     transfer_id: transfer_id.into(),

@@ -15,10 +15,10 @@ pub(crate) mod random;
 use std::collections::{BTreeMap, HashMap};
 
 use ledger::{
-    Account, AccountId, Accounts, Action, Book, Capture, CloseAccount, Command, Conditions,
-    CreateAccount, Deposit, Event, ExpireHold, FreezeAccount, Hold, HoldId, PlaceHold, Rejection,
-    RejectionCode, Release, Scope, SetOverdraftLimit, Sum, Timestamp, Transfer, UnfreezeAccount,
-    UpdateAccount, Version, Withdraw, decide, parse_decimal,
+    Account, AccountId, Accounts, Action, Book, Capture, CloseAccount, Command, CommandId,
+    Conditions, CreateAccount, Deposit, Event, ExpireHold, FreezeAccount, Hold, HoldId, Money,
+    Original, PlaceHold, Rejection, RejectionCode, Release, Reverse, Scope, SetOverdraftLimit, Sum,
+    Timestamp, Transfer, UnfreezeAccount, UpdateAccount, Version, Withdraw, decide, parse_decimal,
 };
 use uuid::Uuid;
 
@@ -172,6 +172,22 @@ pub(crate) fn expire_hold(account: &str, number: u128) -> Request {
     }))
 }
 
+/// Moves back all that the command with that number has moved and that has not been moved back yet; see
+/// [`Request::only`] and [`Request::reasoning`]. The commands of a history are numbered from 1 on; one that comes later gets its number from
+/// [`Request::number`].
+pub(crate) fn reverse(account: &str, number: u128) -> Request {
+    request(Action::Reverse(Reverse {
+        account_id: account_id(account),
+        reversed_command_id: command_id(number),
+        amount: None,
+        reason: "mistake".to_owned(),
+    }))
+}
+
+pub(crate) fn command_id(number: u128) -> CommandId {
+    Uuid::from_u128(number).into()
+}
+
 pub(crate) fn hold_id(number: u128) -> HoldId {
     Uuid::from_u128(number).into()
 }
@@ -210,6 +226,12 @@ impl Request {
         self
     }
 
+    /// Gives the command a number, by which it can be reversed.
+    pub(crate) fn number(mut self, number: u128) -> Self {
+        self.command.command_id = command_id(number);
+        self
+    }
+
     pub(crate) fn named(mut self, command_id: &str) -> Self {
         self.command.command_id = command_id.parse().expect("the test names a command");
         self
@@ -228,12 +250,13 @@ impl Request {
         self
     }
 
-    /// Only so much of the hold.
+    /// Only so much of the hold, or of what the earlier command moved.
     pub(crate) fn only(mut self, amount: &str) -> Self {
         match &mut self.command.action {
             Action::Capture(action) => action.amount = Some(decimal(amount)),
             Action::Release(action) => action.amount = Some(decimal(amount)),
-            other => panic!("{other:?} takes no part of a hold"),
+            Action::Reverse(action) => action.amount = Some(decimal(amount)),
+            other => panic!("{other:?} takes no part of anything"),
         }
         self
     }
@@ -269,6 +292,7 @@ impl Request {
         match &mut self.command.action {
             Action::FreezeAccount(action) => reason.clone_into(&mut action.reason),
             Action::UnfreezeAccount(action) => action.reason = Some(reason.to_owned()),
+            Action::Reverse(action) => reason.clone_into(&mut action.reason),
             other => panic!("{other:?} has no reason"),
         }
         self
@@ -360,8 +384,45 @@ impl Given {
             let available = account.available().expect("what is available is a number");
             assert!(!available.is_negative(), "{account:?}");
         }
+        if let Some(original) = Original::of(events) {
+            self.book.insert_original(original);
+        }
         self.events.extend_from_slice(events);
         self.check_holds();
+        self.check_reversals();
+    }
+
+    /// On every account of a command, what has been moved back of it is what its reversals have moved, and never more
+    /// than it moved; and the book knows.
+    fn check_reversals(&self) {
+        let mut sums: HashMap<(&AccountId, CommandId), Money> = HashMap::new();
+        for event in &self.events {
+            let (Some(reversal), Some(amount)) = (event.data.reversal(), event.data.amount())
+            else {
+                continue;
+            };
+            let zero = Money::zero(amount.currency());
+            let key = (&event.account_id, reversal.command_id);
+            let sum = sums.entry(key).or_insert(zero);
+            *sum = sum.checked_add(amount).expect("less than was moved");
+            assert_eq!(reversal.reversed, *sum, "{event:?}");
+            let original = self.book.original(reversal.command_id);
+            let original = original.expect("what is reversed is known");
+            assert!(original.reversed.is_some(), "{original:?}");
+            let of_account = |movement: &&ledger::Movement| movement.account_id == event.account_id;
+            let movement = original.movements.iter().find(of_account);
+            let movement = movement.expect("it moved money on that account");
+            assert!(sum.value() <= movement.amount.value(), "{event:?}");
+            let goes_out = matches!(event.data, ledger::EventData::MoneyWithdrawn(_));
+            assert_eq!(goes_out, movement.came_in, "{event:?}");
+        }
+        for ((account_id, command_id), sum) in sums {
+            let original = self.book.original(command_id);
+            let original = original.expect("what is reversed is known");
+            if original.account_id == *account_id {
+                assert_eq!(original.reversed, Some(sum));
+            }
+        }
     }
 
     /// What is held on an account is what its open holds hold.
@@ -506,7 +567,8 @@ impl Decision {
 }
 
 /// `A v2 MoneyWithdrawn 30.00 USD, balance 70.00`, and of what is held, what there is to say: `held 20.00`, then the
-/// event's hold as it is afterwards, `hold 1: 30.00 captured, 20.00 remain`.
+/// event's hold as it is afterwards, `hold 1: 30.00 captured, 20.00 remain`; and what has been moved back so far, `5.00 of
+/// command 3 moved back`.
 fn summary(event: &Event) -> String {
     use std::fmt::Write as _;
 
@@ -529,6 +591,15 @@ fn summary(event: &Event) -> String {
         write!(
             text,
             ", hold {number}: {captured} captured, {remaining} remain"
+        )
+        .expect("a text grows");
+    }
+    if let Some(reversal) = event.data.reversal() {
+        let number = reversal.command_id.as_uuid().as_u128();
+        write!(
+            text,
+            ", {} of command {number} moved back",
+            reversal.reversed
         )
         .expect("a text grows");
     }
