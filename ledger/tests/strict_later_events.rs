@@ -283,11 +283,13 @@ fn a_hold_of_bincode_is_held_to_the_limits_of_the_json_form() {
     let placed = event("HoldPlaced");
     let expires_at = placed.data.hold().unwrap().expires_at.unwrap();
     let bytes = binary::encode_event(&placed);
-    // expires_at stands last, as a zigzag number behind a byte that says how long it is.
-    let head = &bytes[..bytes.len() - 9];
+    // expires_at stands last in the hold, as a zigzag number behind a byte that says how long it is; behind the hold stands
+    // that the event moves nothing back.
+    let (head, tail) = (&bytes[..bytes.len() - 10], &bytes[bytes.len() - 1..]);
+    assert_eq!(tail, [0]);
     let read = |microseconds: i64| {
         let time = bincode::encode_to_vec(microseconds, bincode::config::standard()).unwrap();
-        binary::decode_event(&[head, &time].concat())
+        binary::decode_event(&[head, &time, tail].concat())
     };
     assert_eq!(read(expires_at.unix_microseconds()).unwrap(), placed);
     for outside in [i64::MIN, i64::MAX] {

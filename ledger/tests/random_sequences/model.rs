@@ -170,6 +170,11 @@ impl Book {
 }
 
 impl Model {
+    /// An account; `None` when it has not been opened.
+    pub(crate) fn known(&self, account: usize) -> Option<&Book> {
+        self.books.get(account)?.as_ref()
+    }
+
     /// When the command would be recorded.
     pub(crate) fn recorded_at(&self, ask: Ask, now: i64) -> i64 {
         let after = |account: usize| self.books[account].map(|book| book.last_recorded_at + 1);

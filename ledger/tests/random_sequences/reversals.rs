@@ -211,7 +211,7 @@ pub(crate) fn count_reversal(step: &Step, lines: &[Line], model: &Model, tally: 
         tally.meet("a reversal of more than 20 digits");
     }
     count_kind(&moved, model, tally);
-    if let Some(got) = moved.got.and_then(|got| model.books[got]) {
+    if let Some(got) = moved.got.and_then(|got| model.known(got)) {
         let line = lines[0];
         if line.balance < 0 {
             tally.meet("a reversal overdrew the account that it took from");
@@ -223,7 +223,7 @@ pub(crate) fn count_reversal(step: &Step, lines: &[Line], model: &Model, tally: 
             tally.meet("a reversal took from an account whose credits are frozen");
         }
     }
-    if let Some(paid) = moved.paid.and_then(|paid| model.books[paid]) {
+    if let Some(paid) = moved.paid.and_then(|paid| model.known(paid)) {
         if paid.balance + paid.overdraft == LARGEST {
             tally.meet("a reversal filled an account to the last unit");
         }
@@ -249,7 +249,7 @@ fn count_kind(moved: &Moved, model: &Model, tally: &mut Tally) {
             if moved.released {
                 tally.meet("a last capture that released the rest was moved back");
             }
-            let held = model.books[account].and_then(|book| book.holds[hold]);
+            let held = model.known(account).and_then(|book| book.holds[hold]);
             if held.is_some_and(|held| held.remaining() > 0) {
                 tally.meet("a capture of a hold that is still open was moved back");
             }
@@ -263,7 +263,9 @@ pub(crate) fn is_pushed_by_the_other(step: &Step, model: &Model) -> bool {
     let Ask::Reverse { account, .. } = step.ask else {
         return false;
     };
-    let own = model.books[account].map_or(step.now, |book| book.last_recorded_at + 1);
+    let own = model
+        .known(account)
+        .map_or(step.now, |book| book.last_recorded_at + 1);
     model.recorded_at(step.ask, step.now) > own.max(step.now)
 }
 
@@ -296,12 +298,12 @@ pub(crate) fn count_refused_reversal(
     let Some(moved) = model.moved_by(account, command) else {
         return;
     };
-    let other = moved.ask.other().and_then(|other| model.books[other]);
+    let other = moved.ask.other().and_then(|other| model.known(other));
     let units = amount.and_then(|amount| {
-        let exponent = model.books[account]?.exponent;
+        let exponent = model.known(account)?.exponent;
         (amount.scale == exponent).then_some(amount.digits)
     });
-    let got = moved.got.and_then(|got| model.books[got]);
+    let got = moved.got.and_then(|got| model.known(got));
     let available = got.map(|book| book.balance + book.overdraft - book.held());
     match (code, other) {
         (RejectionCode::NotReversible, _) => {

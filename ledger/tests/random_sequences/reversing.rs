@@ -1,6 +1,6 @@
 //! What is asked to be moved back, at random: mostly what can be, and of everything that cannot, some.
 
-use crate::ask::{ACCOUNTS, Amount, Ask};
+use crate::ask::{Amount, Ask};
 use crate::model::{Model, Moved};
 use crate::random::Random;
 
@@ -8,7 +8,8 @@ use crate::random::Random;
 const UNKNOWN: u64 = 1_000;
 
 /// Of these accounts, of any command so far; `next` is the number of the one that asks.
-pub(crate) fn reverse(random: &mut Random, model: &Model, account: usize, next: u64) -> Ask {
+pub(crate) fn reverse(random: &mut Random, model: &Model, table: [usize; 4], next: u64) -> Ask {
+    let account = *random.pick(&table);
     let all = || {
         model
             .moved
@@ -16,9 +17,12 @@ pub(crate) fn reverse(random: &mut Random, model: &Model, account: usize, next: 
             .map(|(command, moved)| (*command, *moved))
     };
     let some = |fits: &dyn Fn(&Moved) -> bool| -> Vec<(u64, Moved)> {
-        all().filter(|(_, moved)| fits(moved)).collect()
+        let is_here = |moved: &Moved| table.contains(&moved.ask.account());
+        all()
+            .filter(|(_, moved)| is_here(moved) && fits(moved))
+            .collect()
     };
-    let is_open = |number: usize| model.books[number].is_some_and(|book| !book.closed);
+    let is_open = |number: usize| model.known(number).is_some_and(|book| !book.closed);
     let candidates = match random.below(24) {
         // Never sent, refused, or another account's: whatever it is.
         0 => return named(random, account, UNKNOWN + next),
@@ -64,11 +68,7 @@ fn pick(random: &mut Random, candidates: &[(u64, Moved)]) -> Option<(u64, Moved)
 
 fn named(random: &mut Random, account: usize, command: u64) -> Ask {
     Ask::Reverse {
-        account: if random.chance(5) {
-            random.below(ACCOUNTS)
-        } else {
-            account
-        },
+        account,
         command,
         amount: random.chance(30).then_some(Amount {
             digits: 1,
@@ -80,7 +80,9 @@ fn named(random: &mut Random, account: usize, command: u64) -> Ask {
 
 /// Of what is not back yet: all, some, one unit less than all, one unit more; or as much as is there, one less, one more.
 fn part(random: &mut Random, model: &Model, moved: &Moved) -> Option<Amount> {
-    let exponent = model.books[moved.ask.account()].map_or(2, |book| book.exponent);
+    let exponent = model
+        .known(moved.ask.account())
+        .map_or(2, |book| book.exponent);
     let units = |digits| {
         Some(Amount {
             digits,
@@ -93,7 +95,7 @@ fn part(random: &mut Random, model: &Model, moved: &Moved) -> Option<Amount> {
         0..=5 => None,
         6..=8 => units(rest + around),
         9 | 10 => {
-            let got = moved.got.and_then(|got| model.books[got]);
+            let got = moved.got.and_then(|got| model.known(got));
             let available = got.map(|book| book.balance + book.overdraft - book.held());
             units(available.unwrap_or(rest) + around)
         }
