@@ -8,6 +8,7 @@ use rust_decimal::Decimal;
 use super::{Accounts, Decision, check_funds, positive_amount};
 use crate::command::Reverse;
 use crate::event::{EventData, MoneyMoved, Reversal, TransferLeg};
+use crate::ids::AccountId;
 use crate::money::Money;
 use crate::original::{Movement, Original};
 use crate::rejection::Rejection;
@@ -18,7 +19,7 @@ impl<A: Accounts> Decision<'_, A> {
         let original = self
             .before
             .original(action.reversed_command_id)
-            .filter(|original| original.account_id == action.account_id)
+            .filter(|original| is_of(original, &action.account_id))
             .ok_or_else(|| {
                 Rejection::command_not_found(&action.account_id, action.reversed_command_id)
             })?;
@@ -77,6 +78,14 @@ impl<A: Accounts> Decision<'_, A> {
         };
         self.record(account_id, data)
     }
+}
+
+/// Whether the command is one of this account, as far as a reversal is concerned. The first event of a reversal is on
+/// the account that gives the money back, which need not be the one that the reversal was sent to: one that cannot be
+/// reversed anyway is known by each of its accounts.
+fn is_of(original: &Original, account_id: &AccountId) -> bool {
+    original.account_id == *account_id
+        || original.is_final && original.account_ids().any(|other| other == account_id)
 }
 
 /// How much is moved back now, and so far.
