@@ -130,7 +130,7 @@ async fn what_stands_in_the_way_of_a_reversal_is_told_by_its_code() {
     }
     let refused = reverse(&client, "ALICE", &dinner, Some("25.01")).await;
     assert_eq!(refused.problem(422), "amount_exceeds_rest");
-    assert_eq!(refused.json()["data"]["rest"], "25.00");
+    assert_eq!(refused.json()["data"]["remaining"], "25.00");
     book(&client, "withdraw", "BOB", "10").await;
     let refused = reverse(&client, "ALICE", &dinner, None).await;
     assert_eq!(refused.problem(422), "reversal_uncovered");
