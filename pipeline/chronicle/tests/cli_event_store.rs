@@ -193,8 +193,8 @@ async fn a_reversal_and_what_it_reverses_tell_of_each_other() {
     let by = json!({"reversed": "0.75", "rest": "0.25", "currency": "USD", "has_more": false, "reversals": [
         reversal(3, "0.25", events[2].recorded_at), reversal(4, "0.50", events[3].recorded_at)]});
     assert_eq!(links(2).await, [Value::Null, by]);
-    let reverses = json!({"command_id": id(2), "amount": "0.50", "currency": "USD", "reason": "a\u{1b} mistake"});
-    assert_eq!(links(4).await, [reverses, Value::Null]);
+    let of_deposit = json!({"command_id": id(2), "amount": "0.50", "currency": "USD", "reason": "a\u{1b} mistake"});
+    assert_eq!(links(4).await, [of_deposit, Value::Null]);
 
     ask(&url, &["outcome", &id(2)])
         .await
