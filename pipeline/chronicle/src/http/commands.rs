@@ -176,7 +176,8 @@ async fn any(
 /// it reverses, and a command those that reverse it.
 #[utoipa::path(
     get, path = "/commands/{command_id}", tag = "commands",
-    params(("command_id" = String, Path, format = Uuid, description = "The command")),
+    params(("command_id" = String, Path, format = Uuid, description = "The command",
+        example = "8a1c6f0e-3b52-4b7e-9d5e-0c1f2a3b4c04")),
     responses(
         (status = 200, description = "It has an outcome", body = FoundOutcome),
         (status = 404, description = "No outcome (yet)", body = Problem, content_type = "application/problem+json"),

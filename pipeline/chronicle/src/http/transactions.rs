@@ -144,7 +144,7 @@ struct ListQuery {
     #[param(pattern = "^[0-9]{1,20}(\\.[0-9]{1,4})?$", example = "99.99")]
     max_amount: Option<String>,
     /// Only those that move the money of this command back.
-    #[param(format = Uuid)]
+    #[param(format = Uuid, example = "8a1c6f0e-3b52-4b7e-9d5e-0c1f2a3b4c04")]
     reversed_command_id: Option<String>,
     /// How many at the most.
     #[serde(default = "page")]
