@@ -10,6 +10,7 @@ mod commands;
 mod exit;
 mod health;
 mod http;
+mod links;
 mod metrics;
 mod output;
 mod run;

@@ -39,6 +39,7 @@ async fn the_help_names_every_subcommand_and_the_exit_codes() {
         "hold",
         "capture",
         "release",
+        "reverse",
         "--file",
         "--in-flight",
         "--wait-seconds",
@@ -167,6 +168,19 @@ async fn a_value_that_is_none_is_refused_in_the_codecs_words_before_any_server_i
             "a timestamp is RFC 3339 with an offset",
         ),
         (&["send", "capture", "ACC-1", "7"], "a UUID with hyphens"),
+        (
+            &["send", "reverse", "ACC-1", "7", "--reason", "x"],
+            "a UUID with hyphens",
+        ),
+        (
+            &[
+                "send",
+                "reverse",
+                "ACC-1",
+                "6f1c2a3e-58b1-4c0e-9a53-0d8f6c1f7b11",
+            ],
+            "required arguments were not provided",
+        ),
         (
             &[
                 "send",

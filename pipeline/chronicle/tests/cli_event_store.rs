@@ -164,6 +164,105 @@ async fn an_outcome_comes_with_what_was_asked_for_and_when() {
         .prints_nothing();
 }
 
+/// Moves a part of the deposit `id(2)` back.
+fn reverse(number: u64, amount: &str) -> String {
+    format!(
+        r#"{{"command_id":"{}","type":"reverse","account_id":"A","reversed_command_id":"{}","amount":"{amount}","reason":"a\u001b mistake","description":"sorry"}}"#,
+        id(number),
+        id(2)
+    )
+}
+
+#[tokio::test]
+async fn a_reversal_and_what_it_reverses_tell_of_each_other() {
+    let (store, url) = event_store().await;
+    let events = process(
+        &store,
+        &[open(1), deposit(2), reverse(3, "0.25"), reverse(4, "0.5")],
+    )
+    .await;
+    let links = async |number: u64| {
+        let mut outcome = ask(&url, &["outcome", &id(number), "-o", "json"])
+            .await
+            .exits(0)
+            .document();
+        [outcome["reverses"].take(), outcome["reversed_by"].take()]
+    };
+    assert_eq!(links(1).await, [Value::Null, Value::Null]);
+    let reversal = |number: u64, amount: &str, recorded_at| json!({"command_id": id(number), "amount": amount, "reason": "a\u{1b} mistake", "recorded_at": recorded_at});
+    let by = json!({"reversed": "0.75", "rest": "0.25", "currency": "USD", "has_more": false, "reversals": [
+        reversal(3, "0.25", events[2].recorded_at), reversal(4, "0.50", events[3].recorded_at)]});
+    assert_eq!(links(2).await, [Value::Null, by]);
+    let of_deposit = json!({"command_id": id(2), "amount": "0.50", "currency": "USD", "reason": "a\u{1b} mistake"});
+    assert_eq!(links(4).await, [of_deposit, Value::Null]);
+
+    ask(&url, &["outcome", &id(2)])
+        .await
+        .exits(0)
+        .prints("reversed   0.75 USD, and 0.25 not")
+        .prints("REVERSED BY")
+        .prints(&id(4))
+        .prints("a\\u{1b} mistake");
+    ask(&url, &["outcome", &id(3)])
+        .await
+        .exits(0)
+        .prints(&format!(
+            "reverses   0.25 USD of command {}: a\\u{{1b}} mistake",
+            id(2)
+        ));
+    let told = format!("sorry; back from command {}: a\\u{{1b}} mistake", id(2));
+    ask(&url, &["history", "A"]).await.exits(0).prints(&told);
+    ask(&url, &["explain", "A"])
+        .await
+        .exits(0)
+        .prints(&told)
+        .prints(&format!("reverse 0.5 of command {}: a", id(2)))
+        .prints("add up to 100.25 USD");
+    let explained = ask(&url, &["explain", "A", "-o", "json"])
+        .await
+        .exits(0)
+        .lines();
+    let reversed: Vec<_> = explained[..4]
+        .iter()
+        .map(|line| &line["reversed_command_id"])
+        .collect();
+    assert_eq!(
+        json!(reversed),
+        json!([id(2), id(2), Value::Null, Value::Null])
+    );
+}
+
+#[tokio::test]
+async fn of_many_reversals_the_first_are_told_and_the_sum_is_that_of_all() {
+    const REVERSALS: u64 = 101;
+    let (store, url) = event_store().await;
+    let deposit = deposit(2).replace("1.00", "1.01");
+    let reversals = (3..3 + REVERSALS).map(|number| reverse(number, "0.01"));
+    let (last, others): (Vec<_>, Vec<_>) = [open(1), deposit]
+        .into_iter()
+        .chain(reversals)
+        .partition(|command| command.contains(&id(2 + REVERSALS)));
+    process(&store, &others).await;
+    for (more, reversed) in [(&[][..], "1.00"), (&last[..], "1.01")] {
+        process(&store, more).await;
+        let outcome = ask(&url, &["outcome", &id(2), "-o", "json"])
+            .await
+            .exits(0)
+            .document();
+        let by = &outcome["reversed_by"];
+        assert_eq!(by["reversals"].as_array().map(Vec::len), Some(100));
+        assert_eq!(
+            (&by["reversed"], &by["has_more"]),
+            (&json!(reversed), &json!(!more.is_empty()))
+        );
+    }
+    ask(&url, &["outcome", &id(2)])
+        .await
+        .exits(0)
+        .prints("1.01 USD, and 0.00 not")
+        .says("the first 100 reversals, and there are more");
+}
+
 #[tokio::test]
 async fn outcomes_whose_answers_got_lost_are_looked_up() {
     let (store, url) = event_store().await;

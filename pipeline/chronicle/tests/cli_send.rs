@@ -75,8 +75,8 @@ async fn a_command_without_an_answer_waits_in_the_stream_and_can_be_asked_for() 
 async fn every_flag_has_its_field() {
     let place = Place::new().await;
     let stream = place.commands(&Limits::default()).await;
-    let hold_id = id(7);
-    let cases: [(&[&str], Value); 12] = [
+    let (hold_id, command_id) = (id(7), id(8));
+    let cases: [(&[&str], Value); 14] = [
         (
             &["freeze-account", "A", "--reason", "a lost card"],
             json!({"type": "freeze_account", "account_id": "A", "reason": "a lost card", "scope": "all"}),
@@ -146,6 +146,14 @@ async fn every_flag_has_its_field() {
         (
             &["release", "A", &hold_id, "5"],
             json!({"type": "release", "account_id": "A", "hold_id": hold_id, "amount": "5"}),
+        ),
+        (
+            &["reverse", "A", &command_id, "--reason", "a mistake"],
+            json!({"type": "reverse", "account_id": "A", "reversed_command_id": command_id, "reason": "a mistake"}),
+        ),
+        (
+            &["reverse", "A", &command_id, "5.00", "--reason", "x"],
+            json!({"type": "reverse", "account_id": "A", "reversed_command_id": command_id, "amount": "5.00", "reason": "x"}),
         ),
         (
             &[

@@ -177,6 +177,22 @@ pub(crate) enum SendCommand {
         #[command(flatten)]
         envelope: Envelope,
     },
+    /// Move the money of an earlier command back, all of it or a part
+    Reverse {
+        /// The account that the earlier command was sent to: the one debited, or the only one
+        account_id: AccountId,
+        /// The earlier command
+        #[arg(value_name = "COMMAND_ID")]
+        reversed_command_id: CommandId,
+        /// How much, e.g. 25.00; all that has not been moved back yet, if it is not given
+        #[arg(allow_negative_numbers = true)]
+        amount: Option<String>,
+        /// Why; kept with the events
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        envelope: Envelope,
+    },
 }
 
 /// Which movements a freeze forbids.

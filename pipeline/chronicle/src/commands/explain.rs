@@ -16,7 +16,7 @@ use store::EventStore;
 
 use super::as_of::{self, Standing};
 use super::reach;
-use super::rows::{Column, Rows, signed_amount};
+use super::rows::{self, Column, Rows, signed_amount};
 use crate::arguments::ExplainArguments;
 use crate::exit;
 use crate::output::{self, Format};
@@ -39,6 +39,8 @@ struct Line<'a> {
     counterparty_account_id: Option<&'a AccountId>,
     description: Option<&'a str>,
     actor: Option<&'a str>,
+    /// The earlier command whose money it moved back.
+    reversed_command_id: Option<CommandId>,
     command_id: CommandId,
     command: Box<RawValue>,
 }
@@ -245,6 +247,7 @@ fn line<'a>(event: &'a Event, amount: Money, command: &Command) -> anyhow::Resul
         counterparty_account_id: counterparty(event),
         description: event.data.description(),
         actor: event.actor.as_deref(),
+        reversed_command_id: event.data.reversal().map(|reversal| reversal.command_id),
         command_id: event.command_id,
         command: RawValue::from_string(body)?,
     })
@@ -260,7 +263,7 @@ fn cells(event: &Event, command: &Command) -> [String; 10] {
         counterparty(event)
             .map(ToString::to_string)
             .unwrap_or_default(),
-        event.data.description().unwrap_or_default().to_owned(),
+        rows::description(event),
         event.actor.clone().unwrap_or_default(),
         event.command_id.to_string(),
         asked_for(command),

@@ -6,7 +6,7 @@ use ledger::codec::json;
 use ledger::{Event, Version};
 use serde_json::value::RawValue;
 
-use super::rows::{Column, Rows, signed_amount};
+use super::rows::{Column, Rows, description, signed_amount};
 use super::{account, reach};
 use crate::arguments::HistoryArguments;
 use crate::output::{self, Format};
@@ -92,6 +92,6 @@ fn cells(event: &Event) -> [String; 10] {
         event.currency().to_string(),
         counterparty.unwrap_or_default(),
         event.command_id.to_string(),
-        event.data.description().unwrap_or_default().to_owned(),
+        description(event),
     ]
 }

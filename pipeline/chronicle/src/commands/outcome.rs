@@ -1,4 +1,4 @@
-//! `chronicle outcome`: what became of a command, and when, and what it asked for.
+//! `chronicle outcome`: what became of a command, and when, and what it asked for; what it reverses, or what reverses it.
 
 use std::process::ExitCode;
 
@@ -12,6 +12,7 @@ use super::reach;
 use super::rows::plain;
 use super::send;
 use crate::exit;
+use crate::links::{Links, ReversedBy, Reverses};
 use crate::output::{self, Format};
 use crate::servers_at::ServerArguments;
 
@@ -24,6 +25,8 @@ struct Answer<'a> {
     recorded_at: Timestamp,
     /// What was asked for.
     command: &'a RawValue,
+    #[serde(flatten)]
+    links: &'a Links,
 }
 
 pub(crate) async fn execute(
@@ -48,18 +51,69 @@ pub(crate) async fn execute(
             streams::COMMANDS,
         )));
     };
+    let links = Links::of(&store, &stored.outcome).await.map_err(failed)?;
     let body = RawValue::from_string(String::from_utf8(json::encode_command(&command))?)?;
     match output {
         Format::Json => output::json(&Answer {
             outcome: &stored.outcome,
             recorded_at: stored.recorded_at,
             command: &body,
+            links: &links,
         })?,
         Format::Table => {
             send::print_outcome(&stored.outcome)?;
             output::line(format!("decided at {}", stored.recorded_at))?;
             output::line(format!("command    {}", plain(body.get())))?;
+            print_links(&links)?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn print_links(links: &Links) -> anyhow::Result<()> {
+    if let Some(Reverses {
+        command_id,
+        amount,
+        currency,
+        reason,
+    }) = &links.reverses
+    {
+        let reason = plain(reason);
+        output::line(format!(
+            "reverses   {amount} {currency} of command {command_id}: {reason}"
+        ))?;
+    }
+    if let Some(reversed_by) = &links.reversed_by {
+        print_reversals(reversed_by)?;
+    }
+    Ok(())
+}
+
+fn print_reversals(reversed_by: &ReversedBy) -> anyhow::Result<()> {
+    let ReversedBy {
+        reversed,
+        rest,
+        currency,
+        reversals,
+        has_more,
+    } = reversed_by;
+    output::line(format!("reversed   {reversed} {currency}, and {rest} not"))?;
+    let columns = ["reversed by", "amount", "decided at", "reason"];
+    let mut table = output::table(&columns, &["amount"]);
+    for reversal in reversals {
+        table.add_row([
+            reversal.command_id.to_string(),
+            reversal.amount.to_string(),
+            reversal.recorded_at.to_string(),
+            plain(&reversal.reason),
+        ]);
+    }
+    output::line(table)?;
+    if *has_more {
+        output::say(format!(
+            "these are the first {} reversals, and there are more",
+            reversals.len()
+        ));
+    }
+    Ok(())
 }

@@ -106,6 +106,19 @@ pub(super) fn signed_amount(event: &Event) -> String {
     }
 }
 
+/// What is said of an event: its description, and what it moved back, if it did.
+pub(super) fn description(event: &Event) -> String {
+    let reversed = event.data.reversal().map(|reversal| {
+        format!(
+            "back from command {}: {}",
+            reversal.command_id, reversal.reason
+        )
+    });
+    let description = event.data.description().map(str::to_owned);
+    let said: Vec<String> = description.into_iter().chain(reversed).collect();
+    said.join("; ")
+}
+
 fn signed(amount: Money) -> String {
     if amount.is_positive() {
         format!("+{amount}")

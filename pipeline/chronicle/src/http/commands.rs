@@ -29,6 +29,7 @@ use super::Api;
 use super::access::Caller;
 use super::extract::{InBody, InPath};
 use super::problem::Problem;
+use crate::links::Links;
 use crate::submission::answer::{Answer, Meaning};
 use crate::submission::publishing::Unacknowledged;
 use crate::submission::submitter::Submitted;
@@ -117,10 +118,10 @@ enum Answers {
     /// It is kept, and its outcome is still to come; see Location.
     #[response(status = 202)]
     Pending(Pending),
-    /// There is no such account or hold: `account_not_found`, `hold_not_found`
+    /// What it is about is not there: `account_not_found`, `hold_not_found`, `command_not_found`
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(Problem),
-    /// What is there is in the way: `account_exists`, `account_frozen`, `version_conflict`, `hold_closed` …
+    /// What is there is in the way: `account_exists`, `account_frozen`, `version_conflict`, `hold_closed`, `already_reversed` …
     #[response(status = 409, content_type = "application/problem+json")]
     Conflict(Problem),
     /// A condition of the command does not hold: `expired`, `too_early`, `balance_condition`
@@ -132,20 +133,22 @@ enum Answers {
     /// The body is not JSON.
     #[response(status = 415, content_type = "application/problem+json")]
     NotJson(Problem),
-    /// The money is not right: `insufficient_funds`, `currency_mismatch`, `amount_exceeds_hold` …
+    /// The money is not right: `insufficient_funds`, `currency_mismatch`, `amount_exceeds_hold`, `reversal_uncovered` …
     #[response(status = 422, content_type = "application/problem+json")]
     Refused(Problem),
 }
 
 /// What became of a command.
 #[derive(Debug, Serialize, ToSchema)]
-struct Recorded {
+struct FoundOutcome {
     #[serde(flatten)]
     #[schema(value_type = schema::OutcomeDocument)]
     outcome: Outcome,
     /// When it was decided.
     #[schema(value_type = String, format = DateTime)]
     recorded_at: Timestamp,
+    #[serde(flatten)]
+    links: Links,
 }
 
 /// Any command
@@ -169,19 +172,21 @@ async fn any(
 
 /// The outcome of a command
 ///
-/// 404 while it has none: it may still be on its way, or there may be no such command.
+/// 404 while it has none: it may still be on its way, or there may be no such command. A reversal names the command that
+/// it reverses, and a command those that reverse it.
 #[utoipa::path(
     get, path = "/commands/{command_id}", tag = "commands",
-    params(("command_id" = String, Path, format = Uuid, description = "The command")),
+    params(("command_id" = String, Path, format = Uuid, description = "The command",
+        example = "8a1c6f0e-3b52-4b7e-9d5e-0c1f2a3b4c04")),
     responses(
-        (status = 200, description = "It has an outcome", body = Recorded),
+        (status = 200, description = "It has an outcome", body = FoundOutcome),
         (status = 404, description = "No outcome (yet)", body = Problem, content_type = "application/problem+json"),
     )
 )]
 async fn outcome(
     State(api): State<Api>,
     InPath(command_id): InPath<CommandId>,
-) -> Result<Json<Recorded>, Problem> {
+) -> Result<Json<FoundOutcome>, Problem> {
     let found = api.store.outcomes(&[command_id]).await?;
     let Some(stored) = found.into_iter().next() else {
         let detail = format!(
@@ -191,7 +196,8 @@ async fn outcome(
             .about(Some(command_id))
             .retry_after(LOOK_AGAIN_AFTER));
     };
-    Ok(Json(Recorded {
+    Ok(Json(FoundOutcome {
+        links: Links::of(&api.store, &stored.outcome).await?,
         outcome: stored.outcome,
         recorded_at: stored.recorded_at,
     }))

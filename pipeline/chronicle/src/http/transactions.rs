@@ -2,7 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
-use ledger::{AccountId, Currency, CurrencyCode, Money, Timestamp, TransferId, parse_decimal};
+use ledger::{
+    AccountId, CommandId, Currency, CurrencyCode, Money, Timestamp, TransferId, parse_decimal,
+};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
@@ -50,6 +52,8 @@ struct TransactionDocument {
     held_after: Money,
     /// The hold that the line is about: also of money that was captured.
     hold_id: Option<Uuid>,
+    /// The earlier command whose money the line moves back.
+    reversed_command_id: Option<Uuid>,
     description: Option<String>,
     transfer_id: Option<Uuid>,
     counterparty_account_id: Option<String>,
@@ -139,6 +143,9 @@ struct ListQuery {
     /// Only those whose amount, without its sign, is at most this.
     #[param(pattern = "^[0-9]{1,20}(\\.[0-9]{1,4})?$", example = "99.99")]
     max_amount: Option<String>,
+    /// Only those that move the money of this command back.
+    #[param(format = Uuid, example = "8a1c6f0e-3b52-4b7e-9d5e-0c1f2a3b4c04")]
+    reversed_command_id: Option<String>,
     /// How many at the most.
     #[serde(default = "page")]
     #[param(minimum = 1, maximum = 500, default = 50)]
@@ -219,6 +226,7 @@ struct Wanted {
     kind: Option<Kind>,
     min_amount: Option<Decimal>,
     max_amount: Option<Decimal>,
+    reversed_command_id: Option<CommandId>,
     /// Only versions below this one: the page before ended there.
     before: Option<i64>,
 }
@@ -237,7 +245,10 @@ impl Wanted {
         let before = before
             .map(|before| i64::try_from(before).map_err(|_| cursor::foreign()))
             .transpose()?;
+        let reversed = query.reversed_command_id.as_deref();
+        let reversed = reversed.map(|text| parse("reversed_command_id", text));
         Ok(Self {
+            reversed_command_id: reversed.transpose()?,
             from: time("from", &query.from)?,
             to: time("to", &query.to)?,
             kind: query.kind,
@@ -253,6 +264,7 @@ impl Wanted {
             || self.kind.is_some()
             || self.min_amount.is_some()
             || self.max_amount.is_some()
+            || self.reversed_command_id.is_some()
     }
 
     /// One statement, so one instant: the page (and one line more, to know whether there is another page), how many lines
@@ -304,6 +316,10 @@ impl Wanted {
         if let Some(amount) = self.max_amount {
             sql.push(" AND abs(amount) <= ").push_bind(amount);
         }
+        if let Some(command_id) = self.reversed_command_id {
+            sql.push(" AND reversed_command_id = ")
+                .push_bind(command_id.as_uuid());
+        }
     }
 }
 
@@ -328,6 +344,7 @@ fn document(row: &PgRow) -> Result<TransactionDocument, Problem> {
         held: money_or_none(row, "held", currency)?,
         held_after: money_or_none(row, "held_after", currency)?,
         hold_id: row.try_get("hold_id")?,
+        reversed_command_id: row.try_get("reversed_command_id")?,
         description: row.try_get("description")?,
         transfer_id: row.try_get("transfer_id")?,
         counterparty_account_id: row.try_get("counterparty_account_id")?,

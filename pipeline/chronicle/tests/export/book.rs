@@ -2,7 +2,7 @@
 //! for nobody can commit into the past otherwise.
 
 use ledger::codec::json;
-use ledger::{Command, Event, Outcome, Profile, Timestamp, Version, decide};
+use ledger::{Command, Event, Original, Outcome, Profile, Timestamp, Version, decide};
 use servers::testing;
 use sqlx::postgres::PgPool;
 use store::migrate;
@@ -85,7 +85,7 @@ pub(crate) fn small() -> Past {
     .collect()
 }
 
-/// The small book, and a day of holds, freezes and closings behind it.
+/// The small book, and a day of holds, reversals, freezes and closings behind it.
 pub(crate) fn eventful() -> Past {
     let hold = r#""account_id":"bob_2","hold_id":"5d1f0a52-3c1e-4a59-9b57-6f0d8f6a1e01""#;
     let more = [
@@ -93,6 +93,14 @@ pub(crate) fn eventful() -> Past {
         format!(r#""type":"hold",{hold},"amount":"10""#),
         format!(r#""type":"capture",{hold},"amount":"3","to_account_id":"ALICE""#),
         format!(r#""type":"capture",{hold},"amount":"4","final":true"#),
+        format!(
+            r#""type":"reverse","account_id":"ALICE","reversed_command_id":"{}","amount":"5.25","reason":"50%2C \"owed\", sorry","description":"half; of it""#,
+            id(4)
+        ),
+        format!(
+            r#""type":"reverse","account_id":"J","reversed_command_id":"{}","amount":"200","reason":"too much""#,
+            id(10)
+        ),
         r#""type":"freeze_account","account_id":"K","scope":"credits","reason":"papers; \"lost\"\n""#.to_owned(),
         r#""type":"set_overdraft_limit","account_id":"K","overdraft_limit":"1.5""#.to_owned(),
         r#""type":"update_account","account_id":"bob_2","owner_name":"Robert","account_metadata":{"tier":"gold"}"#.to_owned(),
@@ -146,6 +154,9 @@ fn decided(past: &Past) -> Vec<Decided> {
         let at: Timestamp = at.parse().expect("it is an instant");
         let events = decide(&book, command, at)
             .unwrap_or_else(|rejection| panic!("{command:?}: {rejection}"));
+        if let Some(original) = Original::of(&events) {
+            book.insert_original(original);
+        }
         let apply = |event: Event| {
             let account = book.apply(&event).expect("a decided event can be applied");
             let is_new = account.profile_version == account.version;

@@ -1,6 +1,7 @@
 //! Texts that would be something else in a journal, and names that would be the same.
 
 use crate::book::{Past, book, command};
+use crate::cli_support::id;
 
 /// The ids of the accounts of [`nasty`]: some differ only in what Beancount's names cannot hold.
 pub(crate) const IDS: [&str; 16] = [
@@ -101,9 +102,18 @@ pub(crate) fn nasty() -> Past {
             at.clone(),
             format!(r#""type":"withdraw","account_id":"{from}",{rest}"#),
         ));
+        // Commands are numbered from 1.
+        let withdrawal = id(past.len() as u64);
+        past.push((
+            at.clone(),
+            format!(r#""type":"deposit","account_id":"{to}",{rest}"#),
+        ));
         past.push((
             at,
-            format!(r#""type":"deposit","account_id":"{to}",{rest}"#),
+            format!(
+                r#""type":"reverse","account_id":"{from}","reversed_command_id":"{withdrawal}","reason":{}"#,
+                quoted(text)
+            ),
         ));
     }
     past.into_iter()

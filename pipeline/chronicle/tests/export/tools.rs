@@ -227,6 +227,13 @@ async fn both_take_any_text_and_any_name() {
                 && tags.get("actor").is_some_and(|value| value == text)
         });
         assert_eq!(full.count(), 3, "hledger's tags, {text:?}: {with_it:#?}");
+        let reasons = told.iter().filter(|it| {
+            let tags = tags(it);
+            it["tdescription"] == "reversal"
+                && tags.get("reason").is_some_and(|reason| reason == text)
+                && tags.contains_key("reversed_command_id")
+        });
+        assert_eq!(reasons.count(), 1, "the reversal because of {text:?}");
     }
     // Nothing of it was taken for something else.
     let transfers_and_all = book.events.len() - TEXTS.len();

@@ -25,6 +25,7 @@ async fn every_described_route_is_there_and_the_pages_are_self_contained() {
         "/commands/hold",
         "/commands/capture",
         "/commands/release",
+        "/commands/reverse",
         "/commands/{command_id}",
         "/accounts",
         "/accounts/{account_id}",

@@ -12,6 +12,7 @@ mod life;
 mod live;
 mod past;
 mod queries;
+mod reversals;
 
 use serde_json::{Value, json};
 use support::http::Client;

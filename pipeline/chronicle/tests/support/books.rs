@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use futures::StreamExt;
-use ledger::{Event, EventData, EventId, Version};
+use ledger::{Event, EventData, EventId, Hold, Scope, Version};
 use sqlx::Row;
 use sqlx::postgres::PgPool;
 use store::EventStore;
@@ -20,87 +20,252 @@ pub struct Books {
     pub account_balance: Vec<String>,
     pub transactions: Vec<String>,
     pub transfers: Vec<String>,
+    pub holds: Vec<String>,
+}
+
+/// What is known of an account; the columns of `account_balance` behind its key.
+#[derive(Default)]
+struct Known {
+    owner_name: String,
+    balance: String,
+    currency: String,
+    overdraft_limit: String,
+    debits_frozen: bool,
+    credits_frozen: bool,
+    is_closed: bool,
+    version: String,
+    held: String,
+    freeze_reason: String,
+    metadata: BTreeMap<String, String>,
+}
+
+impl Known {
+    /// Takes in the account's next event.
+    fn take(&mut self, event: &Event) {
+        let covers = |scope: Scope, other: Scope| scope == other || scope == Scope::All;
+        match &event.data {
+            EventData::AccountCreated(created) => {
+                self.owner_name.clone_from(&created.owner_name);
+                self.currency = event.currency().code().to_string();
+                self.overdraft_limit = created.overdraft_limit.to_string();
+            }
+            EventData::AccountFrozen(changed) => {
+                self.debits_frozen |= covers(changed.scope, Scope::Debits);
+                self.credits_frozen |= covers(changed.scope, Scope::Credits);
+                self.freeze_reason = changed.reason.clone().unwrap_or_default();
+            }
+            EventData::AccountUnfrozen(changed) => {
+                self.debits_frozen &= !covers(changed.scope, Scope::Debits);
+                self.credits_frozen &= !covers(changed.scope, Scope::Credits);
+                if !self.debits_frozen && !self.credits_frozen {
+                    self.freeze_reason.clear();
+                }
+            }
+            EventData::AccountClosed(_) => self.is_closed = true,
+            EventData::OverdraftLimitSet(set) => {
+                self.overdraft_limit = set.overdraft_limit.to_string();
+            }
+            EventData::AccountUpdated(updated) => {
+                if let Some(owner_name) = &updated.owner_name {
+                    self.owner_name.clone_from(owner_name);
+                }
+                if let Some(metadata) = &updated.account_metadata {
+                    self.metadata.clone_from(metadata);
+                }
+            }
+            EventData::MoneyDeposited(_)
+            | EventData::MoneyWithdrawn(_)
+            | EventData::HoldPlaced(_)
+            | EventData::HoldReleased(_)
+            | EventData::HoldExpired(_) => {}
+        }
+        self.balance = event.balance_after.to_string();
+        self.held = plain(&event.held_after.to_string());
+        self.version = event.version.get().to_string();
+    }
+
+    fn status(&self) -> &'static str {
+        match (self.is_closed, self.debits_frozen, self.credits_frozen) {
+            (true, _, _) => "closed",
+            (false, true, true) => "frozen",
+            (false, true, false) => "debits_frozen",
+            (false, false, true) => "credits_frozen",
+            (false, false, false) => "active",
+        }
+    }
+
+    fn line(&self, account_id: &str) -> String {
+        let metadata: Vec<String> = self
+            .metadata
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        [
+            account_id,
+            &self.owner_name,
+            &self.balance,
+            &self.currency,
+            &self.overdraft_limit,
+            self.status(),
+            &self.version,
+            &self.held,
+            &self.freeze_reason,
+            &metadata.join(","),
+        ]
+        .join("|")
+    }
+}
+
+/// A number without zeros at its end: what is held is `0` or `0.00` where nothing ever was.
+fn plain(number: &str) -> String {
+    if number.contains('.') {
+        number
+            .trim_end_matches('0')
+            .trim_end_matches('.')
+            .to_owned()
+    } else {
+        number.to_owned()
+    }
+}
+
+/// What kind of line an event is.
+fn kind(data: &EventData) -> &'static str {
+    match data {
+        EventData::AccountCreated(_) => "opening",
+        EventData::MoneyDeposited(moved) if moved.transfer.is_some() => "transfer_in",
+        EventData::MoneyDeposited(_) => "deposit",
+        EventData::MoneyWithdrawn(moved) if moved.transfer.is_some() => "transfer_out",
+        EventData::MoneyWithdrawn(moved) if moved.hold.is_some() => "capture",
+        EventData::MoneyWithdrawn(_) => "withdrawal",
+        EventData::AccountFrozen(_) => "freeze",
+        EventData::AccountUnfrozen(_) => "unfreeze",
+        EventData::AccountClosed(_) => "closing",
+        EventData::OverdraftLimitSet(_) => "overdraft_limit",
+        EventData::AccountUpdated(_) => "update",
+        EventData::HoldPlaced(_) => "hold",
+        EventData::HoldReleased(_) => "release",
+        EventData::HoldExpired(_) => "expiry",
+    }
+}
+
+/// What an event adds to the balance, and to what is held, if it changes that.
+fn amounts(data: &EventData) -> (String, String) {
+    match data {
+        EventData::AccountCreated(created) => (created.initial_balance.to_string(), String::new()),
+        EventData::MoneyDeposited(moved) => (moved.amount.to_string(), String::new()),
+        EventData::MoneyWithdrawn(moved) => {
+            let taken = format!("-{}", moved.amount);
+            let held = moved.hold.as_ref().map(|_| taken.clone());
+            (taken, held.unwrap_or_default())
+        }
+        EventData::HoldPlaced(changed) => ("0".to_owned(), changed.amount.to_string()),
+        EventData::HoldReleased(changed) | EventData::HoldExpired(changed) => {
+            ("0".to_owned(), format!("-{}", changed.amount))
+        }
+        EventData::AccountFrozen(_)
+        | EventData::AccountUnfrozen(_)
+        | EventData::AccountClosed(_)
+        | EventData::OverdraftLimitSet(_)
+        | EventData::AccountUpdated(_) => ("0".to_owned(), String::new()),
+    }
+}
+
+/// The line of an event in `transactions`.
+fn transaction(event: &Event) -> String {
+    let (amount, held) = amounts(&event.data);
+    let leg = event.data.transfer();
+    let held_after = plain(&event.held_after.to_string());
+    [
+        event.account_id.to_string(),
+        event.version.get().to_string(),
+        event.event_id.to_string(),
+        kind(&event.data).to_owned(),
+        plain(&amount),
+        event.balance_after.to_string(),
+        leg.map_or(String::new(), |leg| leg.transfer_id.to_string()),
+        leg.map_or(String::new(), |leg| leg.counterparty_account_id.to_string()),
+        plain(&held),
+        if held_after == "0" {
+            String::new()
+        } else {
+            held_after
+        },
+        event
+            .data
+            .hold()
+            .map_or(String::new(), |hold| hold.hold_id.to_string()),
+        event
+            .data
+            .reversal()
+            .map_or(String::new(), |reversal| reversal.command_id.to_string()),
+    ]
+    .join("|")
+}
+
+/// The row of a hold after an event that changed it.
+fn hold_row(event: &Event, hold: &Hold) -> String {
+    let status = match (&event.data, hold.remaining.is_zero()) {
+        (EventData::HoldExpired(_), true) => "expired",
+        (EventData::HoldReleased(_), true) if hold.captured.is_zero() => "released",
+        (_, true) => "captured",
+        (_, false) => "open",
+    };
+    let expires_at = hold.expires_at.map(|at| at.unix_microseconds().to_string());
+    [
+        event.account_id.to_string(),
+        hold.hold_id.to_string(),
+        hold.amount.to_string(),
+        hold.captured.to_string(),
+        hold.remaining.to_string(),
+        event.currency().code().to_string(),
+        status.to_owned(),
+        event.version.get().to_string(),
+        expires_at.unwrap_or_default(),
+    ]
+    .join("|")
 }
 
 impl Books {
     /// A fresh fold of these events, written independently of the projections.
     pub fn fold(events: &[Event]) -> Self {
-        let mut balances: BTreeMap<&str, [String; 6]> = BTreeMap::new();
-        let mut transfers: BTreeMap<String, [String; 5]> = BTreeMap::new();
+        let mut accounts: BTreeMap<&str, Known> = BTreeMap::new();
+        let mut transfers: BTreeMap<String, String> = BTreeMap::new();
+        let mut holds: BTreeMap<(&str, String), String> = BTreeMap::new();
         let mut transactions = Vec::new();
         for event in events {
             let account_id = event.account_id.as_str();
-            let currency = event.currency().code().to_string();
-            let version = event.version.get().to_string();
-            let balance = event.balance_after.to_string();
-            let (kind, amount) = match &event.data {
-                EventData::AccountCreated(created) => {
-                    let row = [
-                        created.owner_name.clone(),
-                        balance.clone(),
-                        currency.clone(),
-                        created.overdraft_limit.to_string(),
-                        "active".to_owned(),
-                        version.clone(),
-                    ];
-                    balances.insert(account_id, row);
-                    ("opening", created.initial_balance.to_string())
-                }
-                EventData::MoneyDeposited(moved) if moved.transfer.is_some() => {
-                    ("transfer_in", moved.amount.to_string())
-                }
-                EventData::MoneyDeposited(moved) => ("deposit", moved.amount.to_string()),
-                EventData::MoneyWithdrawn(moved) if moved.transfer.is_some() => {
-                    ("transfer_out", format!("-{}", moved.amount))
-                }
-                EventData::MoneyWithdrawn(moved) => ("withdrawal", format!("-{}", moved.amount)),
-                other => panic!("the workloads of these tests make no {}", other.type_name()),
-            };
-            let row = balances
-                .get_mut(account_id)
-                .expect("an account is opened first");
-            row[1].clone_from(&balance);
-            row[5].clone_from(&version);
-            let leg = event.data.transfer();
-            let transfer_id =
-                leg.map_or(String::new(), |leg| leg.transfer_id.as_uuid().to_string());
-            let counterparty = leg.map_or("", |leg| leg.counterparty_account_id.as_str());
-            transactions.push(
-                [
-                    account_id,
-                    &version,
-                    &event.event_id.to_string(),
-                    kind,
-                    &amount,
-                    &balance,
-                    &transfer_id,
-                    counterparty,
-                ]
-                .join("|"),
-            );
-            if kind == "transfer_out" {
-                let row = [
-                    account_id.to_owned(),
-                    counterparty.to_owned(),
-                    amount.trim_start_matches('-').to_owned(),
-                    currency,
-                    "completed".to_owned(),
-                ];
-                transfers.insert(transfer_id, row);
+            accounts.entry(account_id).or_default().take(event);
+            transactions.push(transaction(event));
+            if let (EventData::MoneyWithdrawn(moved), Some(leg)) =
+                (&event.data, event.data.transfer())
+            {
+                let row = format!(
+                    "{}|{account_id}|{}|{}|{}|completed",
+                    leg.transfer_id,
+                    leg.counterparty_account_id,
+                    moved.amount,
+                    event.currency().code()
+                );
+                transfers.insert(leg.transfer_id.to_string(), row);
+            }
+            if let Some(hold) = event.data.hold() {
+                holds.insert(
+                    (account_id, hold.hold_id.to_string()),
+                    hold_row(event, hold),
+                );
             }
         }
-        transactions.sort_unstable();
-        let lines = |(key, row): (String, Vec<String>)| format!("{key}|{}", row.join("|"));
+        let sorted = |rows: Vec<String>| {
+            let mut rows = rows;
+            rows.sort_unstable();
+            rows
+        };
+        let lines = accounts.iter().map(|(id, account)| account.line(id));
         Self {
-            account_balance: balances
-                .into_iter()
-                .map(|(key, row)| lines((key.to_owned(), row.to_vec())))
-                .collect(),
-            transactions,
-            transfers: transfers
-                .into_iter()
-                .map(|(key, row)| lines((key, row.to_vec())))
-                .collect(),
+            account_balance: sorted(lines.collect()),
+            transactions: sorted(transactions),
+            transfers: sorted(transfers.into_values().collect()),
+            holds: sorted(holds.into_values().collect()),
         }
     }
 
@@ -109,20 +274,31 @@ impl Books {
         Self {
             account_balance: rows(
                 pool,
-                "SELECT concat_ws('|', account_id, owner_name, balance, currency, overdraft_limit, status, version) AS line \
+                "SELECT concat_ws('|', account_id, owner_name, balance, currency, overdraft_limit, status, version, \
+                 trim_scale(held), coalesce(freeze_reason, ''), \
+                 (SELECT coalesce(string_agg(key || '=' || value, ',' ORDER BY key COLLATE \"C\"), '') \
+                    FROM jsonb_each_text(metadata))) AS line \
                  FROM account_balance",
             )
             .await,
             transactions: rows(
                 pool,
-                "SELECT concat_ws('|', account_id, version, transaction_id, type, amount, balance_after, \
-                 coalesce(transfer_id::text, ''), coalesce(counterparty_account_id, '')) AS line FROM transactions",
+                "SELECT concat_ws('|', account_id, version, transaction_id, type, trim_scale(amount), balance_after, \
+                 coalesce(transfer_id::text, ''), coalesce(counterparty_account_id, ''), \
+                 coalesce(trim_scale(held)::text, ''), coalesce(trim_scale(held_after)::text, ''), \
+                 coalesce(hold_id::text, ''), coalesce(reversed_command_id::text, '')) AS line FROM transactions",
             )
             .await,
             transfers: rows(
                 pool,
                 "SELECT concat_ws('|', transfer_id, from_account_id, to_account_id, amount, currency, status) AS line \
                  FROM transfers",
+            )
+            .await,
+            holds: rows(
+                pool,
+                "SELECT concat_ws('|', account_id, hold_id, amount, captured, remaining, currency, status, version, \
+                 coalesce((extract(epoch FROM expires_at) * 1000000)::bigint::text, '')) AS line FROM holds",
             )
             .await,
         }
@@ -189,10 +365,11 @@ impl Ledger {
             }
             assert!(
                 started.elapsed() < DEADLINE,
-                "the read models do not converge\naccount_balance: {}\ntransactions: {}\ntransfers: {}",
+                "the read models do not converge\naccount_balance: {}\ntransactions: {}\ntransfers: {}\nholds: {}",
                 difference(&expected.account_balance, &present.account_balance),
                 difference(&expected.transactions, &present.transactions),
                 difference(&expected.transfers, &present.transfers),
+                difference(&expected.holds, &present.holds),
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

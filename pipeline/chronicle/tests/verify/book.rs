@@ -1,4 +1,4 @@
-//! A small ledger of known content, made by the project's own writer and projections, and the means to break it.
+//! Two small ledgers of known content, made by the project's own writer and projections, and the means to break them.
 //!
 //! | account | versions |
 //! |---|---|
@@ -7,11 +7,23 @@
 //! | C, EUR | 1 opened with 7.50 · 2 deposit 2.50 |
 //!
 //! A withdrawal of 100.00 from C is rejected. The commands' ids end in 1 … 9, in the order of [`commands`].
+//!
+//! The eventful one has all in USD, and the commands' ids end in 1 … 23, in the order of [`eventful_commands`]:
+//!
+//! | account | versions |
+//! |---|---|
+//! | E | 1 opened with 100.00 · 2 hold 1 of 30.00 · 3 capture of 10.00 · 4, 5 final capture of 5.00 · 6 metadata · 7 transfer of 20.00 to F · 8, 9 of it, 4.00 and 6.00 back |
+//! | F | 1 opened with 0.00 · 2 deposit 5.00 · 3 overdraft limit 10.00 · 4 transfer of 20.00 from E · 5, 6 of it, 4.00 and 6.00 back · 7 hold 2 of 5.00 · 8 frozen for credits |
+//! | G | 1 opened with 1.00 · 2 deposit 30.00 · 3 all of it back |
+//! | H | 1 opened with 3.00 · 2 frozen · 3 credits allowed · 4 unfrozen · 5, 6 closed, 3.00 to I |
+//! | I | 1 opened with 0.00 · 2 transfer of 3.00 from H |
+//!
+//! A withdrawal of 5.00 from G is rejected.
 
 use std::collections::BTreeSet;
 
 use engine::{Batch, Delivery, Sink};
-use ledger::{Command, CommandId, Event, Hash, Outcome, Timestamp, codec};
+use ledger::{Command, CommandId, Event, Hash, HoldId, Outcome, Timestamp, codec};
 use operators::{Decided, FeedEvent};
 use sinks::EventFeed;
 use sinks::projection::{
@@ -30,6 +42,11 @@ use crate::support::Ledger;
 /// The id of the `number`th command.
 pub(crate) fn command_id(number: u128) -> CommandId {
     Uuid::from_u128(0x0123_4567_89ab_4cde_8f01_0000_0000_0000 + number).into()
+}
+
+/// The name of the `number`th hold.
+pub(crate) fn hold_id(number: u128) -> HoldId {
+    Uuid::from_u128(0x0123_4567_89ab_4cde_8f02_0000_0000_0000 + number).into()
 }
 
 /// A command of the given fields, which are written as JSON without the braces.
@@ -53,6 +70,47 @@ fn commands() -> Vec<Command> {
     .into_iter()
     .zip(1..)
     .map(|(fields, number)| command(number, fields))
+    .collect()
+}
+
+fn eventful_commands() -> Vec<Command> {
+    let (first, second) = (hold_id(1), hold_id(2));
+    let back = |fields: &str, number| {
+        format!(
+            r#""type":"reverse","reversed_command_id":"{}","reason":"a mistake",{fields}"#,
+            command_id(number)
+        )
+    };
+    [
+        r#""type":"create_account","account_id":"E","owner_name":"Eve","currency":"USD","initial_balance":"100""#.to_owned(),
+        format!(r#""type":"hold","account_id":"E","hold_id":"{first}","amount":"30""#),
+        format!(r#""type":"capture","account_id":"E","hold_id":"{first}","amount":"10""#),
+        format!(r#""type":"capture","account_id":"E","hold_id":"{first}","amount":"5","final":true"#),
+        r#""type":"create_account","account_id":"F","owner_name":"Fay","currency":"USD""#.to_owned(),
+        r#""type":"update_account","account_id":"E","account_metadata":{"tier":"gold"}"#.to_owned(),
+        r#""type":"deposit","account_id":"F","amount":"5""#.to_owned(),
+        r#""type":"set_overdraft_limit","account_id":"F","overdraft_limit":"10""#.to_owned(),
+        r#""type":"transfer","from_account_id":"E","to_account_id":"F","amount":"20""#.to_owned(),
+        back(r#""account_id":"E","amount":"4""#, 9),
+        back(r#""account_id":"E","amount":"6""#, 9),
+        format!(
+            r#""type":"hold","account_id":"F","hold_id":"{second}","amount":"5","hold_expires_at":"2126-01-31T12:00:00Z","description":"a room""#
+        ),
+        r#""type":"freeze_account","account_id":"F","scope":"credits","reason":"a claim""#.to_owned(),
+        r#""type":"create_account","account_id":"G","owner_name":"Gil","currency":"USD","initial_balance":"1""#.to_owned(),
+        r#""type":"deposit","account_id":"G","amount":"30""#.to_owned(),
+        back(r#""account_id":"G""#, 15),
+        r#""type":"withdraw","account_id":"G","amount":"5""#.to_owned(),
+        r#""type":"create_account","account_id":"H","owner_name":"Hal","currency":"USD","initial_balance":"3""#.to_owned(),
+        r#""type":"freeze_account","account_id":"H","reason":"a claim""#.to_owned(),
+        r#""type":"unfreeze_account","account_id":"H","scope":"credits""#.to_owned(),
+        r#""type":"unfreeze_account","account_id":"H""#.to_owned(),
+        r#""type":"create_account","account_id":"I","owner_name":"Ida","currency":"USD""#.to_owned(),
+        r#""type":"close_account","account_id":"H","sweep_to_account_id":"I""#.to_owned(),
+    ]
+    .into_iter()
+    .zip(1..)
+    .map(|(fields, number)| command(number, &fields))
     .collect()
 }
 
@@ -83,10 +141,19 @@ impl Book {
         }
     }
 
-    /// The ledger described above, in the event store, the feed and all read models.
+    /// The first ledger described above, in the event store, the feed and all read models.
     pub(crate) async fn written() -> Self {
+        Self::of(&commands()).await
+    }
+
+    /// The eventful one.
+    pub(crate) async fn eventful() -> Self {
+        Self::of(&eventful_commands()).await
+    }
+
+    async fn of(commands: &[Command]) -> Self {
         let mut book = Self::empty().await;
-        let events = book.process(&commands()).await;
+        let events = book.process(commands).await;
         book.publish(events.clone()).await;
         book.project(events).await;
         book
@@ -159,6 +226,34 @@ impl Book {
         change(&self.read_model, sql).await;
     }
 
+    /// What a column of the read model holds, as SQL.
+    pub(crate) async fn literal(&self, table: &str, column: &str, of: &str) -> String {
+        let sql = format!("SELECT quote_nullable({column}::text) FROM {table} WHERE {of}");
+        sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_one(&self.read_model)
+            .await
+            .unwrap()
+    }
+
+    /// Rewrites what a command asked for, with the fingerprint that belongs to it.
+    pub(crate) async fn rewrite_command(
+        &self,
+        command_id: CommandId,
+        alter: impl Fn(&mut Command),
+    ) {
+        let mut command = self.store.command(command_id).await.unwrap().unwrap();
+        alter(&mut command);
+        let body = String::from_utf8(codec::json::encode_command(&command)).unwrap();
+        let written = sqlx::query(
+            "UPDATE commands SET body = $2::text::jsonb, fingerprint = $3 WHERE command_id = $1",
+        )
+        .bind(command_id.as_uuid())
+        .bind(body)
+        .bind(command.fingerprint().as_bytes().as_slice())
+        .execute(&self.owner);
+        assert_eq!(written.await.unwrap().rows_affected(), 1);
+    }
+
     /// Rewrites an account's history as somebody would who may write everything: changes its events, seals each anew,
     /// and links each to the one before.
     pub(crate) async fn rewrite(&self, account_id: &str, alter: impl Fn(&mut Event)) {
@@ -193,7 +288,8 @@ impl Book {
 
     async fn overwrite(&self, event: &Event) {
         let written = sqlx::query(
-            "UPDATE events SET data = $3::text::jsonb, balance_after = $4, recorded_at = $5, prev_hash = $6, hash = $7
+            "UPDATE events SET data = $3::text::jsonb, balance_after = $4, recorded_at = $5, prev_hash = $6, hash = $7,
+                held_after = $8
              WHERE account_id = $1 AND version = $2",
         )
         .bind(event.account_id.as_str())
@@ -203,6 +299,7 @@ impl Book {
         .bind(event.recorded_at.to_date_time())
         .bind(event.prev_hash.as_bytes().as_slice())
         .bind(event.hash.as_bytes().as_slice())
+        .bind((!event.held_after.is_zero()).then(|| event.held_after.value()))
         .execute(&self.owner);
         assert_eq!(written.await.unwrap().rows_affected(), 1);
     }

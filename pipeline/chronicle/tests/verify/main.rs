@@ -6,6 +6,7 @@ mod book;
 mod chain;
 mod clean;
 mod damaged;
+mod eventful;
 mod intake;
 mod lagging;
 mod outcomes;

@@ -106,6 +106,11 @@ fn write(transaction: &Transaction<'_>, out: &mut dyn Write) -> io::Result<()> {
     if let Some(leg) = event.data.transfer() {
         metadata("  ", "transfer_id", &leg.transfer_id.to_string(), out)?;
     }
+    if let Some(reversal) = event.data.reversal() {
+        let command_id = reversal.command_id.to_string();
+        metadata("  ", "reversed_command_id", &command_id, out)?;
+        metadata("  ", "reason", &reversal.reason, out)?;
+    }
     if let Some(actor) = &event.actor {
         metadata("  ", "actor", actor, out)?;
     }

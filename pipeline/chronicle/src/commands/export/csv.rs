@@ -8,7 +8,7 @@ use super::Form;
 use super::book::Entry;
 
 /// The names of the columns; what they hold is in [`cells`].
-const COLUMNS: [&str; 23] = [
+const COLUMNS: [&str; 24] = [
     "account_id",
     "version",
     "type",
@@ -32,6 +32,7 @@ const COLUMNS: [&str; 23] = [
     "hold_id",
     "scope",
     "reason",
+    "reversed_command_id",
 ];
 
 /// A table that is being written.
@@ -55,6 +56,7 @@ fn cells(event: &Event) -> [String; COLUMNS.len()] {
     let data = &event.data;
     let freeze = freeze(data);
     let transfer = data.transfer();
+    let reversal = data.reversal();
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
     let metadata = if data.metadata().is_empty() {
         String::new()
@@ -86,7 +88,8 @@ fn cells(event: &Event) -> [String; COLUMNS.len()] {
         data.hold()
             .map_or_else(String::new, |hold| hold.hold_id.to_string()),
         text(freeze.map(|freeze| freeze.scope.as_str())),
-        text(freeze.and_then(|freeze| freeze.reason.as_deref())),
+        text(reason(data)),
+        reversal.map_or_else(String::new, |reversal| reversal.command_id.to_string()),
     ]
 }
 
@@ -115,6 +118,12 @@ fn overdraft_limit(data: &EventData) -> Option<Money> {
         EventData::OverdraftLimitSet(set) => Some(set.overdraft_limit),
         _ => None,
     }
+}
+
+/// Why, where the command had to say it.
+fn reason(data: &EventData) -> Option<&str> {
+    let freeze = freeze(data).and_then(|freeze| freeze.reason.as_deref());
+    freeze.or_else(|| Some(data.reversal()?.reason.as_str()))
 }
 
 fn freeze(data: &EventData) -> Option<&FreezeChanged> {

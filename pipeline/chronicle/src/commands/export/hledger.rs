@@ -114,6 +114,11 @@ fn write(transaction: &Transaction<'_>, out: &mut dyn Write) -> io::Result<()> {
     if let Some(leg) = event.data.transfer() {
         tag("transfer_id", &leg.transfer_id.to_string(), out)?;
     }
+    if let Some(reversal) = event.data.reversal() {
+        let command_id = reversal.command_id.to_string();
+        tag("reversed_command_id", &command_id, out)?;
+        tag("reason", &reversal.reason, out)?;
+    }
     if let Some(actor) = &event.actor {
         tag("actor", actor, out)?;
     }

@@ -97,6 +97,10 @@ pub(super) fn transaction(entry: &Entry) -> Option<Transaction<'_>> {
         | EventData::HoldReleased(_)
         | EventData::HoldExpired(_) => return None,
     };
+    let kind = match event.data.reversal() {
+        Some(_) => "reversal",
+        None => kind,
+    };
     Some(Transaction {
         kind,
         event,

@@ -238,5 +238,18 @@ fn own_fields<'a>(
             fields.some("amount", amount.as_ref());
             ("release", envelope)
         }
+        SendCommand::Reverse {
+            account_id,
+            reversed_command_id,
+            amount,
+            reason,
+            envelope,
+        } => {
+            fields.text("account_id", account_id);
+            fields.text("reversed_command_id", reversed_command_id);
+            fields.some("amount", amount.as_ref());
+            fields.text("reason", reason);
+            ("reverse", envelope)
+        }
     })
 }

@@ -284,12 +284,30 @@ command! {
     }
 }
 
+command! {
+    /// Moves the money of an earlier command back: every movement of it in the other direction.
+    Reverse {
+        /// The account that the earlier command was sent to: the one debited, or the only one.
+        #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "ALICE")]
+        account_id: String,
+        /// The earlier command: an accepted `deposit`, `withdraw`, `transfer` or `capture`.
+        #[schema(format = Uuid, example = "8a1c6f0e-3b52-4b7e-9d5e-0c1f2a3b4c04")]
+        reversed_command_id: String,
+        /// How much; all that has not been moved back yet, if absent.
+        #[schema(value_type = Option<Amount>)]
+        amount: Option<Amount>,
+        /// Why; kept with the events.
+        #[schema(max_length = 512, example = "the dish was cold")]
+        reason: String,
+    }
+}
+
 /// Any command: the fields of its type, and `type`.
 pub(in crate::http) struct AnyCommand;
 
 impl AnyCommand {
     /// The form of every type of command.
-    fn forms() -> [(&'static str, RefOr<Schema>); 13] {
+    fn forms() -> [(&'static str, RefOr<Schema>); 14] {
         [
             ("create_account", CreateAccount::schema()),
             ("deposit", Movement::schema()),
@@ -304,6 +322,7 @@ impl AnyCommand {
             ("capture", Capture::schema()),
             ("release", Release::schema()),
             ("expire_hold", ExpireHold::schema()),
+            ("reverse", Reverse::schema()),
         ]
     }
 }
@@ -396,7 +415,7 @@ mod tests {
             "final" => json!(true),
             "scope" => scopes(form)[0].clone(),
             "not_before" | "expires_at" | "hold_expires_at" => json!("2026-01-31T12:00:00.000001Z"),
-            "command_id" | "hold_id" => json!(ID),
+            "command_id" | "hold_id" | "reversed_command_id" => json!(ID),
             "amount" | "if_balance_at_least" | "initial_balance" | "overdraft_limit" => {
                 json!("25.00")
             }

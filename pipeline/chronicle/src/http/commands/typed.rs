@@ -27,6 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(hold))
         .routes(routes!(capture))
         .routes(routes!(release))
+        .routes(routes!(reverse))
 }
 
 /// Makes the handler of a type of command, and its description.
@@ -103,4 +104,10 @@ command_route! {
 command_route! {
     /// Give money that is held back
     release, "/commands/release", Release
+}
+command_route! {
+    /// Move the money of an earlier command back
+    ///
+    /// All of it, or a part: a refund, or a mistake that is mended.
+    reverse, "/commands/reverse", Reverse
 }
