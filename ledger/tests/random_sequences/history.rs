@@ -9,12 +9,13 @@ use ledger::{
     TransferId,
 };
 
-use crate::ask::{ACCOUNTS, Ask};
-use crate::judge::{Ledger, equal};
+use crate::ask::{Ask, Step};
+use crate::judge::Ledger;
 use crate::model::{self, Line, Model};
-use crate::sequence::Step;
+use crate::names::name_of;
+use crate::same::equal;
+use crate::sequence::ACCOUNTS;
 use crate::tally::Tally;
-use crate::wire::name_of;
 
 pub(crate) fn check_history(ledger: &Ledger, model: &Model, close: bool) -> Result<(), String> {
     check_commands(&ledger.events)?;
@@ -36,7 +37,7 @@ pub(crate) fn check_history(ledger: &Ledger, model: &Model, close: bool) -> Resu
         if let Some(newest) = events.last() {
             same_as_newest(account, newest)?;
         }
-        let versions = model.books[number].map_or(0, |book| book.version);
+        let versions = model.known(number).map_or(0, |book| book.version);
         equal("versions", u64::try_from(events.len()).ok(), Some(versions))?;
     }
     Ok(())
@@ -208,7 +209,7 @@ fn as_read(event: &Event) -> Result<Option<Event>, String> {
 /// What an accepted step was that is worth to have been met: see [`crate::tally::EDGES`].
 pub(crate) fn count_edges(
     step: &Step,
-    before: &[Option<model::Book>; ACCOUNTS],
+    before: Option<model::Book>,
     lines: &[Line],
     tally: &mut Tally,
 ) {
@@ -219,7 +220,7 @@ pub(crate) fn count_edges(
     if step.now < at {
         tally.meet("the clock was behind");
     }
-    let Some(book) = before[step.ask.account()] else {
+    let Some(book) = before else {
         return;
     };
     let is_movement = first.what.starts_with("Money") && first.hold.is_none();

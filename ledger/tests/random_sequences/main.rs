@@ -8,11 +8,14 @@
 )]
 
 mod ask;
+mod asking;
 mod history;
 mod judge;
 mod model;
+mod names;
 #[path = "../support/random.rs"]
 mod random;
+mod same;
 mod sequence;
 mod tally;
 mod wire;
@@ -22,10 +25,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use ask::Ask;
+use ask::{Ask, Step};
 use judge::check;
 use random::from_environment;
-use sequence::{Step, generate};
+use sequence::generate;
 use tally::Tally;
 
 const SEQUENCES: u64 = 45_000;
