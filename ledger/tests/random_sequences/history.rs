@@ -209,7 +209,7 @@ fn as_read(event: &Event) -> Result<Option<Event>, String> {
 /// What an accepted step was that is worth to have been met: see [`crate::tally::EDGES`].
 pub(crate) fn count_edges(
     step: &Step,
-    before: Option<model::Book>,
+    before: Option<&model::Book>,
     lines: &[Line],
     tally: &mut Tally,
 ) {

@@ -71,7 +71,7 @@ fn check_step(
                 let applied = ledger.book.apply(event);
                 applied.map_err(|error| error.to_string())?;
             }
-            count_edges(step, before, &lines, tally);
+            count_edges(step, before.as_ref(), &lines, tally);
             ledger.events.extend(events);
         }
         (Err(rejection), Err(code)) => {

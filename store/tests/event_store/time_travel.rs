@@ -167,7 +167,9 @@ async fn every_state_at_a_thousand_random_instants_equals_a_fold_of_the_events_u
             .values()
             .filter_map(|history| fold(history, at))
             .collect();
-        expected.iter().for_each(|account| seen.see(account));
+        for account in &expected {
+            seen.see(account);
+        }
         expected.sort_by(|one, other| one.account_id.cmp(&other.account_id));
         let mut found = store.book_at(at, None, 100).await.unwrap().what;
         found.sort_by(|one, other| one.account_id.cmp(&other.account_id));

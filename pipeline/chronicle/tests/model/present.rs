@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ledger::{AccountId, CommandId, HoldId, Outcome, Timestamp, Verdict};
-use rust_decimal::Decimal;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tokio::time::Instant;
@@ -190,9 +189,16 @@ async fn check_stored_holds(ledger: &Ledger, course: &Course) {
 
 /// Whole minor units, as a number without trailing zeros: NUMERIC keeps numbers, and their spelling by chance.
 fn written(units: i128, exponent: u32) -> String {
-    Decimal::from_i128_with_scale(units, exponent)
-        .normalize()
-        .to_string()
+    let digits = usize::try_from(exponent).unwrap();
+    let one = 10_i128.pow(exponent);
+    let sign = if units < 0 { "-" } else { "" };
+    let (whole, rest) = ((units / one).abs(), (units % one).abs());
+    // What all have together can have more digits than a decimal.
+    let rest = format!("{rest:0digits$}");
+    match rest.trim_end_matches('0') {
+        "" => format!("{sign}{whole}"),
+        rest => format!("{sign}{whole}.{rest}"),
+    }
 }
 
 fn line(row: &PgRow) -> String {

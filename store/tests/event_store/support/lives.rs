@@ -76,10 +76,9 @@ impl Lives {
             0 | 1 if self.opened < self.ids.len() => self.create(),
             2..=5 => deposit(&account_id, "7"),
             6 => withdraw(&account_id, "30"),
-            7 | 8 => transfer(&account_id, &self.any(), "11"),
-            9..=11 => command(self.hold(account_id, now)),
-            12..=16 if !self.holds.is_empty() => self.of_a_hold(),
-            17 => {
+            7..=9 => command(self.hold(account_id, now)),
+            10..=14 if !self.holds.is_empty() => self.of_a_hold(),
+            15 => {
                 let reason = format!("reason {}", self.number(3));
                 command(Action::FreezeAccount(FreezeAccount {
                     account_id,
@@ -87,17 +86,17 @@ impl Lives {
                     reason,
                 }))
             }
-            18..=20 => command(Action::UnfreezeAccount(UnfreezeAccount {
+            16..=18 => command(Action::UnfreezeAccount(UnfreezeAccount {
                 account_id,
                 scope: self.scope(),
                 reason: None,
             })),
-            21 => command(Action::SetOverdraftLimit(SetOverdraftLimit {
+            19 => command(Action::SetOverdraftLimit(SetOverdraftLimit {
                 account_id,
                 overdraft_limit: decimal(&self.number(200)),
             })),
-            22 => command(self.update(account_id)),
-            23 if self.random.below(2) == 0 => command(Action::CloseAccount(CloseAccount {
+            20 => command(self.update(account_id)),
+            21 if self.random.below(2) == 0 => command(Action::CloseAccount(CloseAccount {
                 account_id,
                 sweep_to_account_id: Some(self.any()),
             })),
