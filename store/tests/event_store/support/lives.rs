@@ -74,11 +74,11 @@ impl Lives {
         let account_id = self.any();
         match self.random.below(24) {
             0 | 1 if self.opened < self.ids.len() => self.create(),
-            2..=5 => deposit(&account_id, "7"),
-            6 => withdraw(&account_id, "30"),
-            7..=9 => command(self.hold(account_id, now)),
-            10..=14 if !self.holds.is_empty() => self.of_a_hold(),
-            15 => {
+            2..=4 => deposit(&account_id, "7"),
+            5 => withdraw(&account_id, "30"),
+            6 | 7 => command(self.hold(account_id, now)),
+            8..=15 if !self.holds.is_empty() => self.of_a_hold(),
+            16 => {
                 let reason = format!("reason {}", self.number(3));
                 command(Action::FreezeAccount(FreezeAccount {
                     account_id,
@@ -86,17 +86,17 @@ impl Lives {
                     reason,
                 }))
             }
-            16..=18 => command(Action::UnfreezeAccount(UnfreezeAccount {
+            17..=19 => command(Action::UnfreezeAccount(UnfreezeAccount {
                 account_id,
                 scope: self.scope(),
                 reason: None,
             })),
-            19 => command(Action::SetOverdraftLimit(SetOverdraftLimit {
+            20 => command(Action::SetOverdraftLimit(SetOverdraftLimit {
                 account_id,
                 overdraft_limit: decimal(&self.number(200)),
             })),
-            20 => command(self.update(account_id)),
-            21 if self.random.below(2) == 0 => command(Action::CloseAccount(CloseAccount {
+            21 => command(self.update(account_id)),
+            22 => command(Action::CloseAccount(CloseAccount {
                 account_id,
                 sweep_to_account_id: Some(self.any()),
             })),
@@ -127,9 +127,10 @@ impl Lives {
         })
     }
 
-    /// It may be over, or never have been placed.
+    /// Of one of the newest. It may be over, or never have been placed.
     fn of_a_hold(&mut self) -> Command {
-        let (account_id, hold_id) = self.holds[self.random.below(self.holds.len())].clone();
+        let newest = self.random.below(self.holds.len().min(12));
+        let (account_id, hold_id) = self.holds[self.holds.len() - 1 - newest].clone();
         match self.random.below(4) {
             0 => release(&account_id, hold_id),
             1 => command(Action::ExpireHold(ExpireHold {
