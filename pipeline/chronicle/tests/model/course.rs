@@ -107,14 +107,18 @@ impl Course {
 
     /// A command that was asked not long ago, once more.
     pub(crate) fn resent(&mut self, id: u64) -> Question {
-        let index = usize::try_from(id).unwrap() % RECENT;
-        let step = self.recent[index];
-        assert_eq!(step.id, id, "it is not that long ago");
+        let step = *self.remembered(id).expect("it is not that long ago");
         self.tally.sent_again += 1;
         Question {
             step,
             is_stolen: false,
         }
+    }
+
+    /// A command that was asked not long ago.
+    pub(crate) fn remembered(&self, id: u64) -> Option<&Step> {
+        let index = usize::try_from(id).unwrap() % RECENT;
+        self.recent.get(index).filter(|step| step.id == id)
     }
 
     fn again(&mut self) -> Question {

@@ -174,7 +174,7 @@ impl Flight {
             let first = *self.said.entry(asked.id).or_insert(digest);
             assert_eq!(first, digest, "{number} is told something else: {told}");
             let outcome: Outcome = serde_json::from_value(told).expect("it is an outcome");
-            check_outcome(&outcome, asked.id, course.fate(asked.id));
+            check_outcome(&outcome, asked.id, course);
         }
         if !asked.is_answered {
             self.asked[number].is_answered = true;
@@ -190,7 +190,8 @@ fn digest(text: &str) -> u64 {
 }
 
 /// The outcome is what the model says.
-pub(crate) fn check_outcome(outcome: &Outcome, id: u64, fate: &Fate) {
+pub(crate) fn check_outcome(outcome: &Outcome, id: u64, course: &Course) {
+    let fate = course.fate(id);
     let command_id = outcome.command_id;
     assert_eq!(command_id.as_uuid().as_u128(), u128::from(id));
     let is_right = match (&outcome.verdict, fate) {
@@ -205,5 +206,9 @@ pub(crate) fn check_outcome(outcome: &Outcome, id: u64, fate: &Fate) {
         (Verdict::Rejected { rejection, .. }, Fate::Rejected(code)) => rejection.code == *code,
         _ => false,
     };
-    assert!(is_right, "the ledger says {outcome:?}, the model {fate:?}");
+    let step = course.remembered(id);
+    assert!(
+        is_right,
+        "the ledger says {outcome:?}, the model {fate:?}: {step:?}"
+    );
 }

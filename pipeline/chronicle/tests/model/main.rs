@@ -101,7 +101,7 @@ async fn the_running_pipeline_does_what_the_model_does_whatever_is_asked_and_how
     let timed = course.timed_holds(TIMED_HOLDS, end.unix_microseconds());
     flight.publish_these(&course, timed).await;
     flight.until_answered(&course).await;
-    present::until_nothing_is_held_until(&ledger, end).await;
+    present::until_holds_have_ended(&ledger, end).await;
     let too_late = course.timer_has_ended_all(end.unix_microseconds());
     flight.publish_these(&course, too_late).await;
     flight.until_answered(&course).await;

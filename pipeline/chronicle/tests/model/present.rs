@@ -21,7 +21,7 @@ use crate::wire::{hold_id, notes, owner_name, reason};
 const VERIFY_MAX: Duration = Duration::from_mins(20);
 
 /// Waits until the timer has ended all holds that end then.
-pub(crate) async fn until_nothing_is_held_until(ledger: &Ledger, end: Timestamp) {
+pub(crate) async fn until_holds_have_ended(ledger: &Ledger, end: Timestamp) {
     let read_model = ledger.read_model().await;
     // Not before all of them have been projected.
     until_standing(ledger).await;
@@ -109,7 +109,7 @@ async fn check_outcomes(ledger: &Ledger, course: &Course) {
             let id = stored.outcome.command_id.as_uuid().as_u128();
             match u64::try_from(id) {
                 Ok(id) => {
-                    check_outcome(&stored.outcome, id, course.fate(id));
+                    check_outcome(&stored.outcome, id, course);
                     known += 1;
                 }
                 Err(_) => expired += usize::from(is_of_the_timer(&stored.outcome)),
