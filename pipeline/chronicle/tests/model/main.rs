@@ -38,8 +38,8 @@ mod wire;
 use std::time::{Duration, Instant};
 
 use ledger::Timestamp;
-use random::from_environment;
-use support::Ledger;
+use random::{Random, from_environment};
+use support::{Ledger, Process};
 
 use course::Course;
 use flight::Flight;
@@ -59,69 +59,89 @@ async fn the_running_pipeline_does_what_the_model_does_whatever_is_asked_and_how
 {
     let steps = from_environment("CHRONICLE_TEST_STEPS", STEPS);
     let chosen = support::random::Random::seeded("model").next();
-    let mut random = random::Random::seeded(chosen);
+    let mut random = Random::seeded(chosen);
+    let begin = Instant::now();
     let ledger = Ledger::new().await;
-    let mut process = ledger.run(&[], &[]).await;
+    let process = ledger.run(&[], &[]).await;
     let mut flight = Flight::new(&ledger).await;
     let mut course = Course::new(random.next());
+    report("everything runs", begin);
 
     let begin = Instant::now();
-    let mut published = 0;
-    for kill in 1..=KILLS + 1 {
-        // Somewhere in the second half of its share, the last one at the end.
-        let share = steps * kill / (KILLS + 1);
-        let early = usize::try_from(steps / (KILLS + 1) / 2).unwrap().max(1);
-        let until = if kill > KILLS {
-            steps
-        } else {
-            share - u64::try_from(random.below(early)).unwrap()
-        };
-        flight.publish(&mut course, until - published).await;
-        published = until;
-        if kill <= KILLS {
-            process.kill().await;
-            println!(
-                "killed after {published} of {steps} commands, with {} in flight",
-                flight.unanswered()
-            );
-            process = ledger.start(&[], &[]).await;
-            flight.resend_unanswered(&mut course).await;
-        }
-    }
-    flight.until_answered(&course).await;
-    let seconds = begin.elapsed().as_secs_f64();
-    let questions = flight.questions();
-    println!(
-        "{questions} commands were answered in {seconds:.1} s: {:.0} a second",
-        f64::from(u32::try_from(questions).unwrap()) / seconds
+    let mut process =
+        publish_while_it_dies(&ledger, process, &mut flight, &mut course, steps, random).await;
+    let questions = f64::from(u32::try_from(flight.questions()).unwrap());
+    let a_second = questions / begin.elapsed().as_secs_f64();
+    report(
+        &format!("{questions} commands were answered, {a_second:.0} a second,"),
+        begin,
     );
+    let begin = Instant::now();
     process.until_ready().await;
-
-    let end = Timestamp::from_date_time(time::OffsetDateTime::now_utc() + HOLD_LASTS);
-    let timed = course.timed_holds(TIMED_HOLDS, end.unix_microseconds());
-    flight.publish_these(&course, timed).await;
-    flight.until_answered(&course).await;
-    present::until_holds_have_ended(&ledger, end).await;
-    let too_late = course.timer_has_ended_all(end.unix_microseconds());
-    flight.publish_these(&course, too_late).await;
-    flight.until_answered(&course).await;
-
-    let answered = Instant::now();
+    report("everything is ready", begin);
+    let_holds_end(&ledger, &mut flight, &mut course).await;
+    report("the timer has ended holds", begin);
+    let begin = Instant::now();
     present::until_projected(&ledger, &course).await;
-    println!(
-        "the read models stood still {:.1} s after the last answer",
-        answered.elapsed().as_secs_f64()
-    );
+    report("the read models have everything", begin);
     assert_eq!(process.stop().await, Some(0));
+
+    let begin = Instant::now();
     present::check(&ledger, &course).await;
+    report("everything is as the model has it", begin);
     println!("{:#?}", course.tally);
     course
         .tally
         .check_nothing_was_missed(steps >= STEPS_FOR_EVERY_CODE);
     let begin = Instant::now();
     present::verify(&ledger).await;
-    println!(
-        "chronicle verify is clean, in {:.1} s",
-        begin.elapsed().as_secs_f64()
-    );
+    report("chronicle verify is clean", begin);
+}
+
+fn report(what: &str, begin: Instant) {
+    println!("{what} after {:.1} s", begin.elapsed().as_secs_f64());
+}
+
+/// Publishes so many commands to a process that is killed now and then; answers with the one that lives when all are
+/// answered.
+async fn publish_while_it_dies(
+    ledger: &Ledger,
+    mut process: Process,
+    flight: &mut Flight,
+    course: &mut Course,
+    steps: u64,
+    mut random: Random,
+) -> Process {
+    let shares = KILLS + 1;
+    let half = usize::try_from(steps / shares / 2).unwrap().max(1);
+    let mut published = 0;
+    for kill in 1..shares {
+        // Somewhere in the second half of its share.
+        let early = u64::try_from(random.below(half)).unwrap();
+        let until = (steps * kill / shares).saturating_sub(early).max(published);
+        flight.publish(course, until - published).await;
+        published = until;
+        process.kill().await;
+        println!(
+            "killed after {published} of {steps} commands, with {} in flight",
+            flight.unanswered()
+        );
+        process = ledger.start(&[], &[]).await;
+        flight.resend_unanswered(course).await;
+    }
+    flight.publish(course, steps - published).await;
+    flight.until_answered(course).await;
+    process
+}
+
+/// Places holds that the timer is to end, and waits until it has.
+async fn let_holds_end(ledger: &Ledger, flight: &mut Flight, course: &mut Course) {
+    let end = Timestamp::from_date_time(time::OffsetDateTime::now_utc() + HOLD_LASTS);
+    let timed = course.timed_holds(TIMED_HOLDS, end.unix_microseconds());
+    flight.publish_these(course, timed).await;
+    flight.until_answered(course).await;
+    present::until_holds_have_ended(ledger, end).await;
+    let too_late = course.timer_has_ended_all(end.unix_microseconds());
+    flight.publish_these(course, too_late).await;
+    flight.until_answered(course).await;
 }
