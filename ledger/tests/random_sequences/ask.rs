@@ -1,8 +1,6 @@
 //! What the sequences ask for, in plain numbers: accounts, holds, owners, reasons and notes are small ones, amounts are
 //! digits with a scale, instants are microseconds.
 
-/// How many accounts a sequence plays with.
-pub(crate) const ACCOUNTS: usize = 4;
 /// How many names for holds there are; each account can use each of them once.
 pub(crate) const HOLDS: usize = 5;
 /// The largest number of minor units that the ledger keeps.
@@ -179,4 +177,14 @@ impl Ask {
             | Self::Expire { .. } => Vec::new(),
         }
     }
+}
+
+/// One command of a sequence. The same `id` twice is the same command sent again, or another that stole its id.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step {
+    pub(crate) id: u64,
+    pub(crate) ask: Ask,
+    pub(crate) terms: Terms,
+    /// What the writer's clock shows, in microseconds; it can stand still and go backwards.
+    pub(crate) now: i64,
 }

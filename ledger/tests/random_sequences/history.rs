@@ -9,13 +9,14 @@ use ledger::{
     TransferId,
 };
 
-use crate::ask::{ACCOUNTS, Ask};
-use crate::judge::{Ledger, equal};
+use crate::ask::{Ask, Step};
+use crate::judge::Ledger;
 use crate::model::{self, Line, Model};
+use crate::names::name_of;
 use crate::reversals::{check_originals, check_reversals};
-use crate::sequence::Step;
+use crate::same::equal;
+use crate::sequence::ACCOUNTS;
 use crate::tally::Tally;
-use crate::wire::name_of;
 
 pub(crate) fn check_history(ledger: &Ledger, model: &Model, close: bool) -> Result<(), String> {
     check_commands(&ledger.events)?;
@@ -39,7 +40,7 @@ pub(crate) fn check_history(ledger: &Ledger, model: &Model, close: bool) -> Resu
         if let Some(newest) = events.last() {
             same_as_newest(account, newest)?;
         }
-        let versions = model.books[number].map_or(0, |book| book.version);
+        let versions = model.known(number).map_or(0, |book| book.version);
         equal("versions", u64::try_from(events.len()).ok(), Some(versions))?;
     }
     Ok(())
@@ -211,7 +212,7 @@ fn as_read(event: &Event) -> Result<Option<Event>, String> {
 /// What an accepted step was that is worth to have been met: see [`crate::tally::EDGES`].
 pub(crate) fn count_edges(
     step: &Step,
-    before: &[Option<model::Book>; ACCOUNTS],
+    before: Option<&model::Book>,
     lines: &[Line],
     tally: &mut Tally,
 ) {
@@ -228,7 +229,7 @@ pub(crate) fn count_edges(
     if step.terms.expires_at == Some(at + 1) {
         tally.meet("a command was decided in its last microsecond");
     }
-    let Some(book) = before[step.ask.account()] else {
+    let Some(book) = before else {
         return;
     };
     let is_movement = first.what.starts_with("Money") && first.hold.is_none();
@@ -297,7 +298,7 @@ pub(crate) fn count_refusals(step: &Step, at: i64, model: &Model, tally: &mut Ta
     let (Ask::Capture { account, hold, .. } | Ask::Expire { account, hold }) = step.ask else {
         return;
     };
-    let Some(reserved) = model.books[account].and_then(|book| book.holds[hold]) else {
+    let Some(reserved) = model.known(account).and_then(|book| book.holds[hold]) else {
         return;
     };
     let is_capture = matches!(step.ask, Ask::Capture { .. });

@@ -4,19 +4,21 @@ use std::collections::{BTreeMap, HashMap};
 
 use ledger::codec::{binary, json};
 use ledger::{
-    Account, Accounts, Book, Command, Event, EventData, Hold, Original, Rejection, RejectionCode,
+    Account, Accounts, Book, Command, Event, EventData, Original, Rejection, RejectionCode,
     Timestamp, decide,
 };
 
-use crate::ask::{Ask, HOLDS, Terms};
+use crate::ask::{Ask, HOLDS, Step, Terms};
 use crate::history::{check_history, count_edges, count_refusals};
-use crate::model::{self, Held, Line, Model};
+use crate::model::{self, Line, Model};
+use crate::names::name_of;
 use crate::reversals::{
     count_refused_reversal, count_reversal, is_pushed_by_the_other, same_reversal,
 };
-use crate::sequence::Step;
+use crate::same::{equal, same_account, same_hold};
+use crate::sequence::ACCOUNTS;
 use crate::tally::Tally;
-use crate::wire::{command_of, fits_the_wire, hold_id, name_of, notes, owner_name, reason};
+use crate::wire::{command_of, fits_the_wire, hold_id};
 
 /// A writer as small as can be: the book, its events, and the outcome of every command so far.
 #[derive(Default)]
@@ -60,7 +62,7 @@ fn check_step(
     if close && fits_the_wire(step) {
         check_decision_again(&ledger.book, &command, now, &decision)?;
     }
-    let before = model.books;
+    let before = model.known(step.ask.account()).copied();
     let is_pushed = is_pushed_by_the_other(step, model);
     let judgement = model.process_named(step.id, step.ask, step.terms, step.now);
     match (decision, judgement) {
@@ -77,7 +79,7 @@ fn check_step(
             }
             let original = Original::of(&events).ok_or("a command without events")?;
             ledger.book.insert_original(original);
-            count_edges(step, &before, &lines, tally);
+            count_edges(step, before.as_ref(), &lines, tally);
             count_reversal(step, &lines, model, tally);
             if is_pushed {
                 tally.meet("a reversal was pushed behind the other account's newest event");
@@ -172,70 +174,29 @@ fn check_event(event: &Event, line: &Line, command: &Command, index: u32) -> Res
     equal("command id", event.command_id, command.command_id)
 }
 
-fn same_hold(hold: &Hold, number: usize, known: &Held) -> Result<(), String> {
-    let units = |money: ledger::Money| money.value().mantissa();
-    equal("hold id", hold.hold_id, hold_id(number))?;
-    equal("amount of the hold", units(hold.amount), known.amount)?;
-    equal("captured", units(hold.captured), known.captured)?;
-    equal("remaining", units(hold.remaining), known.remaining())?;
-    let expires_at = hold.expires_at.map(Timestamp::unix_microseconds);
-    equal("end of the hold", expires_at, known.expires_at)?;
-    // Captured, released and expired never add up to more than was known.
-    if known.remaining() < 0 || known.amount <= 0 {
-        return Err(format!("more was taken than was held: {hold:?}"));
-    }
-    Ok(())
-}
-
 /// Every account and hold of the ledger is as the model has it, which also says that a rejection has changed nothing;
 /// and `no_overdraft`, `conservation`.
 fn same_state(ledger: &Ledger, model: &Model) -> Result<(), String> {
     let mut sums: BTreeMap<&str, i128> = BTreeMap::new();
-    for (number, book) in model.books.iter().enumerate() {
+    for number in 0..ACCOUNTS {
         let account = ledger.book.account(name_of(number));
-        let (Some(account), Some(book)) = (account, book) else {
-            equal("account is there", account.is_some(), book.is_some())?;
+        let (Some(account), Some(book)) = (account, model.known(number)) else {
+            equal(
+                "account is there",
+                account.is_some(),
+                model.known(number).is_some(),
+            )?;
             continue;
         };
         same_account(account, book)?;
+        let last_recorded_at = account.last_recorded_at.unix_microseconds();
+        equal("last_recorded_at", last_recorded_at, book.last_recorded_at)?;
         check_holds(&ledger.book, account, number, book)?;
         *sums.entry(book.currency).or_default() += account.balance.value().mantissa();
     }
     for (currency, expected) in &model.from_outside {
         let sum = sums.get(currency).copied().unwrap_or(0);
         equal("conservation", (currency, sum), (currency, *expected))?;
-    }
-    Ok(())
-}
-
-fn same_account(account: &Account, book: &model::Book) -> Result<(), String> {
-    let units = |money: ledger::Money| money.value().mantissa();
-    let scale = account.balance.value().scale();
-    equal("scale of the balance", scale, book.exponent)?;
-    equal("balance", units(account.balance), book.balance)?;
-    equal("held", units(account.held), book.held())?;
-    let limit = units(account.overdraft_limit);
-    equal("overdraft limit", limit, book.overdraft)?;
-    let status = match (book.closed, book.debits_frozen, book.credits_frozen) {
-        (true, _, _) => "closed",
-        (_, true, true) => "frozen",
-        (_, true, false) => "debits_frozen",
-        (_, false, true) => "credits_frozen",
-        (_, false, false) => "active",
-    };
-    equal("status", account.status.as_str(), status)?;
-    let why = book.reason.map(reason);
-    equal("reason", account.freeze_reason.as_ref(), why.as_ref())?;
-    equal("owner", &account.owner_name, &owner_name(book.owner))?;
-    equal("metadata", &account.metadata, &notes(book.notes))?;
-    equal("version", account.version.get(), book.version)?;
-    let last_recorded_at = account.last_recorded_at.unix_microseconds();
-    equal("last_recorded_at", last_recorded_at, book.last_recorded_at)?;
-    let available = account.available().map(units);
-    let expected = book.balance + book.overdraft - book.held();
-    equal("available", available, Ok(expected))?;
-    if expected < 0 || book.held() < 0 {
-        return Err(format!("no_overdraft: {account:?}"));
     }
     Ok(())
 }
@@ -259,22 +220,4 @@ fn check_holds(
         }
     }
     equal("sum of holds", sum, account.held.value().mantissa())
-}
-
-#[allow(
-    clippy::needless_pass_by_value,
-    reason = "so that a call says what is equal and no more"
-)]
-pub(crate) fn equal<T: PartialEq + std::fmt::Debug>(
-    what: &str,
-    ledger: T,
-    model: T,
-) -> Result<(), String> {
-    if ledger == model {
-        Ok(())
-    } else {
-        Err(format!(
-            "{what}: the ledger has {ledger:?}, the model {model:?}"
-        ))
-    }
 }

@@ -8,13 +8,16 @@
 )]
 
 mod ask;
+mod asking;
 mod history;
 mod judge;
 mod model;
+mod names;
 #[path = "../support/random.rs"]
 mod random;
 mod reversals;
 mod reversing;
+mod same;
 mod sequence;
 mod tally;
 mod wire;
@@ -24,10 +27,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use ask::Ask;
+use ask::{Ask, Step};
 use judge::check;
 use random::from_environment;
-use sequence::{Step, generate};
+use sequence::generate;
 use tally::Tally;
 
 const SEQUENCES: u64 = 45_000;

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use ledger::{AccountId, Accounts, CommandId, Event, EventData, Original, RejectionCode, Reversal};
 
-use crate::ask::{Ask, LARGEST};
-use crate::judge::{Ledger, equal};
+use crate::ask::{Ask, LARGEST, Step};
+use crate::judge::Ledger;
 use crate::model::{Line, Model, Moved, Undone};
-use crate::sequence::Step;
+use crate::names::name_of;
+use crate::same::equal;
 use crate::tally::Tally;
-use crate::wire::{command_id, name_of, reason};
+use crate::wire::{command_id, reason};
 
 /// Cases on an edge, which [`Tally::met`] counts besides those of [`crate::tally::EDGES`].
 pub(crate) const EDGES: [&str; 31] = [

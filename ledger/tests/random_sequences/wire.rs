@@ -1,24 +1,17 @@
 //! What is asked for, as a command.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
 use ledger::{
-    AccountId, Action, Capture, CloseAccount, Command, CommandId, Conditions, CreateAccount,
-    CurrencyCode, Deposit, ExpireHold, FreezeAccount, HoldId, PlaceHold, Release, Reverse, Scope,
+    Action, Capture, CloseAccount, Command, CommandId, Conditions, CreateAccount, CurrencyCode,
+    Deposit, ExpireHold, FreezeAccount, HoldId, PlaceHold, Release, Reverse, Scope,
     SetOverdraftLimit, Timestamp, Transfer, UnfreezeAccount, UpdateAccount, Version, Withdraw,
 };
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use crate::ask::{ACCOUNTS, Amount, Ask, LARGEST, Reach};
-use crate::sequence::Step;
-
-pub(crate) fn name_of(number: usize) -> &'static AccountId {
-    static NAMES: LazyLock<[AccountId; ACCOUNTS]> =
-        LazyLock::new(|| ["A", "B", "C", "D"].map(|name| name.parse().unwrap()));
-    &NAMES[number]
-}
+use crate::ask::{Amount, Ask, LARGEST, Reach, Step};
+use crate::names::name_of;
 
 pub(crate) fn hold_id(number: usize) -> HoldId {
     Uuid::from_u128(u128::try_from(number).unwrap()).into()

@@ -1,17 +1,18 @@
 //! The past, at any microsecond: what is told of it equals a fold of the histories cut there, and says when it is final.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ledger::{Account, AccountId, Command, Event, Sum, Timestamp, Version};
+use ledger::{Account, AccountId, Command, Event, EventData, Sum, Timestamp, Version};
 use sqlx::{Executor, Row};
 use store::{CurrencyTotal, Error, EventStore, FINAL_AFTER, FRESH_FOR};
 
 use crate::support::batch::Batch;
 use crate::support::book::Book;
-use crate::support::build::{create, create_with, deposit, new_account_id, transfer, withdraw};
+use crate::support::build::{create, deposit, new_account_id, transfer, withdraw};
 use crate::support::clock::{self, moved, wait_until};
 use crate::support::database::{Database, connect_with};
+use crate::support::lives::random_lives;
 use crate::support::outcomes::{process, process_until_done, verdicts, writer};
 use crate::support::proxy::{Fault, Gate, Proxy};
 use crate::support::random::Random;
@@ -39,38 +40,6 @@ fn totals(accounts: &[Account]) -> Vec<CurrencyTotal> {
         total.balance = total.balance.plus(account.balance);
     }
     totals.into_values().collect()
-}
-
-/// Accounts of two currencies whose events lie a microsecond, some microseconds, a millisecond or an hour apart.
-async fn random_book(store: &EventStore, seed: u64) -> (Book, Timestamp) {
-    let mut random = Random::new(seed);
-    let begin = store.now().await.unwrap();
-    let mut now = begin;
-    let mut writer = writer(store);
-    let ids: Vec<AccountId> = (0..12).map(|_| new_account_id("past")).collect();
-    let mut opened = 0;
-    for _ in 0..40 {
-        let mut batch: Vec<Command> = Vec::new();
-        for _ in 0..=random.below(6) {
-            let any = |random: &mut Random| &ids[random.below(ids.len())];
-            batch.push(match random.below(8) {
-                0 | 1 if opened < ids.len() => {
-                    opened += 1;
-                    let currency = if opened % 3 == 0 { "JPY" } else { "USD" };
-                    create_with(&ids[opened - 1], "100", currency, "50")
-                }
-                2 | 3 => deposit(any(&mut random), "7"),
-                4 => withdraw(any(&mut random), "30"),
-                _ => transfer(any(&mut random), any(&mut random), "11"),
-            });
-        }
-        let at = now;
-        writer.process(&batch, &|| at).await.unwrap();
-        let step = [0, 1, 3, 1_000, 3_600_000_000][random.below(5)];
-        now = moved(now, step);
-    }
-    let known: Vec<&AccountId> = ids[..opened].iter().collect();
-    (Book::of(store, &known).await, begin)
 }
 
 /// Each boundary, a microsecond before and after it, and anything in between.
@@ -110,7 +79,7 @@ async fn book_in_pages(store: &EventStore, at: Timestamp, limit: u32) -> Vec<Acc
 async fn an_account_at_any_instant_equals_a_fold_of_its_history_up_to_there() {
     let store = crate::support::database::store().await;
     for seed in 1..=3 {
-        let (book, begin) = random_book(&store, seed).await;
+        let (book, begin) = random_lives(&store, seed, 40).await;
         let mut random = Random::new(seed);
         for at in instants(&book, begin, &mut random) {
             for (account_id, history) in &book.histories {
@@ -131,11 +100,107 @@ async fn an_account_at_any_instant_equals_a_fold_of_its_history_up_to_there() {
     }
 }
 
+/// An instant at random: exactly at an event, a microsecond beside one, or anywhere.
+fn any_instant(events: &[&Event], begin: Timestamp, random: &mut Random) -> Timestamp {
+    let at = events[random.below(events.len())].recorded_at;
+    match random.below(6) {
+        0 => at,
+        1 => moved(at, -1),
+        2 => moved(at, 1),
+        // Between it and another.
+        3 | 4 => {
+            let other = events[random.below(events.len())].recorded_at;
+            let (from, to) = (at.min(other), at.max(other));
+            let length = usize::try_from(to.unix_microseconds() - from.unix_microseconds());
+            let step = random.below(length.unwrap() + 1);
+            moved(from, i64::try_from(step).unwrap())
+        }
+        _ => moved(begin, i64::try_from(random.below(10_000)).unwrap() - 5_000),
+    }
+}
+
+/// What must have been seen of accounts, so that a kind of state that never was is noticed.
+#[derive(Debug, Default, PartialEq)]
+struct Seen {
+    statuses: BTreeSet<&'static str>,
+    limits: BTreeSet<String>,
+    reasons: BTreeSet<String>,
+    owners: BTreeSet<String>,
+    notes: BTreeSet<String>,
+    held: BTreeSet<String>,
+}
+
+impl Seen {
+    fn see(&mut self, account: &Account) {
+        self.statuses.insert(account.status.as_str());
+        self.limits.insert(account.overdraft_limit.to_string());
+        self.reasons.extend(account.freeze_reason.clone());
+        self.owners.insert(account.owner_name.clone());
+        self.notes.extend(account.metadata.values().cloned());
+        self.held.insert(account.held.to_string());
+    }
+
+    fn check(&self) {
+        assert_eq!(self.statuses.len(), 5, "{self:?}");
+        assert!(self.limits.len() > 5, "{self:?}");
+        assert_eq!(self.reasons.len(), 3, "{self:?}");
+        assert_eq!(self.owners.len(), 4, "{self:?}");
+        assert_eq!(self.notes.len(), 3, "{self:?}");
+        assert!(self.held.len() > 5, "{self:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_state_at_a_thousand_random_instants_equals_a_fold_of_the_events_up_to_there() {
+    let store = Database::fresh("lives").await.store();
+    let (book, begin) = random_lives(&store, 1, 400).await;
+    let events: Vec<&Event> = book.events().collect();
+    for name in EventData::TYPE_NAMES {
+        let of_type = |event: &&&Event| event.data.type_name() == name;
+        let count = events.iter().filter(of_type).count();
+        assert!(count > 2, "only {count} of the event {name}");
+    }
+
+    let mut random = Random::new(2);
+    let mut seen = Seen::default();
+    for _ in 0..1_000 {
+        let at = any_instant(&events, begin, &mut random);
+        let mut expected: Vec<Account> = book
+            .histories
+            .values()
+            .filter_map(|history| fold(history, at))
+            .collect();
+        for account in &expected {
+            seen.see(account);
+        }
+        expected.sort_by(|one, other| one.account_id.cmp(&other.account_id));
+        let mut found = store.book_at(at, None, 100).await.unwrap().what;
+        found.sort_by(|one, other| one.account_id.cmp(&other.account_id));
+        assert_eq!(found, expected, "at {at}");
+
+        let (account_id, history) = book
+            .histories
+            .iter()
+            .nth(random.below(book.histories.len()))
+            .unwrap();
+        let then = store.account_at(account_id, at).await.unwrap().what;
+        assert_eq!(then, fold(history, at), "{account_id} at {at}");
+        let Some(account) = then else { continue };
+        let then = store.account_at_version(account_id, account.version).await;
+        assert_eq!(
+            then.unwrap(),
+            Some(account),
+            "{account_id} after its version"
+        );
+    }
+    seen.check();
+}
+
 #[tokio::test]
 async fn the_whole_book_at_any_instant_equals_a_fold_of_all_histories_up_to_there() {
     let store = Database::fresh("past").await.store();
     assert_eq!(store.totals_at(Timestamp::MAX).await.unwrap().what, []);
-    let (book, begin) = random_book(&store, 7).await;
+    let (book, begin) = random_lives(&store, 7, 40).await;
     let mut random = Random::new(7);
     for (index, at) in instants(&book, begin, &mut random).into_iter().enumerate() {
         // Some suffice: a page costs several statements.

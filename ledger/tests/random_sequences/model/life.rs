@@ -13,7 +13,7 @@ impl Model {
         (initial, overdraft): (Amount, Amount),
         at: i64,
     ) -> Lines {
-        if self.books[account].is_some() {
+        if self.known(account).is_some() {
             return Err(RejectionCode::AccountExists);
         }
         let exponent = exponent_of(currency).ok_or(RejectionCode::UnknownCurrency)?;
@@ -23,6 +23,9 @@ impl Model {
             return Err(RejectionCode::AmountOverflow);
         }
         *self.from_outside.entry(currency).or_default() += balance;
+        if self.books.len() <= account {
+            self.books.resize(account + 1, None);
+        }
         self.books[account] = Some(Book {
             currency,
             exponent,

@@ -5,6 +5,7 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use crate::support::Ledger;
+use crate::support::publisher::{Publisher, create, id, movement, verdicts};
 use crate::{book, open};
 
 /// The same instant, so many microseconds later.
@@ -103,6 +104,125 @@ async fn every_boundary_of_a_history_is_exact() {
             .get(&format!("/accounts/ALICE/balance-at?{bad}"))
             .await;
         assert_eq!(answer.problem(400), "invalid_parameter", "{bad}");
+    }
+    ledger.verify().await;
+    assert_eq!(process.stop().await, Some(0));
+}
+
+/// A life of `ALICE`: what is asked, and what is there afterwards: balance, available, limit, status, owner.
+fn life() -> Vec<(Value, [&'static str; 5])> {
+    let hold_id = id();
+    let ask = |type_name: &str, more: &Value| {
+        let mut command = json!({"command_id": id(), "type": type_name, "account_id": "ALICE"});
+        for (name, value) in more.as_object().expect("an object") {
+            command[name] = value.clone();
+        }
+        command
+    };
+    let of_hold = |type_name: &str, more: Value| {
+        let mut command = ask(type_name, &more);
+        command["hold_id"] = hold_id.clone().into();
+        command
+    };
+    vec![
+        (
+            create("ALICE", "100"),
+            ["100.00", "100.00", "0.00", "active", "Ada"],
+        ),
+        (
+            ask("set_overdraft_limit", &json!({"overdraft_limit": "50"})),
+            ["100.00", "150.00", "50.00", "active", "Ada"],
+        ),
+        (
+            of_hold("hold", json!({"amount": "60"})),
+            ["100.00", "90.00", "50.00", "active", "Ada"],
+        ),
+        (
+            ask(
+                "freeze_account",
+                &json!({"scope": "debits", "reason": "a court order"}),
+            ),
+            ["100.00", "90.00", "50.00", "debits_frozen", "Ada"],
+        ),
+        (
+            ask(
+                "freeze_account",
+                &json!({"scope": "credits", "reason": "another"}),
+            ),
+            ["100.00", "90.00", "50.00", "frozen", "Ada"],
+        ),
+        (
+            ask("unfreeze_account", &json!({"scope": "debits"})),
+            ["100.00", "90.00", "50.00", "credits_frozen", "Ada"],
+        ),
+        (
+            of_hold("capture", json!({"amount": "25"})),
+            ["75.00", "90.00", "50.00", "credits_frozen", "Ada"],
+        ),
+        (
+            ask("update_account", &json!({"owner_name": "Ada King"})),
+            ["75.00", "90.00", "50.00", "credits_frozen", "Ada King"],
+        ),
+        (
+            of_hold("release", json!({})),
+            ["75.00", "125.00", "50.00", "credits_frozen", "Ada King"],
+        ),
+        (
+            ask("unfreeze_account", &json!({"scope": "all"})),
+            ["75.00", "125.00", "50.00", "active", "Ada King"],
+        ),
+        (
+            movement("withdraw", "ALICE", "75"),
+            ["0.00", "50.00", "50.00", "active", "Ada King"],
+        ),
+        (
+            ask("close_account", &json!({})),
+            ["0.00", "50.00", "50.00", "closed", "Ada King"],
+        ),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn freezes_limits_holds_and_the_closing_are_told_as_they_were_then() {
+    let (ledger, process) = Ledger::running().await;
+    let client = process.http();
+    let publisher = Publisher::connect(&ledger).await;
+    let (commands, expected): (Vec<Value>, Vec<[&str; 5]>) = life().into_iter().unzip();
+    let answers = publisher.tell_all(&commands).await;
+    assert_eq!(
+        verdicts(&answers)["accepted"],
+        commands.len(),
+        "{answers:#?}"
+    );
+    let history = client
+        .get("/accounts/ALICE/history?limit=500")
+        .await
+        .ok(200);
+    let history = history["history"].as_array().expect("it is a list");
+    assert_eq!(history.len(), expected.len());
+    let told = |state: &Value| {
+        [
+            "balance",
+            "available",
+            "overdraft_limit",
+            "status",
+            "owner_name",
+        ]
+        .map(|name| state[name].as_str().expect("a text").to_owned())
+    };
+    for (index, (step, expected)) in history.iter().zip(&expected).enumerate() {
+        assert_eq!(told(&step["state"]), *expected);
+        let at = step["event"]["recorded_at"].as_str().expect("a time");
+        // A microsecond later the next event may have been recorded; a microsecond before, this one had not.
+        let next = history.get(index + 1);
+        let next = next.and_then(|next| next["event"]["recorded_at"].as_str());
+        let until = next.map_or_else(|| at.to_owned(), |next| moved(next, -1));
+        for instant in [at, &until] {
+            let path = format!("/accounts/ALICE/balance-at?timestamp={instant}");
+            let then = client.get(&path).await.ok(200);
+            assert_eq!(told(&then), *expected, "at {instant}");
+            assert_eq!(then["version"], index + 1, "at {instant}");
+        }
     }
     ledger.verify().await;
     assert_eq!(process.stop().await, Some(0));

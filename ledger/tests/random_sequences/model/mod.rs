@@ -12,7 +12,7 @@ use ledger::RejectionCode;
 
 pub(crate) use reversals::Moved;
 
-use crate::ask::{ACCOUNTS, Amount, Ask, HOLDS, LARGEST, Terms};
+use crate::ask::{Amount, Ask, HOLDS, LARGEST, Terms};
 
 /// An account in the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +78,8 @@ pub(crate) struct Undone {
 /// All accounts, and what has come in from outside and gone out by currency.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Model {
-    pub(crate) books: [Option<Book>; ACCOUNTS],
+    /// By the accounts' numbers; those behind the last one that was opened are missing.
+    books: Vec<Option<Book>>,
     pub(crate) from_outside: BTreeMap<&'static str, i128>,
     /// What each accepted command moved, by the commands' numbers; see [`Model::process_named`].
     pub(crate) moved: BTreeMap<u64, Moved>,
@@ -116,6 +117,17 @@ fn not_negative(amount: Amount, exponent: u32) -> Result<i128, RejectionCode> {
 }
 
 impl Book {
+    /// As the ledger calls it.
+    pub(crate) fn status(&self) -> &'static str {
+        match (self.closed, self.debits_frozen, self.credits_frozen) {
+            (true, _, _) => "closed",
+            (_, true, true) => "frozen",
+            (_, true, false) => "debits_frozen",
+            (_, false, true) => "credits_frozen",
+            (_, false, false) => "active",
+        }
+    }
+
     pub(crate) fn held(&self) -> i128 {
         self.holds.iter().flatten().map(Held::remaining).sum()
     }
@@ -177,7 +189,7 @@ impl Model {
 
     /// When the command would be recorded.
     pub(crate) fn recorded_at(&self, ask: Ask, now: i64) -> i64 {
-        let after = |account: usize| self.books[account].map(|book| book.last_recorded_at + 1);
+        let after = |account: usize| self.known(account).map(|book| book.last_recorded_at + 1);
         let first = after(ask.account()).unwrap_or(now);
         let second = ask.other().and_then(after).unwrap_or(now);
         let [third, fourth] = self
@@ -265,7 +277,7 @@ impl Model {
     }
 
     fn check_terms(&self, ask: Ask, terms: Terms, at: i64) -> Result<(), RejectionCode> {
-        let first = self.books[ask.account()];
+        let first = self.known(ask.account());
         if terms.expires_at.is_some_and(|over| at >= over) {
             return Err(RejectionCode::Expired);
         }
@@ -301,7 +313,9 @@ impl Model {
     }
 
     fn book(&self, account: usize) -> Result<Book, RejectionCode> {
-        self.books[account].ok_or(RejectionCode::AccountNotFound)
+        self.known(account)
+            .copied()
+            .ok_or(RejectionCode::AccountNotFound)
     }
 
     fn unclosed(&self, account: usize) -> Result<Book, RejectionCode> {

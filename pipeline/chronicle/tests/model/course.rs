@@ -1,0 +1,397 @@
+//! The course of a run: command after command as the model goes along, and what must become of each.
+
+use std::collections::BTreeMap;
+
+use ledger::{Action, RejectionCode, Version};
+
+use crate::ask::{Amount, Ask, HOLDS, Step, Terms};
+use crate::asking::{Table, ask, sent_again, terms};
+use crate::model::Model;
+use crate::random::Random;
+use crate::wire::{command_of, fits_the_wire};
+
+/// How many accounts are in use at a time. One that is closed, or has used up its holds, makes room for a new one.
+const ACCOUNTS: usize = 300;
+/// The model's clock. Whatever the writer's shows, [`LONG_AGO`] is before and [`FAR_AWAY`] after.
+const NOW: i64 = 1_700_000_000_000_000;
+/// In the year 2001.
+const LONG_AGO: i64 = 1_000_000_000_000_000;
+/// In the year 2096.
+const FAR_AWAY: i64 = 4_000_000_000_000_000;
+/// How many of the newest commands can be sent again: more than are ever in flight.
+const RECENT: usize = 4_096;
+/// How many of all others can.
+const OLD: usize = 10_000;
+
+/// What must become of a command that is the first with its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It makes these versions of these accounts.
+    Accepted(Vec<(usize, u64)>),
+    Rejected(RejectionCode),
+}
+
+/// One command to publish.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Question {
+    pub(crate) step: Step,
+    /// It stole the id of another.
+    pub(crate) is_stolen: bool,
+}
+
+/// The model, and all that was asked.
+pub(crate) struct Course {
+    pub(crate) model: Model,
+    pub(crate) tally: Tally,
+    random: Random,
+    /// By id.
+    fates: Vec<Fate>,
+    in_use: Vec<usize>,
+    accounts: usize,
+    recent: Vec<Step>,
+    old: Vec<Step>,
+    timed: Vec<(usize, usize)>,
+}
+
+impl Course {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            model: Model::default(),
+            tally: Tally::default(),
+            random: Random::seeded(seed),
+            fates: Vec::new(),
+            in_use: (0..ACCOUNTS).collect(),
+            accounts: ACCOUNTS,
+            recent: Vec::new(),
+            old: Vec::new(),
+            timed: Vec::new(),
+        }
+    }
+
+    /// How many numbers of accounts there are; not all need be open.
+    pub(crate) fn accounts(&self) -> usize {
+        self.accounts
+    }
+
+    /// What must become of each id.
+    pub(crate) fn fates(&self) -> &[Fate] {
+        &self.fates
+    }
+
+    pub(crate) fn fate(&self, id: u64) -> &Fate {
+        &self.fates[usize::try_from(id).unwrap()]
+    }
+
+    /// How many holds the timer has ended.
+    pub(crate) fn timed(&self) -> usize {
+        self.timed.len()
+    }
+
+    /// The next command: something new, or something again.
+    pub(crate) fn next(&mut self) -> Question {
+        if !self.recent.is_empty() && self.random.chance(6) {
+            return self.again();
+        }
+        loop {
+            let table = self.table();
+            let ask = match self.reversal() {
+                Some(reversal) => reversal,
+                None => ask(&mut self.random, &self.model, table, NOW),
+            };
+            let ask = far_away(&mut self.random, ask);
+            let terms = terms(&mut self.random, &self.model, ask, NOW);
+            let terms = terms_far_away(&mut self.random, terms);
+            if let Some(question) = self.asked(ask, terms) {
+                self.replace(table);
+                return question;
+            }
+        }
+    }
+
+    /// Now and then: an earlier command moved back, mostly one that moved something and was asked not long ago.
+    fn reversal(&mut self) -> Option<Ask> {
+        if self.recent.is_empty() || !self.random.chance(12) {
+            return None;
+        }
+        let from_old = !self.old.is_empty() && self.random.chance(10);
+        let steps = if from_old { &self.old } else { &self.recent };
+        // Any at all, if it must be; one that the model has moved something for, if there is one among so many.
+        let tries = if self.random.chance(15) { 1 } else { 20 };
+        let mut command = 0;
+        for _ in 0..tries {
+            command = self.random.pick(steps).id;
+            let moved = self.model.moved.get(&command);
+            if moved.is_some_and(|moved| moved.is_reversible() && moved.rest() > 0) {
+                break;
+            }
+        }
+        let moved = self.model.moved.get(&command);
+        let account = match moved {
+            Some(moved) if !self.random.chance(3) => moved.ask.account(),
+            _ => *self.random.pick(&self.in_use),
+        };
+        let rest = moved.map_or(1, |moved| moved.rest().max(1));
+        let scale = self.model.known(account).map_or(0, |book| book.exponent);
+        let units = |digits| Some(Amount { digits, scale });
+        let amount = match self.random.below(10) {
+            0..=3 => None,
+            4 => units(rest + 1),
+            5 => units(rest),
+            _ => units(1 + self.random.wide_below(rest)),
+        };
+        Some(Ask::Reverse {
+            account,
+            command,
+            amount,
+            reason: 1,
+        })
+    }
+
+    /// A command that was asked not long ago, once more.
+    pub(crate) fn resent(&mut self, id: u64) -> Question {
+        let step = *self.remembered(id).expect("it is not that long ago");
+        self.tally.sent_again += 1;
+        Question {
+            step,
+            is_stolen: false,
+        }
+    }
+
+    /// A command that was asked not long ago.
+    pub(crate) fn remembered(&self, id: u64) -> Option<&Step> {
+        let index = usize::try_from(id).unwrap() % RECENT;
+        self.recent.get(index).filter(|step| step.id == id)
+    }
+
+    fn again(&mut self) -> Question {
+        loop {
+            let newest = (self.fates.len() - 1) % RECENT;
+            let steps = match self.random.below(10) {
+                0..=2 => &self.recent[newest..=newest],
+                3..=5 => &self.recent,
+                _ if self.old.is_empty() => &self.recent,
+                _ => &self.old,
+            };
+            let step = sent_again(&mut self.random, steps, NOW);
+            let first = steps.iter().find(|first| first.id == step.id).unwrap();
+            let is_stolen = first.ask != step.ask || first.terms != step.terms;
+            if fits_the_wire(&step) {
+                self.tally.sent_again += 1;
+                if is_stolen {
+                    self.tally.reject(RejectionCode::IdempotencyConflict);
+                }
+                return Question { step, is_stolen };
+            }
+        }
+    }
+
+    /// Lets the model decide; `None` when the command cannot be written down.
+    fn asked(&mut self, ask: Ask, terms: Terms) -> Option<Question> {
+        let step = Step {
+            id: u64::try_from(self.fates.len()).unwrap(),
+            ask,
+            terms,
+            now: NOW,
+        };
+        if !fits_the_wire(&step) {
+            return None;
+        }
+        let fate = match self.model.process_named(step.id, ask, terms, NOW) {
+            Ok(lines) => {
+                self.tally.accept(command_of(&step).type_name());
+                let place = |line: &crate::model::Line| (line.account, line.version);
+                Fate::Accepted(lines.iter().map(place).collect())
+            }
+            Err(code) => {
+                self.tally.reject(code);
+                Fate::Rejected(code)
+            }
+        };
+        self.remember(step);
+        self.fates.push(fate);
+        Some(Question {
+            step,
+            is_stolen: false,
+        })
+    }
+
+    fn remember(&mut self, step: Step) {
+        if self.recent.len() < RECENT {
+            self.recent.push(step);
+            return;
+        }
+        let index = self.fates.len() % RECENT;
+        let forgotten = std::mem::replace(&mut self.recent[index], step);
+        if self.old.len() < OLD {
+            self.old.push(forgotten);
+        } else if self.random.chance(10) {
+            let index = self.random.below(OLD);
+            self.old[index] = forgotten;
+        }
+    }
+
+    /// Four different accounts, mostly of one currency, seldom one that is no longer in use.
+    fn table(&mut self) -> Table {
+        let mut table = [*self.random.pick(&self.in_use); 4];
+        if self.random.chance(2) {
+            table[0] = self.random.below(self.accounts);
+        }
+        let currency = self.model.known(table[0]).map(|book| book.currency);
+        for place in 1..table.len() {
+            let mut tries = if self.random.chance(90) { 12 } else { 1 };
+            loop {
+                let one = *self.random.pick(&self.in_use);
+                let its_currency = self.model.known(one).map(|book| book.currency);
+                tries -= 1;
+                let fits = tries <= 0 || its_currency.is_none() || its_currency == currency;
+                if fits && !table[..place].contains(&one) {
+                    table[place] = one;
+                    break;
+                }
+            }
+        }
+        table
+    }
+
+    /// Puts new accounts in the places of those that nothing much can happen to any more.
+    fn replace(&mut self, table: Table) {
+        for account in table {
+            let Some(book) = self.model.known(account) else {
+                continue;
+            };
+            let is_used_up = book.holds.iter().all(Option::is_some) && book.held() == 0;
+            let percent = match (book.closed, is_used_up) {
+                (true, _) => 10,
+                (_, true) => 2,
+                _ => 0,
+            };
+            if percent > 0
+                && self.random.chance(percent)
+                && let Some(place) = self.in_use.iter_mut().find(|one| **one == account)
+            {
+                *place = self.accounts;
+                self.accounts += 1;
+            }
+        }
+    }
+
+    /// At most `count` holds that end at `end`, with something captured or released of some.
+    pub(crate) fn timed_holds(&mut self, count: usize, end: i64) -> Vec<Question> {
+        let mut questions = Vec::new();
+        for account in self.in_use.clone() {
+            let Some(book) = self.model.known(account).copied() else {
+                continue;
+            };
+            let free = (0..HOLDS).find(|hold| book.holds[*hold].is_none());
+            let available = book.balance + book.overdraft - book.held();
+            let is_able = !book.debits_frozen && !book.closed && available >= 2;
+            let (Some(hold), true, true) = (free, is_able, self.timed.len() < count) else {
+                continue;
+            };
+            let amount = |digits| Amount {
+                digits,
+                scale: book.exponent,
+            };
+            let mut asks = vec![Ask::Hold {
+                account,
+                hold,
+                amount: amount(2 + self.random.wide_below(available - 1)),
+                currency: None,
+                expires_at: Some(end),
+            }];
+            match self.random.below(3) {
+                0 => asks.push(Ask::Capture {
+                    account,
+                    hold,
+                    amount: Some(amount(1)),
+                    is_final: false,
+                    to: None,
+                }),
+                1 => asks.push(Ask::Release {
+                    account,
+                    hold,
+                    amount: Some(amount(1)),
+                }),
+                _ => {}
+            }
+            asks.push(Ask::Expire { account, hold });
+            for ask in asks {
+                questions.extend(self.asked(ask, Terms::default()));
+            }
+            self.timed.push((account, hold));
+        }
+        assert!(!self.timed.is_empty(), "no account can have a hold");
+        questions
+    }
+
+    /// The timer has ended them, for the model, too; and who asks now comes too late.
+    pub(crate) fn timer_has_ended_all(&mut self, end: i64) -> Vec<Question> {
+        let mut questions = Vec::new();
+        for (account, hold) in self.timed.clone() {
+            let ask = Ask::Expire { account, hold };
+            let ended = self.model.process(ask, Terms::default(), end);
+            assert_eq!(ended.map(|lines| lines.len()), Ok(1));
+            questions.extend(self.asked(ask, Terms::default()));
+        }
+        questions
+    }
+}
+
+fn far_away(random: &mut Random, mut ask: Ask) -> Ask {
+    if let Ask::Hold {
+        expires_at: Some(at),
+        ..
+    } = &mut ask
+    {
+        *at = if random.chance(8) { LONG_AGO } else { FAR_AWAY };
+    }
+    ask
+}
+
+fn terms_far_away(random: &mut Random, terms: Terms) -> Terms {
+    let mut far = |instant: Option<i64>| instant.map(|_| *random.pick(&[LONG_AGO, FAR_AWAY]));
+    Terms {
+        expected_version: terms
+            .expected_version
+            .map(|version| version.min(Version::MAX.get())),
+        not_before: far(terms.not_before),
+        expires_at: far(terms.expires_at),
+        ..terms
+    }
+}
+
+/// What a run has met, by the model.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    accepted: BTreeMap<&'static str, u64>,
+    rejected: BTreeMap<RejectionCode, u64>,
+    sent_again: u64,
+}
+
+impl Tally {
+    fn accept(&mut self, type_name: &'static str) {
+        *self.accepted.entry(type_name).or_default() += 1;
+    }
+
+    fn reject(&mut self, code: RejectionCode) {
+        *self.rejected.entry(code).or_default() += 1;
+    }
+
+    /// A run that never reaches a case does not test it.
+    pub(crate) fn check_nothing_was_missed(&self, every_code: bool) {
+        // Only the timer's succeed.
+        let mut types = Action::TYPE_NAMES.into_iter();
+        let missed = types.find(|name| *name != "expire_hold" && !self.accepted.contains_key(name));
+        assert_eq!(missed, None, "never accepted");
+        let mut codes = RejectionCode::ALL.into_iter();
+        let missed = codes.find(|code| !self.rejected.contains_key(code));
+        assert!(
+            missed.is_none() || !every_code,
+            "never rejected as {missed:?}"
+        );
+        let (accepted, rejected): (u64, u64) =
+            (self.accepted.values().sum(), self.rejected.values().sum());
+        assert!(accepted * 2 > rejected, "most commands were refused");
+        assert!(self.sent_again > 0);
+    }
+}
