@@ -35,6 +35,7 @@ async fn open(transaction: &mut PgConnection, events: &[Event]) -> Result<(), sq
     let mut overdraft_limit: Vec<String> = Vec::new();
     let mut version: Vec<i64> = Vec::new();
     let mut opened_at: Vec<OffsetDateTime> = Vec::new();
+    let mut held: Vec<String> = Vec::new();
     for event in events {
         let EventData::AccountCreated(created) = &event.data else {
             continue;
@@ -46,16 +47,19 @@ async fn open(transaction: &mut PgConnection, events: &[Event]) -> Result<(), sq
         overdraft_limit.push(created.overdraft_limit.to_string());
         version.push(super::offset::signed(event.version));
         opened_at.push(event.recorded_at.to_date_time());
+        held.push(event.held_after.to_string());
     }
     if account_id.is_empty() {
         return Ok(());
     }
     sqlx::query(
         "INSERT INTO account_balance
-            (account_id, owner_name, balance, currency, overdraft_limit, status, version, opened_at, updated_at)
-         SELECT u.account_id, u.owner_name, u.balance::numeric, u.currency, u.overdraft_limit::numeric, 'active', u.version, u.opened_at, u.opened_at
-         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[])
-            AS u(account_id, owner_name, balance, currency, overdraft_limit, version, opened_at)",
+            (account_id, owner_name, balance, held, currency, overdraft_limit, status, version, opened_at, updated_at)
+         SELECT u.account_id, u.owner_name, u.balance::numeric, u.held::numeric, u.currency, u.overdraft_limit::numeric,
+            'active', u.version, u.opened_at, u.opened_at
+         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[],
+            $8::text[])
+            AS u(account_id, owner_name, balance, currency, overdraft_limit, version, opened_at, held)",
     )
     .bind(account_id)
     .bind(owner_name)
@@ -64,6 +68,7 @@ async fn open(transaction: &mut PgConnection, events: &[Event]) -> Result<(), sq
     .bind(overdraft_limit)
     .bind(version)
     .bind(opened_at)
+    .bind(held)
     .execute(transaction)
     .await?;
     Ok(())

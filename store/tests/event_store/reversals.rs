@@ -61,6 +61,10 @@ async fn a_transfer_is_moved_back_in_parts_by_any_writer() {
         ["amount_exceeds_rest", "accepted", "already_reversed"]
     );
     assert_eq!(balances(&store, [&from, &to]).await, ["100.00", "0.00"]);
+    // A reversal begins on the account that gives the money back, and was sent to the other one.
+    let of_a_reversal = reverse(&batch[3], None);
+    let told = process(&mut one, &[of_a_reversal]).await;
+    assert_eq!(verdicts(&told), ["not_reversible"]);
 
     let events = store.reversals(&from, moved.command_id, 10).await.unwrap();
     let reversed: Vec<String> = events

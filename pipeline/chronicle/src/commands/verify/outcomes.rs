@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use ledger::{Command, CommandId, Event, EventReference, Hash};
+use ledger::{Action, Event, EventReference, Hash, Reverse};
 use store::{CommandRow, EventRow, Place, Snapshot};
 
 use super::conservation;
@@ -162,7 +162,7 @@ async fn check_events(
         .map(|row| ((row.account_id.as_str(), row.version), row))
         .collect();
     let mut named = 0;
-    let mut reversals: Vec<(CommandId, Vec<&Event>)> = Vec::new();
+    let mut reversals: Vec<(&Reverse, Vec<&Event>)> = Vec::new();
     for command in commands {
         let Ok(outcome) = &command.outcome else {
             continue;
@@ -179,11 +179,11 @@ async fn check_events(
                 check_together(command, &events, report);
             }
             totals.transfers += conservation::check_transfers(&events, report);
-            let body = command.body.as_ref().ok();
-            if let Some(reversed) = body.and_then(Command::reversed_command_id)
+            if let Ok(body) = &command.body
+                && let Action::Reverse(reverse) = &body.action
                 && !events.is_empty()
             {
-                reversals.push((reversed, events));
+                reversals.push((reverse, events));
             }
         }
     }

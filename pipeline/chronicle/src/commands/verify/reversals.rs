@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use ledger::{CommandId, Event, Money, Original};
+use ledger::{CommandId, Event, Money, Original, Reverse};
 use store::{CommandRow, Place, Snapshot};
 
 use super::history;
@@ -51,13 +51,16 @@ impl Reversed {
 /// Holds the events of reversals against those of the commands that they reverse.
 pub(super) async fn check(
     snapshot: &mut Snapshot,
-    reversals: &[(CommandId, Vec<&Event>)],
+    reversals: &[(&Reverse, Vec<&Event>)],
     report: &mut Report,
 ) -> anyhow::Result<()> {
     if reversals.is_empty() {
         return Ok(());
     }
-    let ids: Vec<CommandId> = reversals.iter().map(|(id, _)| *id).collect();
+    let ids: Vec<CommandId> = reversals
+        .iter()
+        .map(|(asked, _)| asked.reversed_command_id)
+        .collect();
     let commands = snapshot.command_rows_of(&ids).await?;
     let places: Vec<Place<'_>> = commands.iter().flat_map(references).map(place).collect();
     let rows = snapshot.event_rows_at(&places).await?;
@@ -72,10 +75,11 @@ pub(super) async fn check(
         .iter()
         .filter_map(|command| Some((command.command_id, original(command, &events)?)))
         .collect();
-    for (command_id, done) in reversals {
-        let problem = match originals.get(command_id) {
+    for (asked, done) in reversals {
+        let command_id = asked.reversed_command_id;
+        let problem = match originals.get(&command_id) {
             None => Some("no command was accepted that it could reverse"),
-            Some(original) => problem(original, done),
+            Some(original) => problem(asked, original, done),
         };
         if let (Some(problem), Some(first)) = (problem, done.first()) {
             let message = format!("it reverses command {command_id}: {problem}");
@@ -95,7 +99,7 @@ fn original(command: &CommandRow, events: &HashMap<Place<'_>, &Event>) -> Option
 }
 
 /// What is wrong with the events of a reversal.
-fn problem(original: &Original, events: &[&Event]) -> Option<&'static str> {
+fn problem(asked: &Reverse, original: &Original, events: &[&Event]) -> Option<&'static str> {
     if original.is_final {
         return Some("that one cannot be reversed");
     }
@@ -125,6 +129,13 @@ fn problem(original: &Original, events: &[&Event]) -> Option<&'static str> {
         if !is_within {
             return Some("more was moved back than it moved");
         }
+        let is_whole = event
+            .data
+            .reversal()
+            .is_some_and(|reversal| reversal.reversed == movement.amount);
+        if asked.amount.is_none() && !is_whole {
+            return Some("all of the rest was asked for, and not all of it was moved back");
+        }
     }
-    None
+    (original.account_id != asked.account_id).then_some("that one was sent to another account")
 }
