@@ -722,9 +722,10 @@ async fn a_message_in_the_feed_that_breaks_its_receivers_connection_stops_projec
             .as_array()
             .expect("there are pipelines")
             .clone();
-        let mut projections = pipelines
-            .iter()
-            .filter(|pipeline| pipeline["pipeline"] != "intake");
+        let mut projections = pipelines.iter().filter(|pipeline| {
+            let name = pipeline["pipeline"].as_str().expect("it has a name");
+            name.starts_with("projection.")
+        });
         projections.all(|projection| projection.to_string().contains(&says))
     })
     .await;
