@@ -425,7 +425,7 @@ async fn an_idle_copy_that_is_fenced_says_so_without_waiting_for_an_event() {
     let mut first = ledger.run(&PROJECTIONS, &[]).await;
     let second = ledger.run(&PROJECTIONS, &[]).await;
     assert_eq!(first.ended().await, Some(4), "{}", first.log());
-    for name in ["account_balance", "transactions", "transfers"] {
+    for name in ["account_balance", "transactions", "transfers", "holds"] {
         let words = format!("projection {name} is fenced");
         assert!(first.log().contains(&words), "{}", first.log());
     }

@@ -23,7 +23,9 @@ use tokio::time::Instant;
 use transport::{streams, subjects};
 
 const INTAKE: [&str; 2] = ["--only", "intake"];
-const PROJECTIONS: [&str; 6] = [
+const PROJECTIONS: [&str; 8] = [
+    "--only",
+    "projection.holds",
     "--only",
     "projection.account_balance",
     "--only",
@@ -68,7 +70,7 @@ async fn until_read(ledger: &Ledger) {
     let last = last_sequence(ledger).await;
     eventually("the projections to read the feed to its end", || async {
         let offsets = offsets(ledger).await;
-        offsets.len() == 3 && offsets.iter().all(|(_, offset)| *offset >= last)
+        offsets.len() == PROJECTIONS.len() / 2 && offsets.iter().all(|(_, offset)| *offset >= last)
     })
     .await;
 }
@@ -298,7 +300,7 @@ async fn until_stopped(mut projections: Process) -> String {
 /// everything is well again.
 async fn stopped_until_the_feed_is_adopted(ledger: &Ledger, projections: Process) {
     let log = until_stopped(projections).await;
-    for name in ["account_balance", "transactions", "transfers"] {
+    for name in ["account_balance", "transactions", "transfers", "holds"] {
         let command = format!("run: chronicle projection adopt-stream {name}");
         assert!(log.contains(&command), "it does not say {command:?}\n{log}");
     }
@@ -613,7 +615,7 @@ async fn a_poison_message_stops_the_projections_loudly_and_can_be_skipped() {
         .await
         .expect("it can be published");
     let sequence = poison.await.expect("it is stored").sequence;
-    for name in ["account_balance", "transactions", "transfers"] {
+    for name in ["account_balance", "transactions", "transfers", "holds"] {
         let pipeline = format!("projection.{name}");
         eventually("the projections to stop", || async {
             state_of(&process, &pipeline).await["state"] == "stopped"
@@ -657,6 +659,7 @@ async fn a_poison_message_stops_the_projections_loudly_and_can_be_skipped() {
 
     skip(&ledger, "transactions", sequence).await;
     skip(&ledger, "transfers", sequence).await;
+    skip(&ledger, "holds", sequence).await;
     let process = ledger.run(&[], &[]).await;
     ledger.until_converged().await;
     workload.publish(20).await;
@@ -703,7 +706,7 @@ async fn a_forged_event_stops_the_projections() {
         .await
         .expect("it can be published");
     forged.await.expect("it is stored");
-    for name in ["account_balance", "transactions", "transfers"] {
+    for name in ["account_balance", "transactions", "transfers", "holds"] {
         let pipeline = format!("projection.{name}");
         eventually("the projections to stop", || async {
             state_of(&process, &pipeline).await["state"] == "stopped"
