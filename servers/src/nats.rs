@@ -17,6 +17,11 @@ use crate::program::{Ports, Program, Terms};
 use crate::server::{Server, off_thread};
 
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
+/// Where JetStream keeps its files, in the data folder.
+const STORE: &str = "data";
+/// More than the streams may take together: their own limits bound them. Without this line the server takes three quarters
+/// of what is free on the disk at its start, and on a fairly full one refuses streams that would never grow to their limits.
+const FILE_STORE_MAX: &str = "64GB";
 
 /// How to start nats-server. `Options { port: 4222, ..Options::new(folder) }`
 #[derive(Debug, Clone)]
@@ -113,6 +118,7 @@ impl Program for Nats {
     const ABANDON: Signal = Signal::KILL;
 
     fn command(&self, folder: &Path, ports: Ports) -> Result<Command, Error> {
+        remove_leftovers(&folder.join(STORE).join("jetstream"))?;
         let path = folder.join("nats.conf");
         fs::write(&path, self.configuration(folder, ports)).map_err(Error::io("write", &path))?;
         let mut command = Command::new(&self.binary);
@@ -155,17 +161,40 @@ port: {port}
 http: "127.0.0.1:{http}"
 max_payload: {payload_bytes_max}
 jetstream {{
-  store_dir: {store}{sync_interval}
+  store_dir: {store}
+  max_file_store: {FILE_STORE_MAX}{sync_interval}
 }}
 {more}"#,
             name = in_quotes(&server_name(folder)),
             port = ports.main,
             http = ports.http,
             payload_bytes_max = self.options.payload_bytes_max,
-            store = in_quotes(&folder.join("data").to_string_lossy()),
+            store = in_quotes(&folder.join(STORE).to_string_lossy()),
             more = self.options.configuration,
         )
     }
+}
+
+/// At its start the server tries whether it can write, in a folder `_test_…` of its own, and takes every folder that it finds
+/// for an account: one that was killed during that trial would never become healthy again.
+fn remove_leftovers(accounts: &Path) -> Result<(), Error> {
+    // What else is wrong with the folder, the server itself says best.
+    let Ok(entries) = fs::read_dir(accounts) else {
+        return Ok(());
+    };
+    for entry in entries {
+        let entry = entry.map_err(Error::io("read", accounts))?;
+        if entry.file_name().as_encoded_bytes().starts_with(b"_test_") {
+            let path = entry.path();
+            let removed = if path.is_dir() {
+                fs::remove_dir_all(&path)
+            } else {
+                fs::remove_file(&path)
+            };
+            removed.map_err(Error::io("remove", &path))?;
+        }
+    }
+    Ok(())
 }
 
 /// The same for each start of one folder and different from folder to folder: tells that the right server answers.

@@ -73,6 +73,20 @@ async fn a_stopped_folder_starts_again_with_its_data_on_its_port() {
 }
 
 #[tokio::test]
+async fn what_a_kill_during_the_start_left_behind_hinders_no_later_start() {
+    let folder = tempfile::tempdir().unwrap();
+    // The server tries in a folder of this name whether it can write.
+    let trial = folder.path().join("data/jetstream/_test_419087321");
+    std::fs::create_dir_all(&trial).unwrap();
+
+    let server = NatsServer::start(Options::new(folder.path()))
+        .await
+        .unwrap();
+    store_a_message(&server).await;
+    assert!(!trial.exists());
+}
+
+#[tokio::test]
 async fn a_port_that_was_asked_for_and_is_taken_is_an_error_that_says_so() {
     let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = taken.local_addr().unwrap().port();

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::context::GetStreamErrorKind;
+use async_nats::jetstream::context::{
+    CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind,
+};
 use async_nats::jetstream::stream::{
     Config, DiscardPolicy, RetentionPolicy, StorageType, Stream, SubjectTransform,
 };
@@ -185,6 +187,7 @@ async fn get_or_create(jetstream: &jetstream::Context, config: Config) -> Result
     if let Some(stream) = existing(jetstream, &name).await? {
         return Ok(stream);
     }
+    let mebibytes = config.max_bytes / (1024 * 1024);
     match jetstream.create_stream(config).await {
         Ok(stream) => {
             tracing::info!(stream = name, "made the stream");
@@ -193,7 +196,21 @@ async fn get_or_create(jetstream: &jetstream::Context, config: Config) -> Result
         // Somebody else may have made it in between.
         Err(error) => match existing(jetstream, &name).await? {
             Some(stream) => Ok(stream),
-            None => Err(Failure::retry(format!("the stream {name} cannot be made")).because(error)),
+            None => Err(Failure::retry(if is_lack_of_storage(&error) {
+                format!(
+                    "the stream {name} may grow to {mebibytes} MiB, which is more than the NATS server still has to give: free \
+                     disk space and restart it, or raise its `max_file_store`"
+                )
+            } else {
+                format!("the stream {name} cannot be made")
+            })
+            .because(error)),
         },
     }
+}
+
+/// JetStream sets a stream's limit aside when it is made, from `max_file_store`.
+fn is_lack_of_storage(error: &CreateStreamError) -> bool {
+    matches!(error.kind(), CreateStreamErrorKind::JetStream(server)
+        if server.error_code() == ErrorCode::STORAGE_RESOURCES_EXCEEDED)
 }
