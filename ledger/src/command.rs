@@ -16,7 +16,14 @@ use crate::timestamp::Timestamp;
 /// How large the parts of a command can be. Each limit is checked by the codecs, with an error that names it.
 pub mod limits {
     /// The longest encoded command, in bytes.
-    pub const BODY_BYTES_MAX: usize = 64 * 1024;
+    pub const BODY_BYTES_MAX: usize = 256 * 1024;
+    /// How many commands a batch can have.
+    pub const BATCH_COMMANDS_MAX: usize = 1_000;
+    /// How many entries a posting can have.
+    pub const POST_ENTRIES_MAX: usize = 1_000;
+    /// How much one command may write, in bytes: each text stands in every event that it comes with, and each change of an
+    /// account's profile writes all of the profile. Below what CockroachDB takes in one statement.
+    pub const WRITTEN_BYTES_MAX: usize = 4 * 1024 * 1024;
     /// The longest owner name, in bytes of UTF-8.
     pub const OWNER_NAME_BYTES_MAX: usize = 256;
     /// The longest description, in bytes of UTF-8.
@@ -95,6 +102,10 @@ pub enum Action {
     ExpireHold(ExpireHold),
     /// Moves the money of an earlier command back.
     Reverse(Reverse),
+    /// Moves money between any number of accounts at once.
+    Post(Post),
+    /// Several commands of which all are done, or none.
+    Batch(Batch),
 }
 
 /// Opens an account.
@@ -316,9 +327,76 @@ pub struct Reverse {
     pub reason: String,
 }
 
+/// Moves money between any number of accounts at once: entries that balance, per currency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Post {
+    /// What each account has less or more; at least two. The command is sent to the account of the first.
+    pub entries: Vec<Entry>,
+}
+
+/// What one account has less or more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The account.
+    pub account_id: AccountId,
+    /// Whether it has less or more.
+    pub direction: Direction,
+    /// How much; more than zero.
+    pub amount: Decimal,
+    /// Must be the account's, if given.
+    pub currency: Option<CurrencyCode>,
+}
+
+/// Whether money leaves an account or comes to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// The account has less.
+    Debit,
+    /// The account has more.
+    Credit,
+}
+
+impl Direction {
+    /// The direction as on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Debit => "debit",
+            Self::Credit => "credit",
+        }
+    }
+}
+
+/// A text that names no [`Direction`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a direction is debit or credit, and this is not: {text:?}")]
+pub struct InvalidDirection {
+    text: String,
+}
+
+impl std::str::FromStr for Direction {
+    type Err = InvalidDirection;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDirection> {
+        [Self::Debit, Self::Credit]
+            .into_iter()
+            .find(|direction| direction.as_str() == text)
+            .ok_or_else(|| InvalidDirection {
+                text: excerpt(text),
+            })
+    }
+}
+
+/// Several commands of which all are done, or none. Each sees what those before it have done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// At least one, and none a batch itself. They have the batch's `command_id` and `actor`, and words and conditions of
+    /// their own. The batch is sent to the account of the first.
+    pub commands: Vec<Command>,
+}
+
 impl Action {
     /// Every command's type, as on the wire.
-    pub const TYPE_NAMES: [&'static str; 14] = [
+    pub const TYPE_NAMES: [&'static str; 16] = [
         "create_account",
         "deposit",
         "withdraw",
@@ -333,6 +411,8 @@ impl Action {
         "release",
         "expire_hold",
         "reverse",
+        "post",
+        "batch",
     ];
 }
 
@@ -354,22 +434,50 @@ impl Command {
             Action::Release(action) => &action.account_id,
             Action::ExpireHold(action) => &action.account_id,
             Action::Reverse(action) => &action.account_id,
+            Action::Post(action) => &first(&action.entries).account_id,
+            Action::Batch(action) => first(&action.commands).account_id(),
         }
     }
 
-    /// Every account that it names. Those of the command that it reverses are to be known, too, to decide it: see
-    /// [`reversed_command_id`](Self::reversed_command_id).
+    /// The commands of a batch; none of any other command.
+    pub fn parts(&self) -> &[Self] {
+        match &self.action {
+            Action::Batch(action) => &action.commands,
+            _ => &[],
+        }
+    }
+
+    /// Every account that it names, some perhaps several times. Those of the commands that it reverses are to be known,
+    /// too, to decide it: see [`reversed_command_ids`](Self::reversed_command_ids).
     pub fn account_ids(&self) -> impl Iterator<Item = &AccountId> {
+        let parts = self.parts().iter().flat_map(Self::own_account_ids);
+        self.own_account_ids().chain(parts)
+    }
+
+    fn own_account_ids(&self) -> impl Iterator<Item = &AccountId> {
         let second = match &self.action {
             Action::Transfer(action) => Some(&action.to_account_id),
             Action::CloseAccount(action) => action.sweep_to_account_id.as_ref(),
             Action::Capture(action) => action.to_account_id.as_ref(),
             _ => None,
         };
-        std::iter::once(self.account_id()).chain(second)
+        let entries: &[Entry] = match &self.action {
+            Action::Post(action) => &action.entries,
+            _ => &[],
+        };
+        std::iter::once(self.account_id())
+            .chain(second)
+            .chain(entries.iter().map(|entry| &entry.account_id))
     }
 
-    /// The hold on [`account_id`](Self::account_id) that must be known to decide it.
+    /// The holds, each on its account, that must be known to decide it.
+    pub fn hold_ids(&self) -> impl Iterator<Item = (&AccountId, HoldId)> {
+        std::iter::once(self)
+            .chain(self.parts())
+            .filter_map(|command| Some((command.account_id(), command.hold_id()?)))
+    }
+
+    /// The hold that it is about. The commands of a batch have their own.
     pub fn hold_id(&self) -> Option<HoldId> {
         match &self.action {
             Action::Hold(action) => Some(action.hold_id),
@@ -380,12 +488,14 @@ impl Command {
         }
     }
 
-    /// The earlier command that must be known to decide it.
-    pub fn reversed_command_id(&self) -> Option<CommandId> {
-        match &self.action {
-            Action::Reverse(action) => Some(action.reversed_command_id),
-            _ => None,
-        }
+    /// The earlier commands, each with the account that it was sent to, that must be known to decide it.
+    pub fn reversed_command_ids(&self) -> impl Iterator<Item = (&AccountId, CommandId)> {
+        std::iter::once(self)
+            .chain(self.parts())
+            .filter_map(|command| match &command.action {
+                Action::Reverse(action) => Some((&action.account_id, action.reversed_command_id)),
+                _ => None,
+            })
     }
 
     /// The command's type, as on the wire.
@@ -405,6 +515,8 @@ impl Command {
             Action::Release(_) => "release",
             Action::ExpireHold(_) => "expire_hold",
             Action::Reverse(_) => "reverse",
+            Action::Post(_) => "post",
+            Action::Batch(_) => "batch",
         }
     }
 
@@ -414,4 +526,11 @@ impl Command {
         let canonical = json::encode_normalized(self);
         Hash::from(<[u8; 32]>::from(Sha256::digest(canonical)))
     }
+}
+
+/// The codecs let no posting and no batch through that is empty.
+fn first<T>(items: &[T]) -> &T {
+    items
+        .first()
+        .expect("a posting has entries, and a batch has commands")
 }

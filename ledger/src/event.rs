@@ -8,7 +8,7 @@ use crate::account::BrokenChain;
 use crate::codec::json;
 use crate::command::Scope;
 use crate::hash::Hash;
-use crate::ids::{AccountId, CommandId, EventId, HoldId, TransferId, Version};
+use crate::ids::{AccountId, CommandId, EventId, HoldId, PostingId, TransferId, Version};
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
 
@@ -29,6 +29,8 @@ pub struct Event {
     pub held_after: Money,
     /// The command that caused it.
     pub command_id: CommandId,
+    /// Which command of a batch it was, from 0; `None` for a command that is no batch.
+    pub part: Option<u32>,
     /// Who asked for it.
     pub actor: Option<String>,
     /// When the writer recorded it; all events of a command share it, and it rises within an account.
@@ -88,6 +90,8 @@ pub struct MoneyMoved {
     pub amount: Money,
     /// The transfer that this is one half of, if it is.
     pub transfer: Option<TransferLeg>,
+    /// The posting that this is one entry of, if it is; then it is no half of a transfer.
+    pub posting_id: Option<PostingId>,
     /// The hold that the money was taken from, as it is afterwards. Only money that goes out has one.
     pub hold: Option<Hold>,
     /// The earlier movement that this one moves back, if it does.
@@ -334,6 +338,19 @@ impl EventData {
             Self::MoneyDeposited(moved) | Self::MoneyWithdrawn(moved) => moved.transfer.as_ref(),
             _ => None,
         }
+    }
+
+    /// The posting that the event is one entry of, if it is.
+    pub fn posting_id(&self) -> Option<PostingId> {
+        match self {
+            Self::MoneyDeposited(moved) | Self::MoneyWithdrawn(moved) => moved.posting_id,
+            _ => None,
+        }
+    }
+
+    /// Whether the money stayed within the ledger: what one account had less, others had more.
+    pub fn is_internal(&self) -> bool {
+        self.transfer().is_some() || self.posting_id().is_some()
     }
 
     /// What the event moves back, if it does.

@@ -145,6 +145,10 @@ uuid_id!(
     TransferId
 );
 uuid_id!(
+    /// Names a posting; the events of all its entries carry it.
+    PostingId
+);
+uuid_id!(
     /// Names a hold within its account; chosen by the publisher.
     HoldId
 );
@@ -158,6 +162,11 @@ impl CommandId {
     /// The id of the `index`th transfer that this command makes.
     pub fn transfer_id(self, index: u32) -> TransferId {
         TransferId(self.derive(b"transfer", index))
+    }
+
+    /// The id of the `index`th posting that this command makes.
+    pub fn posting_id(self, index: u32) -> PostingId {
+        PostingId(self.derive(b"posting", index))
     }
 
     fn derive(self, kind: &[u8], index: u32) -> Uuid {

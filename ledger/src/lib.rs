@@ -21,6 +21,7 @@ mod ids;
 mod money;
 mod original;
 mod outcome;
+mod overlay;
 mod rejection;
 mod sum;
 mod timestamp;
@@ -28,9 +29,9 @@ mod timestamp;
 pub use account::{Account, BrokenChain, Profile, Status};
 pub use book::Book;
 pub use command::{
-    Action, Capture, CloseAccount, Command, Conditions, CreateAccount, Deposit, ExpireHold,
-    FreezeAccount, InvalidScope, PlaceHold, Release, Reverse, Scope, SetOverdraftLimit, Transfer,
-    UnfreezeAccount, UpdateAccount, Withdraw, limits,
+    Action, Batch, Capture, CloseAccount, Command, Conditions, CreateAccount, Deposit, Direction,
+    Entry, ExpireHold, FreezeAccount, InvalidDirection, InvalidScope, PlaceHold, Post, Release,
+    Reverse, Scope, SetOverdraftLimit, Transfer, UnfreezeAccount, UpdateAccount, Withdraw, limits,
 };
 pub use decide::{Accounts, decide};
 pub use event::{
@@ -38,7 +39,7 @@ pub use event::{
     HoldChanged, MoneyMoved, OverdraftLimitSet, Reversal, TransferLeg,
 };
 pub use hash::{Hash, InvalidHash};
-pub use ids::{AccountId, CommandId, EventId, HoldId, InvalidId, TransferId, Version};
+pub use ids::{AccountId, CommandId, EventId, HoldId, InvalidId, PostingId, TransferId, Version};
 pub use money::{Currency, CurrencyCode, InvalidAmount, InvalidCurrency, Money, parse_decimal};
 pub use original::{Movement, Original};
 pub use outcome::{EventReference, Outcome, Verdict};

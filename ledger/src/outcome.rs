@@ -44,6 +44,9 @@ pub struct EventReference {
     pub version: Version,
     /// Its name.
     pub event_id: EventId,
+    /// Which command of a batch made it, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<u32>,
 }
 
 impl From<&Event> for EventReference {
@@ -52,6 +55,7 @@ impl From<&Event> for EventReference {
             account_id: event.account_id.clone(),
             version: event.version,
             event_id: event.event_id,
+            part: event.part,
         }
     }
 }

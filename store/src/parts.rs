@@ -30,14 +30,20 @@ pub(crate) fn parts<'a, 'c>(commands: &'a [(&'c Command, Hash)]) -> Vec<&'a [(&'
 }
 
 /// No command needs more than this in an append. Its texts stand in its body, in each of its events, and in the profile.
+/// What `decide` lets a command write ([`limits::WRITTEN_BYTES_MAX`]), beside its body, is less than [`APPEND_BYTES_MAX`].
 fn append_bytes_max(command: &Command) -> usize {
     // Ids, hashes, amounts, names of fields, the outcome.
     const REST_MAX: usize = 2 * 1024;
-    const REST_OF_A_THIRD_EVENT_MAX: usize = 1024;
+    const REST_OF_ANOTHER_EVENT_MAX: usize = 1024;
     let (text_copies_max, rest_max) = match &command.action {
-        Action::CloseAccount(_) | Action::Capture(_) => (4, REST_MAX + REST_OF_A_THIRD_EVENT_MAX),
+        Action::CloseAccount(_) | Action::Capture(_) => (4, REST_MAX + REST_OF_ANOTHER_EVENT_MAX),
+        Action::Post(action) => {
+            let entries = action.entries.len();
+            (entries + 1, REST_MAX + entries * REST_OF_ANOTHER_EVENT_MAX)
+        }
         _ => (3, REST_MAX),
     };
+    let parts: usize = command.parts().iter().map(append_bytes_max).sum();
     let words = [&command.description, &command.actor]
         .into_iter()
         .flatten()
@@ -47,7 +53,8 @@ fn append_bytes_max(command: &Command) -> usize {
         .chain(own_texts(&command.action))
         .map(json_bytes)
         .sum();
-    rest_max + text_copies_max * text_bytes + known_profile_bytes_max(&command.action)
+    let own = rest_max + text_copies_max * text_bytes + known_profile_bytes_max(&command.action);
+    (own + parts).min(APPEND_BYTES_MAX)
 }
 
 fn entries(metadata: &BTreeMap<String, String>) -> impl Iterator<Item = &str> {
@@ -78,7 +85,9 @@ fn own_texts(action: &Action) -> Vec<&str> {
         | Action::Hold(_)
         | Action::Capture(_)
         | Action::Release(_)
-        | Action::ExpireHold(_) => Vec::new(),
+        | Action::ExpireHold(_)
+        | Action::Post(_)
+        | Action::Batch(_) => Vec::new(),
     }
 }
 
@@ -103,7 +112,9 @@ fn known_profile_bytes_max(action: &Action) -> usize {
         | Action::Capture(_)
         | Action::Release(_)
         | Action::ExpireHold(_)
-        | Action::Reverse(_) => 0,
+        | Action::Reverse(_)
+        | Action::Post(_)
+        | Action::Batch(_) => 0,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::read::StoredCommand;
 
 /// The columns of an event, for every statement that reads events.
 pub(crate) const EVENT_COLUMNS: &str = "account_id, version, event_id, event_type, command_id, data::text AS data, \
-     balance_after::text AS balance_after, actor, recorded_at, prev_hash, hash, held_after::text AS held_after";
+     balance_after::text AS balance_after, actor, recorded_at, prev_hash, hash, held_after::text AS held_after, part";
 
 /// An error about one row of `events`.
 #[expect(
@@ -51,6 +51,7 @@ pub(crate) fn event(row: &PgRow) -> Result<Event, Error> {
         balance_after: balance(row, currency)?,
         held_after: held(row, currency)?,
         command_id: column::<Uuid>(row, "command_id")?.into(),
+        part: part(row)?,
         actor: column(row, "actor")?,
         recorded_at: recorded_at(row)?,
         prev_hash: hash(row, "prev_hash")?,
@@ -107,6 +108,13 @@ fn held(row: &PgRow, currency: Currency) -> Result<Money, Error> {
         None => Ok(Money::zero(currency)),
         Some(text) => amount(row, "held_after", text, currency),
     }
+}
+
+fn part(row: &PgRow) -> Result<Option<u32>, Error> {
+    column::<Option<i64>>(row, "part")?
+        .map(u32::try_from)
+        .transpose()
+        .map_err(|error| unreadable(row, format!("part: {error}")))
 }
 
 fn amount(row: &PgRow, name: &str, text: &str, currency: Currency) -> Result<Money, Error> {

@@ -344,7 +344,8 @@ impl Writer {
 
         let holds: HashSet<(AccountId, HoldId)> = commands
             .iter()
-            .filter_map(|command| Some((command.account_id().clone(), command.hold_id()?)))
+            .flat_map(|command| command.hold_ids())
+            .map(|(account_id, hold_id)| (account_id.clone(), hold_id))
             .collect();
         let holds: Vec<(AccountId, HoldId)> = holds.into_iter().collect();
         for (account_id, hold) in self.store.holds(&holds).await? {
@@ -353,7 +354,8 @@ impl Writer {
 
         working.reversed = commands
             .iter()
-            .filter_map(|command| command.reversed_command_id())
+            .flat_map(|command| command.reversed_command_ids())
+            .map(|(_, command_id)| command_id)
             .collect();
         let reversed: Vec<CommandId> = working.reversed.iter().copied().collect();
         let mut others = HashSet::new();
@@ -458,12 +460,12 @@ struct Plan<'a> {
 
 /// The accounts that a command's decision rests upon.
 fn concerned<'a>(command: &'a Command, book: &'a Book) -> impl Iterator<Item = &'a AccountId> {
-    let original = command
-        .reversed_command_id()
-        .and_then(|command_id| book.original(command_id));
+    let originals = command
+        .reversed_command_ids()
+        .filter_map(|(_, command_id)| book.original(command_id));
     command
         .account_ids()
-        .chain(original.into_iter().flat_map(Original::account_ids))
+        .chain(originals.flat_map(Original::account_ids))
 }
 
 /// The accounts, holds and earlier commands of a batch, as its commands change them one after the other.

@@ -50,6 +50,10 @@ impl<'a> Fields<'a> {
         }
         let object: Object<'a> = serde_json::from_str(text)
             .map_err(|error| invalid(format!("the body is no JSON object: {error}")))?;
+        Self::of(object)
+    }
+
+    fn of(object: Object<'a>) -> Result<Self, Malformed> {
         if let Some(name) = object.duplicate {
             return Err(Malformed::new(
                 "duplicate_field",
@@ -178,6 +182,45 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Takes a list of objects that may be absent.
+    pub(super) fn objects(
+        &mut self,
+        name: &str,
+        count_max: usize,
+    ) -> Result<Option<Vec<Self>>, Malformed> {
+        let Some(value) = self.take(name) else {
+            return Ok(None);
+        };
+        let invalid = |message: String| Malformed::new("invalid_field", message);
+        if kind(value) != "an array" {
+            return Err(invalid(format!(
+                "{name} must be an array of objects, and this is {}",
+                kind(value)
+            )));
+        }
+        let values: Vec<&'a RawValue> =
+            serde_json::from_str(value.get()).expect("it was read as an array a moment ago");
+        check_count(name, values.len(), count_max)?;
+        let object = |(index, value): (usize, &'a RawValue)| {
+            let name = format!("{name}[{index}]");
+            if kind(value) != "an object" {
+                let kind = kind(value);
+                return Err(invalid(format!(
+                    "{name} must be an object, and this is {kind}"
+                )));
+            }
+            let object: Object<'a> = serde_json::from_str(value.get())
+                .map_err(|_| invalid(format!("a field of {name} {HALF_A_CHARACTER}")))?;
+            Self::of(object).map_err(|malformed| malformed.within(&name))
+        };
+        values
+            .into_iter()
+            .enumerate()
+            .map(object)
+            .collect::<Result<_, _>>()
+            .map(Some)
+    }
+
     /// Takes an object of strings that may be absent.
     pub(super) fn metadata(
         &mut self,
@@ -221,6 +264,16 @@ impl<'a> Fields<'a> {
             )),
         }
     }
+}
+
+/// A list has something in it, and not too much.
+pub(super) fn check_count(name: &str, count: usize, count_max: usize) -> Result<(), Malformed> {
+    let problem = match count {
+        0 => "is empty; it has at least one item".to_owned(),
+        _ if count > count_max => format!("has at most {count_max} items, and this has {count}"),
+        _ => return Ok(()),
+    };
+    Err(Malformed::new("invalid_field", format!("{name} {problem}")))
 }
 
 /// The error of a field that must be there.

@@ -36,6 +36,14 @@ impl Malformed {
             command_id: None,
         }
     }
+
+    /// The same, of a part of the body.
+    fn within(self, name: &str) -> Self {
+        Self {
+            message: format!("{name}: {}", self.message),
+            ..self
+        }
+    }
 }
 
 /// Decodes a command by the content type that came with it.

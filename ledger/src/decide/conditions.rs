@@ -1,12 +1,12 @@
 //! What must hold when a command is decided, by its own words.
 
-use super::{Accounts, Decision};
+use super::Decision;
 use crate::command::Action;
 use crate::ids::Version;
 use crate::money::Money;
 use crate::rejection::Rejection;
 
-impl<A: Accounts> Decision<'_, A> {
+impl Decision<'_> {
     pub(super) fn check_conditions(&self) -> Result<(), Rejection> {
         self.check_time()?;
         self.check_expected_version()?;

@@ -5,14 +5,14 @@
 
 use rust_decimal::Decimal;
 
-use super::{Accounts, Decision, check_funds, check_named_currency, positive_amount};
+use super::{Decision, check_funds, check_named_currency, positive_amount};
 use crate::command::{Capture, ExpireHold, PlaceHold, Release};
 use crate::event::{EventData, Hold, HoldChanged};
 use crate::ids::{AccountId, HoldId};
 use crate::money::Money;
 use crate::rejection::Rejection;
 
-impl<A: Accounts> Decision<'_, A> {
+impl Decision<'_> {
     pub(super) fn place_hold(&mut self, action: &PlaceHold) -> Result<(), Rejection> {
         let account = self.debitable(&action.account_id)?;
         if self

@@ -1,6 +1,6 @@
 //! An account's life: opened, frozen, changed, closed.
 
-use super::{Accounts, Decision, check_room, not_negative};
+use super::{Decision, check_room, not_negative};
 use crate::account::{Account, Status};
 use crate::command::{
     CloseAccount, CreateAccount, FreezeAccount, SetOverdraftLimit, UnfreezeAccount, UpdateAccount,
@@ -11,7 +11,7 @@ use crate::event::{
 use crate::money::Currency;
 use crate::rejection::Rejection;
 
-impl<A: Accounts> Decision<'_, A> {
+impl Decision<'_> {
     pub(super) fn create_account(&mut self, action: &CreateAccount) -> Result<(), Rejection> {
         if self.account(&action.account_id).is_some() {
             return Err(Rejection::account_exists(&action.account_id));

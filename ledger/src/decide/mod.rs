@@ -1,6 +1,7 @@
 //! The decision: what a command does to the accounts as they are. Pure: the same accounts, command and time give the
 //! same events or the same rejection.
 
+mod batches;
 mod conditions;
 mod holds;
 mod life;
@@ -19,6 +20,7 @@ use crate::hash::Hash;
 use crate::ids::{AccountId, CommandId, HoldId, Version};
 use crate::money::{Currency, CurrencyCode, Money};
 use crate::original::Original;
+use crate::overlay::Overlay;
 use crate::rejection::Rejection;
 use crate::timestamp::Timestamp;
 
@@ -72,7 +74,8 @@ impl Accounts for BTreeMap<AccountId, Account> {
 ///
 /// Of several reasons to refuse a command, the first of these is given: its time, `expected_version`,
 /// `if_balance_at_least`, the same account twice, an account that is there or not, closed or frozen, the hold or
-/// the earlier command, the currency, the amount, nothing that would change, the funds, overflow of a balance. The
+/// the earlier command, the currency, the amount, nothing that would change, entries that do not balance, the funds,
+/// overflow of a balance. Of a batch, the first command that is refused says why. The
 /// earlier command says what a reversal does to which accounts: whether it can be reversed is said before anything is
 /// said of the other account or of a freeze, and how much of it is left, after that.
 pub fn decide(
@@ -81,54 +84,82 @@ pub fn decide(
     now: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
     let mut decision = Decision::begin(accounts, command, now);
-    decision.check_conditions()?;
-    match &command.action {
-        Action::CreateAccount(action) => decision.create_account(action),
-        Action::Deposit(action) => decision.deposit(action),
-        Action::Withdraw(action) => decision.withdraw(action),
-        Action::Transfer(action) => decision.transfer(action),
-        Action::FreezeAccount(action) => decision.freeze_account(action),
-        Action::UnfreezeAccount(action) => decision.unfreeze_account(action),
-        Action::CloseAccount(action) => decision.close_account(action),
-        Action::SetOverdraftLimit(action) => decision.set_overdraft_limit(action),
-        Action::UpdateAccount(action) => decision.update_account(action),
-        Action::Hold(action) => decision.place_hold(action),
-        Action::Capture(action) => decision.capture(action),
-        Action::Release(action) => decision.release(action),
-        Action::ExpireHold(action) => decision.expire_hold(action),
-        Action::Reverse(action) => decision.reverse(action),
-    }?;
+    decision.decide()?;
     Ok(decision.events)
 }
 
 /// A command, half decided: what its events so far have made of the accounts.
-struct Decision<'a, A> {
-    before: &'a A,
+struct Decision<'a> {
+    before: &'a dyn Accounts,
     command: &'a Command,
+    /// Which command of a batch it is.
+    part: Option<u32>,
+    /// How many events the batch has made before it.
+    first_index: u32,
     /// The invariant `monotonic_time`: never before, and never at, the newest event of an account concerned.
     recorded_at: Timestamp,
     events: Vec<Event>,
+    /// For a command that makes many events: what they have made of the accounts so far.
+    after: Option<Overlay<'a>>,
 }
 
-impl<'a, A: Accounts> Decision<'a, A> {
-    fn begin(before: &'a A, command: &'a Command, now: Timestamp) -> Self {
-        let original = original_of(before, command);
+impl<'a> Decision<'a> {
+    fn begin(before: &'a dyn Accounts, command: &'a Command, now: Timestamp) -> Self {
+        let originals = command
+            .reversed_command_ids()
+            .filter_map(|(account_id, command_id)| original_of(before, account_id, command_id));
         let recorded_at = command
             .account_ids()
-            .chain(original.into_iter().flat_map(Original::account_ids))
+            .chain(originals.flat_map(Original::account_ids))
             .filter_map(|account_id| before.account(account_id))
             .map(|account| account.last_recorded_at.next_microsecond())
             .fold(now, Timestamp::max);
         Self {
             before,
             command,
+            part: None,
+            first_index: 0,
             recorded_at,
             events: Vec::new(),
+            after: None,
         }
+    }
+
+    fn decide(&mut self) -> Result<(), Rejection> {
+        self.check_conditions()?;
+        // The command outlives what is decided about it.
+        let command: &'a Command = self.command;
+        match &command.action {
+            Action::CreateAccount(action) => self.create_account(action),
+            Action::Deposit(action) => self.deposit(action),
+            Action::Withdraw(action) => self.withdraw(action),
+            Action::Transfer(action) => self.transfer(action),
+            Action::FreezeAccount(action) => self.freeze_account(action),
+            Action::UnfreezeAccount(action) => self.unfreeze_account(action),
+            Action::CloseAccount(action) => self.close_account(action),
+            Action::SetOverdraftLimit(action) => self.set_overdraft_limit(action),
+            Action::UpdateAccount(action) => self.update_account(action),
+            Action::Hold(action) => self.place_hold(action),
+            Action::Capture(action) => self.capture(action),
+            Action::Release(action) => self.release(action),
+            Action::ExpireHold(action) => self.expire_hold(action),
+            Action::Reverse(action) => self.reverse(action),
+            Action::Post(action) => self.post(action),
+            Action::Batch(action) => self.batch(action),
+        }
+    }
+
+    /// From here on, what the events make of the accounts is kept: looking it up then costs the same however many events
+    /// there are.
+    fn keep_accounts(&mut self) {
+        self.after = Some(Overlay::over(self.before));
     }
 
     /// The account, with the events so far. Only the few commands that make several events on one account pay for a copy.
     fn account(&self, account_id: &AccountId) -> Option<Cow<'_, Account>> {
+        if let Some(after) = &self.after {
+            return after.account(account_id).map(Cow::Borrowed);
+        }
         let before = self.before.account(account_id).map(Cow::Borrowed);
         self.events
             .iter()
@@ -184,6 +215,7 @@ impl<'a, A: Accounts> Decision<'a, A> {
             balance_after: balance,
             held_after: Money::zero(balance.currency()),
             command_id: self.command.command_id,
+            part: self.part,
             actor: self.command.actor.clone(),
             recorded_at: self.recorded_at,
             prev_hash: Hash::ZERO,
@@ -206,6 +238,7 @@ impl<'a, A: Accounts> Decision<'a, A> {
             balance_after,
             held_after,
             command_id: self.command.command_id,
+            part: self.part,
             actor: self.command.actor.clone(),
             recorded_at: self.recorded_at,
             prev_hash: account.last_hash,
@@ -216,22 +249,34 @@ impl<'a, A: Accounts> Decision<'a, A> {
     }
 
     fn next_event_id(&self) -> crate::ids::EventId {
-        let index = u32::try_from(self.events.len()).expect("a command makes few events");
-        self.command.command_id.event_id(index)
+        self.command.command_id.event_id(self.next_index())
+    }
+
+    /// The place of the next event among all events of the command, or of its batch.
+    fn next_index(&self) -> u32 {
+        let count = u32::try_from(self.events.len()).expect("a command makes few events");
+        self.first_index + count
     }
 
     fn seal(&mut self, mut event: Event) {
         event.hash = event.compute_hash();
+        if let Some(after) = &mut self.after {
+            after.apply(&event);
+        }
         self.events.push(event);
     }
 }
 
 /// The command that this one reverses, which was sent to the same account: another account's is none of its business, nor
 /// is its time.
-fn original_of<'a>(before: &'a impl Accounts, command: &Command) -> Option<&'a Original> {
+fn original_of<'a>(
+    before: &'a dyn Accounts,
+    account_id: &AccountId,
+    command_id: CommandId,
+) -> Option<&'a Original> {
     before
-        .original(command.reversed_command_id()?)
-        .filter(|original| original.account_id == *command.account_id())
+        .original(command_id)
+        .filter(|original| original.account_id == *account_id)
 }
 
 /// An amount of the account's currency, with no more decimals than it has, above zero.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Accounts, Decision, check_funds, check_named_currency, positive_amount};
+use super::{Decision, check_funds, check_named_currency, positive_amount};
 use crate::account::Account;
 use crate::command::{Deposit, Transfer, Withdraw};
 use crate::event::{EventData, Hold, MoneyMoved, TransferLeg};
@@ -10,7 +10,7 @@ use crate::ids::AccountId;
 use crate::money::Money;
 use crate::rejection::Rejection;
 
-impl<A: Accounts> Decision<'_, A> {
+impl Decision<'_> {
     pub(super) fn deposit(&mut self, action: &Deposit) -> Result<(), Rejection> {
         let account = self.creditable(&action.account_id)?;
         check_named_currency(&account, action.currency)?;
@@ -80,7 +80,7 @@ impl<A: Accounts> Decision<'_, A> {
         amount: Money,
         hold: Option<Hold>,
     ) -> Result<(), Rejection> {
-        let transfer_id = self.command.command_id.transfer_id(0);
+        let transfer_id = self.command.command_id.transfer_id(self.next_index());
         let leg = |counterparty: &AccountId| {
             Some(TransferLeg {
                 transfer_id,
@@ -121,6 +121,7 @@ impl<A: Accounts> Decision<'_, A> {
         MoneyMoved {
             amount,
             transfer,
+            posting_id: None,
             hold,
             reversal: None,
             description: self.command.description.clone(),

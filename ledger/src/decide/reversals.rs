@@ -1,25 +1,28 @@
 //! Money that is moved back.
 //!
 //! A reversal mirrors every movement of an accepted command, all of it or the same part of each, in one transaction. The
-//! parts never add up to more than the command moved. It obeys what every movement obeys: funds, freezes, closings.
+//! parts never add up to more than the command moved. What moved several amounts is moved back whole. It obeys what every movement obeys: funds, freezes, closings.
+
+use std::collections::HashMap;
 
 use rust_decimal::Decimal;
 
-use super::{Accounts, Decision, check_funds, original_of, positive_amount};
+use super::{Decision, check_funds, original_of, positive_amount};
 use crate::command::Reverse;
 use crate::event::{EventData, MoneyMoved, Reversal, TransferLeg};
+use crate::ids::{AccountId, PostingId, TransferId};
 use crate::money::Money;
 use crate::original::{Movement, Original};
 use crate::rejection::Rejection;
 
-impl<A: Accounts> Decision<'_, A> {
+impl Decision<'_> {
     pub(super) fn reverse(&mut self, action: &Reverse) -> Result<(), Rejection> {
+        let command_id = action.reversed_command_id;
         self.open(&action.account_id)?;
-        let original = original_of(self.before, self.command).ok_or_else(|| {
-            Rejection::command_not_found(&action.account_id, action.reversed_command_id)
-        })?;
+        let original = original_of(self.before, &action.account_id, command_id)
+            .ok_or_else(|| Rejection::command_not_found(&action.account_id, command_id))?;
         if original.is_final || original.movements.is_empty() {
-            return Err(Rejection::not_reversible(original.command_id));
+            return Err(Rejection::not_reversible(command_id));
         }
         // The last movement first: money that went from one account to another is taken from the latter.
         for movement in original.movements.iter().rev() {
@@ -29,39 +32,66 @@ impl<A: Accounts> Decision<'_, A> {
                 self.creditable(&movement.account_id)?;
             }
         }
-        let (amount, reversed) = amounts(original, action.amount)?;
+        let share = Share::of(original, action.amount)?;
+        if original.movements.len() > 2 {
+            self.keep_accounts();
+        }
+        let mut back = Back {
+            action,
+            reversed: HashMap::new(),
+            transfer: None,
+            posting: None,
+        };
         for movement in original.movements.iter().rev() {
-            self.move_back(action, movement, amount, reversed)?;
+            let (amount, before) = match &share {
+                Share::Whole => (movement.amount, None),
+                Share::Part { amount, before } => (*amount, Some(*before)),
+            };
+            self.move_back(&mut back, movement, amount, before)?;
         }
         Ok(())
     }
 
-    fn move_back(
+    fn move_back<'a>(
         &mut self,
-        action: &Reverse,
-        movement: &Movement,
+        back: &mut Back<'a>,
+        movement: &'a Movement,
         amount: Money,
-        reversed: Money,
+        before: Option<Money>,
     ) -> Result<(), Rejection> {
         let account_id = &movement.account_id;
+        let command_id = back.action.reversed_command_id;
         if movement.came_in {
             let account = self.existing(account_id)?;
-            check_funds(&account, amount)
-                .map_err(|refusal| refusal.of_reversal(action.reversed_command_id))?;
+            check_funds(&account, amount).map_err(|refusal| refusal.of_reversal(command_id))?;
         }
-        let transfer_id = self.command.command_id.transfer_id(0);
-        let counterparty = movement.counterparty_account_id.clone();
+        let reversed = back
+            .reversed
+            .get(account_id)
+            .copied()
+            .or(before)
+            .unwrap_or(Money::zero(amount.currency()))
+            .checked_add(amount)
+            .map_err(|error| Rejection::invalid_amount("amount", &error))?;
+        back.reversed.insert(account_id, reversed);
+        let (index, own_id) = (self.next_index(), self.command.command_id);
         let moved = MoneyMoved {
             amount,
-            transfer: counterparty.map(|counterparty_account_id| TransferLeg {
-                transfer_id,
-                counterparty_account_id,
+            transfer: movement.transfer.as_ref().map(|(old, counterparty)| {
+                let new = || own_id.transfer_id(index);
+                TransferLeg {
+                    transfer_id: mirrored(&mut back.transfer, *old, new),
+                    counterparty_account_id: counterparty.clone(),
+                }
             }),
+            posting_id: movement
+                .posting_id
+                .map(|old| mirrored(&mut back.posting, old, || own_id.posting_id(index))),
             hold: None,
             reversal: Some(Reversal {
-                command_id: action.reversed_command_id,
+                command_id,
                 reversed,
-                reason: action.reason.clone(),
+                reason: back.action.reason.clone(),
             }),
             description: self.command.description.clone(),
             metadata: self.command.metadata.clone(),
@@ -75,29 +105,73 @@ impl<A: Accounts> Decision<'_, A> {
     }
 }
 
-/// How much is moved back now, and so far.
-fn amounts(original: &Original, asked: Option<Decimal>) -> Result<(Money, Money), Rejection> {
-    // Every movement of a command that can be reversed is of the same amount.
-    let Some(whole) = original.movements.first().map(|first| first.amount) else {
-        return Err(Rejection::not_reversible(original.command_id));
-    };
-    let before = original.reversed.unwrap_or(Money::zero(whole.currency()));
-    let rest = whole
-        .checked_sub(before)
-        .map_err(|error| Rejection::invalid_amount("amount", &error))?;
-    if !rest.is_positive() {
-        return Err(Rejection::already_reversed(original.command_id, whole));
+/// A reversal on its way through the movements.
+struct Back<'a> {
+    action: &'a Reverse,
+    /// How much has been moved back on each account.
+    reversed: HashMap<&'a AccountId, Money>,
+    /// The transfer that the last movement was a half of, and its own of the reversal. Both halves stand side by side.
+    transfer: Option<(TransferId, TransferId)>,
+    /// The same of a posting, whose entries stand side by side, too.
+    posting: Option<(PostingId, PostingId)>,
+}
+
+/// What the reversal has for `old`: the same as for the movement before, if that one had `old`, too.
+fn mirrored<T: Copy + PartialEq>(last: &mut Option<(T, T)>, old: T, new: impl Fn() -> T) -> T {
+    match *last {
+        Some((same, mirror)) if same == old => mirror,
+        _ => {
+            let mirror = new();
+            *last = Some((old, mirror));
+            mirror
+        }
     }
-    let amount = match asked {
-        Some(amount) => positive_amount(amount, whole.currency())?,
-        None => rest,
-    };
-    if amount.value() > rest.value() {
+}
+
+/// How much is moved back now.
+enum Share {
+    /// All of each movement; nothing has been moved back before.
+    Whole,
+    /// So much of each movement, after so much before.
+    Part { amount: Money, before: Money },
+}
+
+impl Share {
+    fn of(original: &Original, asked: Option<Decimal>) -> Result<Self, Rejection> {
         let command_id = original.command_id;
-        return Err(Rejection::amount_exceeds_rest(command_id, rest, amount));
+        let Some(whole) = original.movements.first().map(|first| first.amount) else {
+            return Err(Rejection::not_reversible(command_id));
+        };
+        if !moved_one_amount(original) {
+            return match (original.reversed, asked) {
+                (Some(reversed), _) => Err(Rejection::already_reversed(command_id, reversed)),
+                (None, Some(_)) => Err(Rejection::only_whole(command_id)),
+                (None, None) => Ok(Self::Whole),
+            };
+        }
+        let before = original.reversed.unwrap_or(Money::zero(whole.currency()));
+        let rest = whole
+            .checked_sub(before)
+            .map_err(|error| Rejection::invalid_amount("amount", &error))?;
+        if !rest.is_positive() {
+            return Err(Rejection::already_reversed(command_id, whole));
+        }
+        let amount = match asked {
+            Some(amount) => positive_amount(amount, whole.currency())?,
+            None => rest,
+        };
+        if amount.value() > rest.value() {
+            return Err(Rejection::amount_exceeds_rest(command_id, rest, amount));
+        }
+        Ok(Self::Part { amount, before })
     }
-    let reversed = before
-        .checked_add(amount)
-        .map_err(|error| Rejection::invalid_amount("amount", &error))?;
-    Ok((amount, reversed))
+}
+
+/// Whether the command moved one amount, once: from or to outside, or from one account to another.
+fn moved_one_amount(original: &Original) -> bool {
+    match original.movements.as_slice() {
+        [_] => true,
+        [first, second] => first.account_id != second.account_id && first.amount == second.amount,
+        _ => false,
+    }
 }

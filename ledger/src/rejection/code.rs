@@ -66,6 +66,10 @@ pub enum RejectionCode {
     AmountExceedsRest,
     /// The account that got the money has no longer enough of it.
     ReversalUncovered,
+    /// The entries of a posting do not balance.
+    Unbalanced,
+    /// What the command would write is too much for one transaction.
+    TooMuchWritten,
     /// The command's id was used before, for a command with another body.
     IdempotencyConflict,
 }
@@ -80,7 +84,7 @@ struct Meaning {
 
 impl RejectionCode {
     /// Every code there is.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::AccountNotFound,
         Self::AccountExists,
         Self::AccountFrozen,
@@ -110,6 +114,8 @@ impl RejectionCode {
         Self::AlreadyReversed,
         Self::AmountExceedsRest,
         Self::ReversalUncovered,
+        Self::Unbalanced,
+        Self::TooMuchWritten,
         Self::IdempotencyConflict,
     ];
 
@@ -274,8 +280,8 @@ impl RejectionCode {
             ),
             Self::NotReversible => (
                 "not_reversible",
-                "The earlier command did something else than move money, or is a reversal itself.",
-                "a new command that does the opposite",
+                "The earlier command did something else than move money, or is a reversal itself; or it moved several amounts, and a part of them is asked for.",
+                "a new command that does the opposite; several amounts are moved back whole, without `amount`",
                 &["reversed_command_id"],
             ),
             Self::AlreadyReversed => (
@@ -302,6 +308,18 @@ impl RejectionCode {
                     "currency",
                     "reversed_command_id",
                 ],
+            ),
+            Self::Unbalanced => (
+                "unbalanced",
+                "The debits of a posting are not as much as its credits, in one of its currencies.",
+                "add what is missing, or correct the amounts",
+                &["debits", "credits", "currency"],
+            ),
+            Self::TooMuchWritten => (
+                "too_much_written",
+                "What the command would write is more than 4 MiB: the description and the metadata stand with each event, and what is known about an account with each change of it.",
+                "several commands, or shorter texts",
+                &["bytes_max"],
             ),
             Self::IdempotencyConflict => (
                 "idempotency_conflict",
@@ -333,7 +351,8 @@ impl RejectionCode {
         self.meaning().remedy
     }
 
-    /// The names that [`Rejection::data`] can have.
+    /// The names that [`Rejection::data`] can have; beside these, `command` and `entry` for a command of a batch and an
+    /// entry of a posting.
     pub fn data_names(self) -> &'static [&'static str] {
         self.meaning().data
     }

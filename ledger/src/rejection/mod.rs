@@ -1,5 +1,6 @@
 //! Rejections: why the ledger did not do what a command asked for. Values, not errors.
 
+mod batches;
 mod code;
 mod holds;
 mod reversals;

@@ -30,6 +30,17 @@ impl Rejection {
         )
     }
 
+    /// The command moved several amounts, and a part is asked for.
+    pub(crate) fn only_whole(command_id: CommandId) -> Self {
+        Self::new(
+            RejectionCode::NotReversible,
+            format!(
+                "command {command_id} moved several amounts, so only all of it can be moved back; leave the amount out"
+            ),
+            [("reversed_command_id", &command_id)],
+        )
+    }
+
     /// All of it has been moved back.
     pub(crate) fn already_reversed(command_id: CommandId, amount: Money) -> Self {
         let currency = amount.currency();

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use ledger::{
-    AccountClosed, AccountCreated, AccountId, AccountUpdated, Action, Capture, CloseAccount,
-    Command, Conditions, CreateAccount, Currency, CurrencyCode, Deposit, Event, EventData,
-    ExpireHold, FreezeAccount, FreezeChanged, Hash, Hold, HoldChanged, HoldId, Money, MoneyMoved,
-    OverdraftLimitSet, PlaceHold, Release, Reversal, Reverse, Scope, SetOverdraftLimit, Timestamp,
-    Transfer, TransferLeg, UnfreezeAccount, UpdateAccount, Version, Withdraw,
+    AccountClosed, AccountCreated, AccountId, AccountUpdated, Action, Batch, Capture, CloseAccount,
+    Command, CommandId, Conditions, CreateAccount, Currency, CurrencyCode, Deposit, Direction,
+    Entry, Event, EventData, ExpireHold, FreezeAccount, FreezeChanged, Hash, Hold, HoldChanged,
+    HoldId, Money, MoneyMoved, OverdraftLimitSet, PlaceHold, Post, Release, Reversal, Reverse,
+    Scope, SetOverdraftLimit, Timestamp, Transfer, TransferLeg, UnfreezeAccount, UpdateAccount,
+    Version, Withdraw,
 };
 use proptest::char::range;
 use proptest::collection::{btree_map, vec};
@@ -100,7 +101,27 @@ fn hold_id() -> impl Strategy<Value = HoldId> {
 }
 
 fn action() -> impl Strategy<Value = Action> {
-    prop_oneof![4 => movement(), 4 => life(), 4 => of_a_hold(), 2 => reverse()]
+    prop_oneof![4 => movement(), 4 => life(), 4 => of_a_hold(), 2 => reverse(), 2 => post()]
+}
+
+fn post() -> impl Strategy<Value = Action> {
+    let entry = (
+        account_id(),
+        any::<bool>(),
+        decimal(28),
+        option::of(currency_code()),
+    )
+        .prop_map(|(account_id, is_debit, amount, currency)| Entry {
+            account_id,
+            direction: if is_debit {
+                Direction::Debit
+            } else {
+                Direction::Credit
+            },
+            amount,
+            currency,
+        });
+    vec(entry, 1..5).prop_map(|entries| Action::Post(Post { entries }))
 }
 
 /// What is done to an account besides opening it and moving its money.
@@ -282,24 +303,29 @@ fn conditions() -> impl Strategy<Value = Conditions> {
 
 /// Any command that can be on the wire.
 pub(crate) fn command() -> impl Strategy<Value = Command> {
-    (
-        uuid(),
-        action(),
-        option::of(text(512)),
-        option::of(text(64)),
-        metadata(),
-        conditions(),
+    (uuid(), option::of(text(64))).prop_flat_map(|(command_id, actor)| {
+        let one = || one_command(command_id.into(), actor.clone());
+        let commands = vec(one(), 1..4);
+        let batch = (one(), commands).prop_map(|(command, commands)| Command {
+            action: Action::Batch(Batch { commands }),
+            ..command
+        });
+        prop_oneof![6 => one(), 1 => batch]
+    })
+}
+
+/// A command that is no batch.
+fn one_command(command_id: CommandId, actor: Option<String>) -> impl Strategy<Value = Command> {
+    (action(), option::of(text(512)), metadata(), conditions()).prop_map(
+        move |(action, description, metadata, conditions)| Command {
+            command_id,
+            action,
+            description,
+            actor: actor.clone(),
+            metadata,
+            conditions,
+        },
     )
-        .prop_map(
-            |(command_id, action, description, actor, metadata, conditions)| Command {
-                command_id: command_id.into(),
-                action,
-                description,
-                actor,
-                metadata,
-                conditions,
-            },
-        )
 }
 
 fn currency() -> impl Strategy<Value = Currency> {
@@ -352,18 +378,28 @@ fn reversal(currency: Currency) -> impl Strategy<Value = Reversal> {
 }
 
 fn moved(currency: Currency) -> impl Strategy<Value = EventData> {
-    let transfer = option::of((uuid(), account_id()));
+    // Half of a transfer, entry of a posting, or neither.
+    let transfer = option::of((uuid(), option::of(account_id())));
     let (hold, reversal) = (option::of(hold(currency)), option::of(reversal(currency)));
     let tail = (transfer, hold, reversal);
     (any::<bool>(), money(currency), tail, words()).prop_map(
         |(comes_in, amount, (transfer, hold, reversal), (description, metadata))| {
+            let (transfer, posting_id) = match transfer {
+                Some((id, Some(counterparty_account_id))) => {
+                    let leg = TransferLeg {
+                        transfer_id: id.into(),
+                        counterparty_account_id,
+                    };
+                    (Some(leg), None)
+                }
+                Some((id, None)) => (None, Some(id.into())),
+                None => (None, None),
+            };
             let moved = MoneyMoved {
                 reversal,
                 amount,
-                transfer: transfer.map(|(transfer_id, counterparty_account_id)| TransferLeg {
-                    transfer_id: transfer_id.into(),
-                    counterparty_account_id,
-                }),
+                transfer,
+                posting_id,
                 hold: hold.filter(|_| !comes_in),
                 description,
                 metadata,
@@ -461,10 +497,11 @@ pub(crate) fn event() -> impl Strategy<Value = Event> {
                     prop_oneof![1..=3_u64, 1..=Version::MAX.get()],
                 ),
                 (event_data(currency), money(currency), held_after, uuid()),
+                option::weighted(0.2, any::<u32>()),
                 (option::of(text(64)), instant(), hash()),
             )
         })
-        .prop_map(|((event_id, account_id, version), what, rest)| {
+        .prop_map(|((event_id, account_id, version), what, part, rest)| {
             let (data, balance_after, held_after, command_id) = what;
             let (actor, recorded_at, prev_hash) = rest;
             let mut event = Event {
@@ -475,6 +512,7 @@ pub(crate) fn event() -> impl Strategy<Value = Event> {
                 balance_after,
                 held_after,
                 command_id: command_id.into(),
+                part,
                 actor,
                 recorded_at,
                 prev_hash,

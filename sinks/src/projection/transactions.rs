@@ -18,9 +18,11 @@ fn kind(event: &Event) -> &'static str {
         EventData::AccountCreated(_) => "opening",
         EventData::MoneyDeposited(moved) => match moved.transfer {
             Some(_) => "transfer_in",
+            None if moved.posting_id.is_some() => "posting_in",
             None => "deposit",
         },
         EventData::MoneyWithdrawn(moved) => match (&moved.transfer, &moved.hold) {
+            _ if moved.posting_id.is_some() => "posting_out",
             (Some(_), _) => "transfer_out",
             (None, Some(_)) => "capture",
             (None, None) => "withdrawal",
@@ -115,18 +117,24 @@ impl Projection for Transactions {
             .map(|event| event.data.reversal())
             .map(|reversal| reversal.map(|reversal| reversal.command_id.as_uuid()))
             .collect();
+        let posting_id: Vec<Option<Uuid>> = events
+            .iter()
+            .map(|event| event.data.posting_id().map(|id| id.as_uuid()))
+            .collect();
         sqlx::query(
             "INSERT INTO transactions
                 (transaction_id, account_id, version, type, amount, currency, balance_after, description, transfer_id,
                  counterparty_account_id, command_id, actor, timestamp, held, held_after, hold_id,
-                 reversed_command_id)
+                 reversed_command_id, posting_id)
              SELECT u.transaction_id, u.account_id, u.version, u.type, u.amount::numeric, u.currency, u.balance_after::numeric,
                 u.description, u.transfer_id, u.counterparty_account_id, u.command_id, u.actor, u.at,
-                u.held::numeric, u.held_after::numeric, u.hold_id, u.reversed_command_id
+                u.held::numeric, u.held_after::numeric, u.hold_id, u.reversed_command_id, u.posting_id
              FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
-                $8::text[], $9::uuid[], $10::text[], $11::uuid[], $12::text[], $13::timestamptz[], $14::text[], $15::text[], $16::uuid[], $17::uuid[])
+                $8::text[], $9::uuid[], $10::text[], $11::uuid[], $12::text[], $13::timestamptz[], $14::text[], $15::text[], $16::uuid[], $17::uuid[],
+                $18::uuid[])
                 AS u(transaction_id, account_id, version, type, amount, currency, balance_after, description,
-                    transfer_id, counterparty_account_id, command_id, actor, at, held, held_after, hold_id, reversed_command_id)",
+                    transfer_id, counterparty_account_id, command_id, actor, at, held, held_after, hold_id, reversed_command_id,
+                    posting_id)",
         )
         .bind(transaction_id)
         .bind(account_id)
@@ -145,6 +153,7 @@ impl Projection for Transactions {
         .bind(held_after)
         .bind(hold_id)
         .bind(reversed_command_id)
+        .bind(posting_id)
         .execute(transaction)
         .await?;
         Ok(())

@@ -1,23 +1,27 @@
 //! Commands in bincode.
 
+use std::collections::BTreeMap;
+
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    DecimalBytes, EntriesV1, VERSION_1, VERSION_2, account_of, currency_of, decimal_of, entries,
-    instant_of, map_of, optional_account_of, read, written,
+    DecimalBytes, EntriesV1, VERSION_1, VERSION_2, VERSION_3, account_of, currency_of, decimal_of,
+    entries, instant_of, map_of, optional_account_of, read, written,
 };
 use crate::codec::Malformed;
 use crate::codec::fields::{
-    check_metadata_key, check_metadata_length, check_metadata_value, check_text, check_version,
+    check_count, check_metadata_key, check_metadata_length, check_metadata_value, check_text,
+    check_version,
 };
+use crate::codec::json::nested_batch;
 use crate::command::{
-    Action, Capture, CloseAccount, Command, Conditions, CreateAccount, Deposit, ExpireHold,
-    FreezeAccount, PlaceHold, Release, Reverse, Scope, SetOverdraftLimit, Transfer,
-    UnfreezeAccount, UpdateAccount, Withdraw, limits,
+    Action, Batch, Capture, CloseAccount, Command, Conditions, CreateAccount, Deposit, Direction,
+    Entry, ExpireHold, FreezeAccount, PlaceHold, Post, Release, Reverse, Scope, SetOverdraftLimit,
+    Transfer, UnfreezeAccount, UpdateAccount, Withdraw, limits,
 };
-use crate::ids::{AccountId, HoldId, Version};
+use crate::ids::{AccountId, CommandId, HoldId, Version};
 use crate::money::CurrencyCode;
 use crate::timestamp::Timestamp;
 
@@ -117,6 +121,36 @@ enum ActionV1 {
         amount: Option<DecimalBytes>,
         reason: String,
     },
+    Post {
+        entries: Vec<EntryV1>,
+    },
+    /// Its commands stand in [`MoreV3`].
+    Batch,
+}
+
+#[derive(Serialize, Deserialize)]
+struct EntryV1 {
+    account_id: String,
+    is_debit: bool,
+    amount: DecimalBytes,
+    currency: Option<String>,
+}
+
+/// Behind [`ConditionsV2`] in version 3.
+#[derive(Default, Serialize, Deserialize)]
+struct MoreV3 {
+    /// The commands of a batch.
+    commands: Vec<PartV3>,
+}
+
+/// A command of a batch.
+#[derive(Serialize, Deserialize)]
+struct PartV3 {
+    action: ActionV1,
+    description: Option<String>,
+    metadata: EntriesV1,
+    expected_version: Option<u64>,
+    conditions: ConditionsV2,
 }
 
 /// The order of the variants is part of the format.
@@ -157,21 +191,40 @@ pub fn encode_command(command: &Command) -> Vec<u8> {
         metadata: entries(&command.metadata),
         expected_version: command.conditions.expected_version.map(Version::get),
     };
-    let conditions = &command.conditions;
-    let more = ConditionsV2 {
+    let second = encode_conditions(&command.conditions);
+    let third = MoreV3 {
+        commands: command.parts().iter().map(encode_part).collect(),
+    };
+    if !third.commands.is_empty() {
+        written(VERSION_3, &(first, second, third))
+    } else if second != ConditionsV2::default() {
+        written(VERSION_2, &(first, second))
+    } else {
+        written(VERSION_1, &first)
+    }
+}
+
+fn encode_conditions(conditions: &Conditions) -> ConditionsV2 {
+    ConditionsV2 {
         if_balance_at_least: conditions
             .if_balance_at_least
             .map(|least| least.serialize()),
         not_before: conditions.not_before.map(Timestamp::unix_microseconds),
         expires_at: conditions.expires_at.map(Timestamp::unix_microseconds),
-    };
-    if more == ConditionsV2::default() {
-        written(VERSION_1, &first)
-    } else {
-        written(VERSION_2, &(first, more))
     }
 }
 
+fn encode_part(part: &Command) -> PartV3 {
+    PartV3 {
+        action: encode_action(&part.action),
+        description: part.description.clone(),
+        metadata: entries(&part.metadata),
+        expected_version: part.conditions.expected_version.map(Version::get),
+        conditions: encode_conditions(&part.conditions),
+    }
+}
+
+#[expect(clippy::too_many_lines, reason = "one arm per type of command")]
 fn encode_action(action: &Action) -> ActionV1 {
     let code = |currency: &Option<CurrencyCode>| currency.map(|code| code.to_string());
     let text = |account_id: &Option<AccountId>| account_id.as_ref().map(AccountId::to_string);
@@ -251,46 +304,111 @@ fn encode_action(action: &Action) -> ActionV1 {
             amount: action.amount.map(|amount| amount.serialize()),
             reason: action.reason.clone(),
         },
+        Action::Post(action) => {
+            let entry = |entry: &Entry| EntryV1 {
+                account_id: entry.account_id.to_string(),
+                is_debit: entry.direction == Direction::Debit,
+                amount: entry.amount.serialize(),
+                currency: code(&entry.currency),
+            };
+            ActionV1::Post {
+                entries: action.entries.iter().map(entry).collect(),
+            }
+        }
+        Action::Batch(_) => ActionV1::Batch,
     }
 }
 
 /// Decodes a command; every limit of the JSON form holds here too.
 pub fn decode_command(payload: &[u8]) -> Result<Command, Malformed> {
-    let (first, more): (CommandV1, Option<ConditionsV2>) = read("command", payload)?;
+    let (first, second, third): (CommandV1, _, Option<MoreV3>) = read("command", payload)?;
     let command_id = Uuid::from_bytes(first.command_id).into();
     let command = || {
-        let action = action_of(first.action)?;
-        if let Some(description) = &first.description {
-            check_text("description", description, limits::DESCRIPTION_BYTES_MAX)?;
-        }
         if let Some(actor) = &first.actor {
             check_text("actor", actor, limits::ACTOR_BYTES_MAX)?;
         }
-        check_metadata("metadata", &first.metadata)?;
-        let expected_version = first.expected_version;
-        let more = more.unwrap_or_default();
-        Ok(Command {
-            command_id,
-            action,
-            description: first.description,
-            actor: first.actor,
-            metadata: map_of("metadata", first.metadata)?,
-            conditions: Conditions {
-                expected_version: expected_version
-                    .map(|number| check_version("expected_version", number))
-                    .transpose()?,
-                if_balance_at_least: optional_decimal(
-                    "if_balance_at_least",
-                    more.if_balance_at_least,
-                )?,
-                not_before: optional_instant("not_before", more.not_before)?,
-                expires_at: optional_instant("expires_at", more.expires_at)?,
+        let parts = third.unwrap_or_default().commands;
+        let action = match first.action {
+            ActionV1::Batch => batch_of(command_id, first.actor.as_deref(), parts)?,
+            _ if !parts.is_empty() => {
+                let message = "commands stand behind a command that is no batch";
+                return Err(Malformed::new("invalid_field", message));
+            }
+            action => action_of(action)?,
+        };
+        finish(
+            Command {
+                command_id,
+                action,
+                description: first.description,
+                actor: first.actor,
+                metadata: BTreeMap::new(),
+                conditions: Conditions::default(),
             },
-        })
+            first.metadata,
+            first.expected_version,
+            second.unwrap_or_default(),
+        )
     };
     command().map_err(|malformed: Malformed| Malformed {
         command_id: Some(command_id),
         ..malformed
+    })
+}
+
+fn batch_of(
+    command_id: CommandId,
+    actor: Option<&str>,
+    parts: Vec<PartV3>,
+) -> Result<Action, Malformed> {
+    check_count("commands", parts.len(), limits::BATCH_COMMANDS_MAX)?;
+    let part = |(index, part)| {
+        part_of(command_id, actor, part)
+            .map_err(|malformed| malformed.within(&format!("commands[{index}]")))
+    };
+    let commands = parts.into_iter().enumerate().map(part);
+    Ok(Action::Batch(Batch {
+        commands: commands.collect::<Result<_, _>>()?,
+    }))
+}
+
+fn part_of(command_id: CommandId, actor: Option<&str>, read: PartV3) -> Result<Command, Malformed> {
+    let part = Command {
+        command_id,
+        action: action_of(read.action)?,
+        description: read.description,
+        actor: actor.map(str::to_owned),
+        metadata: BTreeMap::new(),
+        conditions: Conditions::default(),
+    };
+    finish(part, read.metadata, read.expected_version, read.conditions)
+}
+
+/// Checks, and puts in, what every command can have.
+fn finish(
+    command: Command,
+    metadata: EntriesV1,
+    expected_version: Option<u64>,
+    conditions: ConditionsV2,
+) -> Result<Command, Malformed> {
+    if let Some(description) = &command.description {
+        check_text("description", description, limits::DESCRIPTION_BYTES_MAX)?;
+    }
+    check_metadata("metadata", &metadata)?;
+    Ok(Command {
+        metadata: map_of("metadata", metadata)?,
+        conditions: Conditions {
+            expected_version: expected_version
+                .map(|number| check_version("expected_version", number))
+                .transpose()?,
+            if_balance_at_least: optional_decimal(
+                "if_balance_at_least",
+                conditions.if_balance_at_least,
+            )?,
+            not_before: optional_instant("not_before", conditions.not_before)?,
+            expires_at: optional_instant("expires_at", conditions.expires_at)?,
+        },
+        ..command
     })
 }
 
@@ -446,6 +564,33 @@ fn action_of(read: ActionV1) -> Result<Action, Malformed> {
                 reason,
             })
         }
+        ActionV1::Post { entries } => {
+            check_count("entries", entries.len(), limits::POST_ENTRIES_MAX)?;
+            let entry = |(index, read)| {
+                entry_of(read).map_err(|malformed| malformed.within(&format!("entries[{index}]")))
+            };
+            Action::Post(Post {
+                entries: entries
+                    .into_iter()
+                    .enumerate()
+                    .map(entry)
+                    .collect::<Result<_, _>>()?,
+            })
+        }
+        ActionV1::Batch => return Err(nested_batch()),
+    })
+}
+
+fn entry_of(read: EntryV1) -> Result<Entry, Malformed> {
+    Ok(Entry {
+        account_id: account_of("account_id", &read.account_id)?,
+        direction: if read.is_debit {
+            Direction::Debit
+        } else {
+            Direction::Credit
+        },
+        amount: decimal_of("amount", read.amount)?,
+        currency: read.currency.as_deref().map(currency_of).transpose()?,
     })
 }
 

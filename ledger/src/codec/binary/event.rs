@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::command::ScopeV1;
 use super::{
-    DecimalBytes, EntriesV1, VERSION_1, VERSION_2, account_of, currency_of, decimal_of, entries,
-    instant_of, map_of, read, written,
+    DecimalBytes, EntriesV1, VERSION_1, VERSION_2, VERSION_3, account_of, currency_of, decimal_of,
+    entries, instant_of, map_of, read, written,
 };
 use crate::codec::Malformed;
 use crate::codec::fields::check_version;
@@ -15,6 +15,7 @@ use crate::event::{
     HoldChanged, MoneyMoved, OverdraftLimitSet, Reversal, TransferLeg,
 };
 use crate::hash::Hash;
+use crate::ids::PostingId;
 use crate::money::{Currency, Money};
 use crate::timestamp::Timestamp;
 
@@ -41,6 +42,15 @@ struct MoreV2 {
     hold: Option<HoldV2>,
     /// What the event moves back.
     reversal: Option<ReversalV2>,
+}
+
+/// Behind [`MoreV2`] in version 3.
+#[derive(Default, PartialEq, Serialize, Deserialize)]
+struct MoreV3 {
+    /// The posting that the event is an entry of.
+    posting_id: Option<[u8; 16]>,
+    /// Which command of a batch made it.
+    part: Option<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -133,10 +143,18 @@ pub fn encode_event(event: &Event) -> Vec<u8> {
         hash: *event.hash.as_bytes(),
     };
     let (hold, reversal) = (event.data.hold(), event.data.reversal());
-    if hold.is_none() && reversal.is_none() && event.held_after.is_zero() {
+    let third = MoreV3 {
+        posting_id: event.data.posting_id().map(|id| id.as_uuid().into_bytes()),
+        part: event.part,
+    };
+    let is_of_version_1 = hold.is_none()
+        && reversal.is_none()
+        && event.held_after.is_zero()
+        && third == MoreV3::default();
+    if is_of_version_1 {
         return written(VERSION_1, &first);
     }
-    let more = MoreV2 {
+    let second = MoreV2 {
         held_after: event.held_after.value().serialize(),
         hold: hold.map(|hold| HoldV2 {
             hold_id: hold.hold_id.as_uuid().into_bytes(),
@@ -151,7 +169,11 @@ pub fn encode_event(event: &Event) -> Vec<u8> {
             reason: reversal.reason.clone(),
         }),
     };
-    written(VERSION_2, &(first, more))
+    if third == MoreV3::default() {
+        written(VERSION_2, &(first, second))
+    } else {
+        written(VERSION_3, &(first, second, third))
+    }
 }
 
 fn encode_data(data: &EventData) -> DataV1 {
@@ -220,28 +242,30 @@ fn encode_data(data: &EventData) -> DataV1 {
 
 /// Decodes an event. Its hash is read, not checked: see [`Event::check_hash`].
 pub fn decode_event(payload: &[u8]) -> Result<Event, Malformed> {
-    let (first, more) = read("event", payload)?;
-    event_of(first, more).map_err(|malformed| Malformed {
+    let (first, second, third): (_, _, Option<MoreV3>) = read("event", payload)?;
+    event_of(first, second, third.unwrap_or_default()).map_err(|malformed| Malformed {
         code: "invalid_event",
         ..malformed
     })
 }
 
-fn event_of(first: EventV1, more: Option<MoreV2>) -> Result<Event, Malformed> {
+fn event_of(first: EventV1, more: Option<MoreV2>, third: MoreV3) -> Result<Event, Malformed> {
     let currency = Currency::lookup(currency_of(&first.currency)?)
         .map_err(|error| invalid(error.to_string()))?;
     let money = Amounts(currency);
-    let (held_after, of_movement) = match more {
+    let (held_after, mut of_movement) = match more {
         None => (Money::zero(currency), OfMovement::default()),
         Some(more) => {
             let reversal = more.reversal.map(|read| reversal_of(money, read));
             let of_movement = OfMovement {
                 hold: more.hold.map(|hold| hold_of(money, &hold)).transpose()?,
                 reversal: reversal.transpose()?,
+                posting_id: None,
             };
             (money.of("held_after", more.held_after)?, of_movement)
         }
     };
+    of_movement.posting_id = third.posting_id.map(|bytes| Uuid::from_bytes(bytes).into());
     if first.version == 0 {
         return Err(invalid(
             "version 0 stands for no event; an account's first has version 1".to_owned(),
@@ -255,6 +279,7 @@ fn event_of(first: EventV1, more: Option<MoreV2>) -> Result<Event, Malformed> {
         balance_after: money.of("balance_after", first.balance_after)?,
         held_after,
         command_id: Uuid::from_bytes(first.command_id).into(),
+        part: third.part,
         actor: first.actor,
         recorded_at: instant_of("recorded_at", first.recorded_at)?,
         prev_hash: Hash::from(first.prev_hash),
@@ -267,6 +292,7 @@ fn event_of(first: EventV1, more: Option<MoreV2>) -> Result<Event, Malformed> {
 struct OfMovement {
     hold: Option<Hold>,
     reversal: Option<Reversal>,
+    posting_id: Option<PostingId>,
 }
 
 /// Reads amounts of one currency.
@@ -281,7 +307,6 @@ impl Amounts {
 }
 
 fn data_of(money: Amounts, read: DataV1, more: OfMovement) -> Result<EventData, Malformed> {
-    let OfMovement { hold, reversal } = more;
     let is_about_a_hold = matches!(
         read,
         DataV1::MoneyWithdrawn(_)
@@ -289,12 +314,17 @@ fn data_of(money: Amounts, read: DataV1, more: OfMovement) -> Result<EventData, 
             | DataV1::HoldReleased(_)
             | DataV1::HoldExpired(_)
     );
-    if hold.is_some() && !is_about_a_hold {
+    if more.hold.is_some() && !is_about_a_hold {
         return Err(invalid("this type of event changes no hold".to_owned()));
     }
     let is_movement = matches!(read, DataV1::MoneyDeposited(_) | DataV1::MoneyWithdrawn(_));
-    if reversal.is_some() && !is_movement {
+    if more.reversal.is_some() && !is_movement {
         return Err(invalid("this type of event moves nothing back".to_owned()));
+    }
+    if more.posting_id.is_some() && !is_movement {
+        return Err(invalid(
+            "this type of event is no entry of a posting".to_owned(),
+        ));
     }
     Ok(match read {
         DataV1::AccountCreated {
@@ -310,14 +340,8 @@ fn data_of(money: Amounts, read: DataV1, more: OfMovement) -> Result<EventData, 
             description,
             metadata: map_of("metadata", metadata)?,
         }),
-        DataV1::MoneyDeposited(data) => {
-            let more = OfMovement { hold, reversal };
-            EventData::MoneyDeposited(moved(money, data, more)?)
-        }
-        DataV1::MoneyWithdrawn(data) => {
-            let more = OfMovement { hold, reversal };
-            EventData::MoneyWithdrawn(moved(money, data, more)?)
-        }
+        DataV1::MoneyDeposited(data) => EventData::MoneyDeposited(moved(money, data, more)?),
+        DataV1::MoneyWithdrawn(data) => EventData::MoneyWithdrawn(moved(money, data, more)?),
         DataV1::AccountFrozen(data) => EventData::AccountFrozen(freeze(data)?),
         DataV1::AccountUnfrozen(data) => EventData::AccountUnfrozen(freeze(data)?),
         DataV1::AccountClosed {
@@ -349,9 +373,11 @@ fn data_of(money: Amounts, read: DataV1, more: OfMovement) -> Result<EventData, 
             description,
             metadata: map_of("metadata", metadata)?,
         }),
-        DataV1::HoldPlaced(data) => EventData::HoldPlaced(hold_changed(money, data, hold)?),
-        DataV1::HoldReleased(data) => EventData::HoldReleased(hold_changed(money, data, hold)?),
-        DataV1::HoldExpired(data) => EventData::HoldExpired(hold_changed(money, data, hold)?),
+        DataV1::HoldPlaced(data) => EventData::HoldPlaced(hold_changed(money, data, more.hold)?),
+        DataV1::HoldReleased(data) => {
+            EventData::HoldReleased(hold_changed(money, data, more.hold)?)
+        }
+        DataV1::HoldExpired(data) => EventData::HoldExpired(hold_changed(money, data, more.hold)?),
     })
 }
 
@@ -365,9 +391,15 @@ fn moved(money: Amounts, read: MovedV1, more: OfMovement) -> Result<MoneyMoved, 
             })
         })
         .transpose()?;
+    if transfer.is_some() && more.posting_id.is_some() {
+        return Err(invalid(
+            "an event is a half of a transfer or an entry of a posting, and not both".to_owned(),
+        ));
+    }
     Ok(MoneyMoved {
         amount: money.of("amount", read.amount)?,
         transfer,
+        posting_id: more.posting_id,
         hold: more.hold,
         reversal: more.reversal,
         description: read.description,

@@ -2,8 +2,8 @@
 //!
 //! The first byte is the format's version; the rest is bincode 2 (standard configuration: little-endian, variable
 //! length integers). A format, once released, is never changed: a new one gets the next number. Version 2 is version 1
-//! with something behind it: what a command or an event can have since then. What has none of it is written in version 1,
-//! so that older readers go on reading it.
+//! with something behind it: what a command or an event can have since then; and so is version 3 to version 2. What has
+//! none of it is written in the oldest version that has all that it has, so that older readers go on reading it.
 
 mod command;
 mod event;
@@ -25,9 +25,10 @@ use crate::money::CurrencyCode;
 use crate::timestamp::Timestamp;
 
 /// The versions that there are, the newest last.
-pub const FORMAT_VERSIONS: [u8; 2] = [1, 2];
+pub const FORMAT_VERSIONS: [u8; 3] = [1, 2, 3];
 const VERSION_1: u8 = FORMAT_VERSIONS[0];
 const VERSION_2: u8 = FORMAT_VERSIONS[1];
+const VERSION_3: u8 = FORMAT_VERSIONS[2];
 
 /// The 16 bytes of [`Decimal::serialize`].
 type DecimalBytes = [u8; 16];
@@ -110,20 +111,25 @@ fn written(version: u8, value: &impl Serialize) -> Vec<u8> {
     bytes
 }
 
-/// Version 1 with something behind it, or version 1.
-fn read<V1, V2>(what: &str, payload: &[u8]) -> Result<(V1, Option<V2>), Malformed>
+/// What stands in version 1, and what versions 2 and 3 have behind it.
+fn read<V1, V2, V3>(what: &str, payload: &[u8]) -> Result<(V1, Option<V2>, Option<V3>), Malformed>
 where
     V1: for<'de> Deserialize<'de>,
     V2: for<'de> Deserialize<'de>,
+    V3: for<'de> Deserialize<'de>,
 {
     let Some((&version, body)) = payload.split_first() else {
         return Err(invalid("the body is empty".to_owned()));
     };
     match version {
-        VERSION_1 => Ok((read_whole(what, body)?, None)),
+        VERSION_1 => Ok((read_whole(what, body)?, None, None)),
         VERSION_2 => {
-            let (first, more) = read_whole(what, body)?;
-            Ok((first, Some(more)))
+            let (first, second) = read_whole(what, body)?;
+            Ok((first, Some(second), None))
+        }
+        VERSION_3 => {
+            let (first, second, third) = read_whole(what, body)?;
+            Ok((first, Some(second), Some(third)))
         }
         _ => {
             let hint = if version == b'{' {
@@ -134,7 +140,7 @@ where
             Err(Malformed::new(
                 "unsupported_format_version",
                 format!(
-                    "bincode begins with the format's version, {VERSION_1} or {VERSION_2}, and this body begins with {version}{hint}"
+                    "bincode begins with the format's version, {VERSION_1} to {VERSION_3}, and this body begins with {version}{hint}"
                 ),
             ))
         }

@@ -10,9 +10,9 @@ use super::written;
 use crate::codec::Malformed;
 use crate::codec::fields::{Fields, missing};
 use crate::command::{
-    Action, Capture, CloseAccount, Command, Conditions, CreateAccount, Deposit, ExpireHold,
-    FreezeAccount, PlaceHold, Release, Reverse, Scope, SetOverdraftLimit, Transfer,
-    UnfreezeAccount, UpdateAccount, Withdraw, limits,
+    Action, Batch, Capture, CloseAccount, Command, Conditions, CreateAccount, Deposit, Entry,
+    ExpireHold, FreezeAccount, PlaceHold, Post, Release, Reverse, Scope, SetOverdraftLimit,
+    Transfer, UnfreezeAccount, UpdateAccount, Withdraw, limits,
 };
 use crate::excerpt::excerpt;
 use crate::ids::{AccountId, CommandId, HoldId, Version};
@@ -32,15 +32,74 @@ pub fn decode_command(payload: &[u8]) -> Result<Command, Malformed> {
 }
 
 fn command_of(command_id: CommandId, mut fields: Fields<'_>) -> Result<Command, Malformed> {
-    let type_name: String = fields
-        .parsed("type", "invalid_field")?
-        .ok_or_else(|| missing("type"))?;
+    let actor = fields.text("actor", limits::ACTOR_BYTES_MAX)?;
+    let type_name = type_name(&mut fields)?;
+    let action = match type_name.as_str() {
+        "batch" => {
+            let parts = fields
+                .objects("commands", limits::BATCH_COMMANDS_MAX)?
+                .ok_or_else(|| missing("commands"))?;
+            let part = |(index, fields)| {
+                part_of(command_id, actor.as_deref(), fields)
+                    .map_err(|malformed| malformed.within(&format!("commands[{index}]")))
+            };
+            let commands = parts.into_iter().enumerate().map(part);
+            Action::Batch(Batch {
+                commands: commands.collect::<Result<_, _>>()?,
+            })
+        }
+        name => action_of(name, &mut fields)?,
+    };
+    finish(command_id, actor, action, &type_name, fields)
+}
+
+/// A command of a batch: it has no `command_id` and no `actor` of its own.
+fn part_of(
+    command_id: CommandId,
+    actor: Option<&str>,
+    mut fields: Fields<'_>,
+) -> Result<Command, Malformed> {
+    let type_name = type_name(&mut fields)?;
+    if type_name == "batch" {
+        return Err(nested_batch());
+    }
     let action = action_of(&type_name, &mut fields)?;
+    let known_to = format!("{type_name} in a batch");
+    finish(
+        command_id,
+        actor.map(str::to_owned),
+        action,
+        &known_to,
+        fields,
+    )
+}
+
+pub(in crate::codec) fn nested_batch() -> Malformed {
+    Malformed::new(
+        "invalid_field",
+        "a batch has no batch in it; put the commands of both into one",
+    )
+}
+
+fn type_name(fields: &mut Fields<'_>) -> Result<String, Malformed> {
+    fields
+        .parsed("type", "invalid_field")?
+        .ok_or_else(|| missing("type"))
+}
+
+/// What every command can have.
+fn finish(
+    command_id: CommandId,
+    actor: Option<String>,
+    action: Action,
+    known_to: &str,
+    mut fields: Fields<'_>,
+) -> Result<Command, Malformed> {
     let command = Command {
         command_id,
         action,
         description: fields.text("description", limits::DESCRIPTION_BYTES_MAX)?,
-        actor: fields.text("actor", limits::ACTOR_BYTES_MAX)?,
+        actor,
         metadata: fields.metadata("metadata")?.unwrap_or_default(),
         conditions: Conditions {
             expected_version: fields.version("expected_version")?,
@@ -49,7 +108,7 @@ fn command_of(command_id: CommandId, mut fields: Fields<'_>) -> Result<Command, 
             expires_at: instant(&mut fields, "expires_at")?,
         },
     };
-    fields.finish(&type_name)?;
+    fields.finish(known_to)?;
     Ok(command)
 }
 
@@ -130,6 +189,21 @@ fn action_of(type_name: &str, fields: &mut Fields<'_>) -> Result<Action, Malform
             account_id: account_id(fields, "account_id")?,
             hold_id: hold_id(fields)?,
         }),
+        "post" => {
+            let entries = fields
+                .objects("entries", limits::POST_ENTRIES_MAX)?
+                .ok_or_else(|| missing("entries"))?;
+            let entry = |(index, fields)| {
+                entry_of(fields).map_err(|malformed| malformed.within(&format!("entries[{index}]")))
+            };
+            Action::Post(Post {
+                entries: entries
+                    .into_iter()
+                    .enumerate()
+                    .map(entry)
+                    .collect::<Result<_, _>>()?,
+            })
+        }
         unknown => {
             return Err(Malformed::new(
                 "unknown_type",
@@ -141,6 +215,19 @@ fn action_of(type_name: &str, fields: &mut Fields<'_>) -> Result<Action, Malform
             ));
         }
     })
+}
+
+fn entry_of(mut fields: Fields<'_>) -> Result<Entry, Malformed> {
+    let entry = Entry {
+        account_id: account_id(&mut fields, "account_id")?,
+        direction: fields
+            .parsed("direction", "invalid_field")?
+            .ok_or_else(|| missing("direction"))?,
+        amount: amount(&mut fields)?,
+        currency: currency(&mut fields)?,
+    };
+    fields.finish("an entry")?;
+    Ok(entry)
 }
 
 fn update_account(fields: &mut Fields<'_>) -> Result<UpdateAccount, Malformed> {
@@ -219,11 +306,16 @@ struct CommandJson<'a> {
     actor: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     amount: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     command_id: Option<CommandId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commands: Option<Vec<Self>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     currency: Option<CurrencyCode>,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entries: Option<Vec<EntryJson<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expected_version: Option<Version>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -262,6 +354,16 @@ struct CommandJson<'a> {
     type_name: &'static str,
 }
 
+/// An entry of a posting. The order of the fields is the canonical one.
+#[derive(Serialize)]
+struct EntryJson<'a> {
+    account_id: &'a AccountId,
+    amount: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    currency: Option<CurrencyCode>,
+    direction: &'static str,
+}
+
 /// Encodes a command; amounts keep the decimals that they came with.
 pub fn encode_command(command: &Command) -> Vec<u8> {
     encode(command, |amount| amount.to_string())
@@ -289,14 +391,22 @@ pub(crate) fn differing_fields(first: &Command, second: &Command) -> Vec<String>
 }
 
 fn encode(command: &Command, decimal: impl Fn(Decimal) -> String) -> Vec<u8> {
-    let conditions = &command.conditions;
-    let mut json = CommandJson {
+    written(&CommandJson {
         actor: command.actor.as_deref(),
         command_id: Some(command.command_id),
+        ..command_json(command, &decimal)
+    })
+}
+
+/// All but what the commands of a batch have of the batch.
+#[expect(clippy::too_many_lines, reason = "one arm per type of command")]
+fn command_json<'a>(command: &'a Command, decimal: &impl Fn(Decimal) -> String) -> CommandJson<'a> {
+    let conditions = &command.conditions;
+    let mut json = CommandJson {
         description: command.description.as_deref(),
         expected_version: conditions.expected_version,
         expires_at: conditions.expires_at,
-        if_balance_at_least: conditions.if_balance_at_least.map(&decimal),
+        if_balance_at_least: conditions.if_balance_at_least.map(decimal),
         metadata: Some(&command.metadata).filter(|metadata| !metadata.is_empty()),
         not_before: conditions.not_before,
         type_name: command.type_name(),
@@ -304,6 +414,7 @@ fn encode(command: &Command, decimal: impl Fn(Decimal) -> String) -> Vec<u8> {
     };
     match &command.action {
         Action::Transfer(action) => json.from_account_id = Some(&action.from_account_id),
+        Action::Post(_) | Action::Batch(_) => {}
         _ => json.account_id = Some(command.account_id()),
     }
     match &command.action {
@@ -353,20 +464,33 @@ fn encode(command: &Command, decimal: impl Fn(Decimal) -> String) -> Vec<u8> {
         }
         Action::Capture(action) => {
             json.hold_id = Some(action.hold_id);
-            json.amount = action.amount.map(&decimal);
+            json.amount = action.amount.map(decimal);
             json.is_final = action.is_final.then_some(true);
             json.to_account_id = action.to_account_id.as_ref();
         }
         Action::Release(action) => {
             json.hold_id = Some(action.hold_id);
-            json.amount = action.amount.map(&decimal);
+            json.amount = action.amount.map(decimal);
         }
         Action::ExpireHold(action) => json.hold_id = Some(action.hold_id),
         Action::Reverse(action) => {
             json.reversed_command_id = Some(action.reversed_command_id);
-            json.amount = action.amount.map(&decimal);
+            json.amount = action.amount.map(decimal);
             json.reason = Some(&action.reason);
         }
+        Action::Post(action) => {
+            let entry = |entry: &'a Entry| EntryJson {
+                account_id: &entry.account_id,
+                amount: decimal(entry.amount),
+                currency: entry.currency,
+                direction: entry.direction.as_str(),
+            };
+            json.entries = Some(action.entries.iter().map(entry).collect());
+        }
+        Action::Batch(action) => {
+            let parts = action.commands.iter();
+            json.commands = Some(parts.map(|part| command_json(part, decimal)).collect());
+        }
     }
-    written(&json)
+    json
 }

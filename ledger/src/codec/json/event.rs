@@ -15,7 +15,7 @@ use crate::event::{
 };
 use crate::excerpt::excerpt;
 use crate::hash::Hash;
-use crate::ids::{AccountId, CommandId, EventId, HoldId, TransferId, Version};
+use crate::ids::{AccountId, CommandId, EventId, HoldId, PostingId, TransferId, Version};
 use crate::money::{Currency, CurrencyCode, Money, parse_decimal};
 use crate::timestamp::Timestamp;
 
@@ -32,6 +32,8 @@ struct EventJson<'a> {
     hash: Option<Hash>,
     #[serde(skip_serializing_if = "Option::is_none")]
     held_after: Option<Money>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<u32>,
     prev_hash: Hash,
     recorded_at: Timestamp,
     #[serde(rename = "type")]
@@ -61,6 +63,8 @@ struct DataJson<'a> {
     overdraft_limit: Option<Money>,
     #[serde(skip_serializing_if = "Option::is_none")]
     owner_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    posting_id: Option<PostingId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,6 +118,7 @@ fn event_json(event: &Event, hash: Option<Hash>) -> EventJson<'_> {
         event_id: event.event_id,
         hash,
         held_after: Some(event.held_after).filter(|held| !held.is_zero()),
+        part: event.part,
         prev_hash: event.prev_hash,
         recorded_at: event.recorded_at,
         type_name: event.data.type_name(),
@@ -139,6 +144,7 @@ fn data_json(event: &Event) -> DataJson<'_> {
         metadata: event.data.metadata(),
         overdraft_limit: None,
         owner_name: None,
+        posting_id: event.data.posting_id(),
         reason: None,
         reversal: event.data.reversal().map(|reversal| ReversalJson {
             command_id: reversal.command_id,
@@ -193,6 +199,7 @@ struct EventRead<'a> {
     hash: Hash,
     #[serde(borrow)]
     held_after: Option<Cow<'a, str>>,
+    part: Option<u32>,
     prev_hash: Hash,
     recorded_at: Timestamp,
     #[serde(rename = "type", borrow)]
@@ -219,6 +226,7 @@ pub fn decode_event(payload: &[u8]) -> Result<Event, Malformed> {
         balance_after: money(&read.balance_after, currency)?,
         held_after: held_after.unwrap_or(Ok(Money::zero(currency)))?,
         command_id: read.command_id,
+        part: read.part,
         actor: read.actor,
         recorded_at: read.recorded_at,
         prev_hash: read.prev_hash,
@@ -252,6 +260,7 @@ struct MoneyMovedRead<'a> {
     hold: Option<HoldRead<'a>>,
     #[serde(default)]
     metadata: BTreeMap<String, String>,
+    posting_id: Option<PostingId>,
     #[serde(borrow)]
     reversal: Option<ReversalRead<'a>>,
     transfer_id: Option<TransferId>,
@@ -420,12 +429,18 @@ fn money_moved(data: &str, goes_out: bool, of: fn(MoneyMoved) -> EventData) -> D
             ));
         }
     };
+    if transfer.is_some() && read.posting_id.is_some() {
+        return Err(invalid(
+            "an event is a half of a transfer or an entry of a posting, and not both",
+        ));
+    }
     if read.hold.is_some() && !goes_out {
         return Err(invalid("only money that goes out is taken from a hold"));
     }
     let moved = MoneyMoved {
         amount: money(&read.amount, currency)?,
         transfer,
+        posting_id: read.posting_id,
         hold: read.hold.map(|hold| hold_of(&hold, currency)).transpose()?,
         reversal: read
             .reversal

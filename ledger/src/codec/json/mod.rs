@@ -9,6 +9,7 @@ mod event;
 
 use serde::Serialize;
 
+pub(in crate::codec) use command::nested_batch;
 pub use command::{decode_command, encode_command};
 pub(crate) use command::{differing_fields, encode_normalized};
 pub(crate) use event::encode_event_without_hash;

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use ledger::codec::json;
 use ledger::{
-    Account, AccountId, Action, Command, CommandId, Conditions, Event, Money, Sum, Timestamp,
-    UpdateAccount, Version,
+    Account, AccountId, Action, Command, CommandId, Conditions, Direction, Entry, Event, Money,
+    Sum, Timestamp, UpdateAccount, Version,
 };
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -266,7 +266,13 @@ fn cells(event: &Event, command: &Command) -> [String; 10] {
         rows::description(event),
         event.actor.clone().unwrap_or_default(),
         event.command_id.to_string(),
-        asked_for(command),
+        match event
+            .part
+            .and_then(|part| command.parts().get(part as usize))
+        {
+            Some(part) => format!("{} (of {})", asked_for(part), asked_for(command)),
+            None => asked_for(command),
+        },
     ]
 }
 
@@ -354,6 +360,17 @@ fn asked_for(command: &Command) -> String {
             action.reversed_command_id,
             action.reason
         ),
+        Action::Post(action) => {
+            let entry = |entry: &Entry| {
+                let preposition = match entry.direction {
+                    Direction::Debit => "from",
+                    Direction::Credit => "to",
+                };
+                format!("{} {preposition} {}", entry.amount, entry.account_id)
+            };
+            some_of("post", &action.entries, entry)
+        }
+        Action::Batch(action) => format!("batch of {} commands", action.commands.len()),
         Action::ExpireHold(action) => {
             format!("expire hold {} on {}", action.hold_id, action.account_id)
         }
@@ -367,6 +384,17 @@ fn asked_for(command: &Command) -> String {
         .chain(metadata)
         .collect();
     words.join(", ")
+}
+
+/// A list, and of a long one not all of it.
+fn some_of<T>(verb: &str, items: &[T], shown: impl Fn(&T) -> String) -> String {
+    const ITEMS_MAX: usize = 8;
+    let some: Vec<String> = items.iter().take(ITEMS_MAX).map(shown).collect();
+    let more = match items.len().saturating_sub(ITEMS_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{verb} {}{more}", some.join(", "))
 }
 
 /// What is to be known about an account from now on.

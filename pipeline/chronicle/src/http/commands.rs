@@ -18,7 +18,9 @@ use axum::http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use ledger::codec::{self, Malformed};
-use ledger::{Command, CommandId, EventId, EventReference, HoldId, Outcome, Timestamp, TransferId};
+use ledger::{
+    Action, Command, CommandId, EventId, EventReference, HoldId, Outcome, Timestamp, TransferId,
+};
 use serde::Serialize;
 use utoipa::{IntoResponses, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -351,9 +353,11 @@ fn answered(command: &Command, answer: Answer) -> Result<Response, Problem> {
 
 /// Whether money has come to another account than the one that the command is about.
 fn is_transfer(command: &Command, events: &[EventReference]) -> bool {
-    events
-        .iter()
-        .any(|event| event.account_id != *command.account_id())
+    let is_of_one = !matches!(command.action, Action::Post(_) | Action::Batch(_));
+    is_of_one
+        && events
+            .iter()
+            .any(|event| event.account_id != *command.account_id())
 }
 
 #[cfg(test)]

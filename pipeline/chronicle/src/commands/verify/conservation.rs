@@ -21,6 +21,7 @@ pub(super) struct Flow {
     initial: i128,
     deposits: i128,
     withdrawals: i128,
+    /// By transfers and postings, from other accounts of the ledger.
     transfers_in: i128,
     transfers_out: i128,
 }
@@ -33,7 +34,7 @@ impl Flow {
             return Some(self);
         };
         let amount = units(change).checked_abs()?;
-        let sum = match (&event.data, event.data.transfer().is_some()) {
+        let sum = match (&event.data, event.data.is_internal()) {
             (EventData::AccountCreated(_), _) => &mut self.initial,
             (EventData::MoneyDeposited(_), false) => &mut self.deposits,
             (EventData::MoneyDeposited(_), true) => &mut self.transfers_in,
@@ -149,7 +150,8 @@ impl Conservation {
                 report.violated(invariant, violation);
             }
             if flow.transfers_in != flow.transfers_out {
-                let message = format!("{currency}: transfers do not add up to nothing");
+                let message =
+                    format!("{currency}: transfers and postings do not add up to nothing");
                 let (debited, credited) = (
                     decimal(flow.transfers_out, exponent),
                     decimal(flow.transfers_in, exponent),

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use ledger::{
-    AccountId, Action, Capture, Command, CommandId, Event, EventData, Hold, HoldId, Money, Reverse,
-    Scope, Timestamp, TransferId,
+    AccountId, Action, Capture, Command, CommandId, Direction, Entry, Event, EventData, Hold,
+    HoldId, Money, Post, PostingId, Reverse, Scope, Timestamp, TransferId,
 };
 use rust_decimal::Decimal;
 
@@ -16,6 +16,8 @@ struct Deed {
     account_id: String,
     amount: Decimal,
     details: String,
+    /// Which command of a batch it is.
+    part: Option<u32>,
 }
 
 impl Deed {
@@ -25,49 +27,105 @@ impl Deed {
             account_id,
             amount,
             details,
+            part,
         } = self;
-        format!("{type_name} {account_id} {amount}{details}")
+        let of_part = part.map(|part| format!(" of commands[{part}]"));
+        let of_part = of_part.unwrap_or_default();
+        format!("{type_name} {account_id} {amount}{details}{of_part}")
     }
+}
+
+/// A command, alone or of a batch, whose first event is the `first_index`th.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    command: &'a Command,
+    first_index: u32,
 }
 
 /// What the command asks for and what its events do, if that is not the same.
 pub(super) fn difference(command: &Command, events: &[&Event]) -> Option<(String, String)> {
     let (asked, done) = (
-        asked(command, events),
+        all_asked(command, events),
         events.iter().map(|event| done(event)).collect::<Vec<_>>(),
     );
-    let annotated = events.iter().all(|event| {
-        event.actor == command.actor
-            && event.data.description() == command.description.as_deref()
-            && *event.data.metadata() == command.metadata
-    });
-    if asked == done && annotated {
-        return None;
+    if asked != done {
+        return Some(shown(&asked, &done));
     }
-    if asked == done {
+    events.iter().find_map(|event| {
+        let of_event = (
+            &event.actor,
+            event.data.description(),
+            event.data.metadata(),
+        );
+        let command = event
+            .part
+            .map_or(command, |part| &command.parts()[part as usize]);
         let of_command = (
             &command.actor,
             command.description.as_deref(),
             &command.metadata,
         );
-        let mut of_events = events.iter().map(|event| {
-            (
-                &event.actor,
-                event.data.description(),
-                event.data.metadata(),
-            )
-        });
-        let other = of_events.find(|of_event| *of_event != of_command);
-        return Some((format!("{of_command:?}"), format!("{other:?}")));
+        (of_event != of_command).then(|| (format!("{of_command:?}"), format!("{of_event:?}")))
+    })
+}
+
+/// What differs, and of a long list not all of it.
+fn shown(asked: &[Deed], done: &[Deed]) -> (String, String) {
+    const DEEDS_MAX: usize = 10;
+    let same = asked
+        .iter()
+        .zip(done)
+        .take_while(|(asked, done)| asked == done);
+    let begin = if asked.len().max(done.len()) > DEEDS_MAX {
+        same.count()
+    } else {
+        0
+    };
+    let shown = |deeds: &[Deed]| {
+        let deeds = deeds.iter().skip(begin).take(DEEDS_MAX);
+        deeds.map(Deed::shown).collect::<Vec<_>>().join(", ")
+    };
+    (shown(asked), shown(done))
+}
+
+/// What the events must be, for a batch those of each of its commands.
+fn all_asked(command: &Command, events: &[&Event]) -> Vec<Deed> {
+    if command.parts().is_empty() {
+        let first_index = 0;
+        return asked(
+            Asked {
+                command,
+                first_index,
+            },
+            events,
+        );
     }
-    let shown = |deeds: &[Deed]| deeds.iter().map(Deed::shown).collect::<Vec<_>>().join(", ");
-    Some((shown(&asked), shown(&done)))
+    let mut first_index = 0;
+    let mut deeds = Vec::new();
+    for (part, command) in (0..).zip(command.parts()) {
+        let of_part = |event: &&&Event| event.part == Some(part);
+        let own: Vec<&Event> = events.iter().filter(of_part).copied().collect();
+        let of_part = |deed: Deed| Deed {
+            part: Some(part),
+            ..deed
+        };
+        let all = asked(
+            Asked {
+                command,
+                first_index,
+            },
+            &own,
+        );
+        deeds.extend(all.into_iter().map(of_part));
+        first_index += u32::try_from(own.len()).unwrap_or(u32::MAX);
+    }
+    deeds
 }
 
 /// What the events must be. What a command leaves open, such as how much all of a hold is, is taken from the events: the
 /// fold of the account's events has checked it.
-fn asked(command: &Command, events: &[&Event]) -> Vec<Deed> {
-    match &command.action {
+fn asked(command: Asked<'_>, events: &[&Event]) -> Vec<Deed> {
+    match &command.command.action {
         Action::CreateAccount(action) => {
             let details = opening(
                 &action.owner_name,
@@ -135,6 +193,9 @@ fn asked(command: &Command, events: &[&Event]) -> Vec<Deed> {
         }],
         Action::Capture(action) => captured(command, action, events),
         Action::Reverse(action) => reversed(command, action, events),
+        Action::Post(action) => posted(command, action),
+        // A batch is looked at command by command.
+        Action::Batch(_) => Vec::new(),
         Action::Release(action) => {
             vec![given_back(
                 "HoldReleased",
@@ -156,7 +217,7 @@ fn asked(command: &Command, events: &[&Event]) -> Vec<Deed> {
     }
 }
 
-fn captured(command: &Command, action: &Capture, events: &[&Event]) -> Vec<Deed> {
+fn captured(command: Asked<'_>, action: &Capture, events: &[&Event]) -> Vec<Deed> {
     let hold = events.first().and_then(|event| event.data.hold());
     let given = events
         .first()
@@ -185,30 +246,52 @@ fn captured(command: &Command, action: &Capture, events: &[&Event]) -> Vec<Deed>
     }
 }
 
-/// The same part of each movement, in the other direction. Which movements those are is checked with the commands that are
-/// reversed.
-fn reversed(command: &Command, action: &Reverse, events: &[&Event]) -> Vec<Deed> {
-    let given = events
-        .first()
-        .map(|event| amount(event))
-        .unwrap_or_default();
+/// The movements in the other direction, or the same part of each. Which movements those are, and that nothing of them is
+/// left without an amount, is checked with the commands that are reversed.
+fn reversed(command: Asked<'_>, action: &Reverse, events: &[&Event]) -> Vec<Deed> {
     let back = moved_back(action.reversed_command_id, &action.reason);
-    let transfer_id = command.command_id.transfer_id(0);
-    events
-        .iter()
-        .map(|event| {
-            let leg = event.data.transfer();
-            let with = leg.map(|leg| transfer(&transfer_id, &leg.counterparty_account_id));
-            Deed {
-                details: with.unwrap_or_default() + &back,
-                ..deed(
-                    event.data.type_name(),
-                    &event.account_id,
-                    action.amount.unwrap_or(given),
-                )
-            }
-        })
-        .collect()
+    let command_id = command.command.command_id;
+    // A transfer and a posting are named after the first of their events.
+    let (mut transfer_index, mut posting_index) = (command.first_index, command.first_index);
+    let mut last = (None, None);
+    let deed = |(index, event): (u32, &&Event)| {
+        let (leg, posting_id) = (event.data.transfer(), event.data.posting_id());
+        let here = (leg.map(|leg| leg.transfer_id), posting_id);
+        if here.0 != last.0 {
+            transfer_index = index;
+        }
+        if here.1 != last.1 {
+            posting_index = index;
+        }
+        last = here;
+        let transfer_id = command_id.transfer_id(transfer_index);
+        let with = leg.map(|leg| transfer(&transfer_id, &leg.counterparty_account_id));
+        let within = posting_id.map(|_| posting(command_id.posting_id(posting_index)));
+        Deed {
+            details: with.or(within).unwrap_or_default() + &back,
+            ..deed(
+                event.data.type_name(),
+                &event.account_id,
+                action.amount.unwrap_or(amount(event)),
+            )
+        }
+    };
+    (command.first_index..).zip(events).map(deed).collect()
+}
+
+fn posted(command: Asked<'_>, action: &Post) -> Vec<Deed> {
+    let posting_id = command.command.command_id.posting_id(command.first_index);
+    let entered = |entry: &Entry| {
+        let type_name = match entry.direction {
+            Direction::Debit => "MoneyWithdrawn",
+            Direction::Credit => "MoneyDeposited",
+        };
+        Deed {
+            details: posting(posting_id),
+            ..deed(type_name, &entry.account_id, entry.amount)
+        }
+    };
+    action.entries.iter().map(entered).collect()
 }
 
 /// Money that is not held any longer. Without an amount, all of it.
@@ -230,13 +313,18 @@ fn given_back(
 }
 
 fn both_halves(
-    command: &Command,
+    command: Asked<'_>,
     from: &AccountId,
     to: &AccountId,
     amount: Decimal,
     hold: Option<&Hold>,
 ) -> Vec<Deed> {
-    let with = |other| transfer(&command.command_id.transfer_id(0), other);
+    let with = |other| {
+        transfer(
+            &command.command.command_id.transfer_id(command.first_index),
+            other,
+        )
+    };
     let taken_from = hold.map(taken_from).unwrap_or_default();
     vec![
         Deed {
@@ -260,10 +348,11 @@ fn done(event: &Event) -> Deed {
         EventData::MoneyDeposited(moved) | EventData::MoneyWithdrawn(moved) => {
             let leg = moved.transfer.as_ref();
             let with = leg.map(|leg| transfer(&leg.transfer_id, &leg.counterparty_account_id));
+            let within = moved.posting_id.map(posting);
             let hold = moved.hold.as_ref().map(taken_from);
             let reversal = moved.reversal.as_ref();
             let back = reversal.map(|back| moved_back(back.command_id, &back.reason));
-            with.unwrap_or_default() + &hold.unwrap_or_default() + &back.unwrap_or_default()
+            [with, within, hold, back].into_iter().flatten().collect()
         }
         EventData::AccountFrozen(changed) | EventData::AccountUnfrozen(changed) => {
             freeze(changed.scope, changed.reason.as_deref())
@@ -279,6 +368,7 @@ fn done(event: &Event) -> Deed {
     };
     Deed {
         details,
+        part: event.part,
         ..deed(event.data.type_name(), &event.account_id, amount(event))
     }
 }
@@ -289,6 +379,7 @@ fn deed(type_name: &'static str, account_id: &AccountId, amount: Decimal) -> Dee
         account_id: account_id.to_string(),
         amount: amount.normalize(),
         details: String::new(),
+        part: None,
     }
 }
 
@@ -306,6 +397,10 @@ fn opening(owner_name: &str, currency: &str, overdraft_limit: Decimal) -> String
 
 fn transfer(transfer_id: &TransferId, other: &AccountId) -> String {
     format!(" in transfer {transfer_id} with {other}")
+}
+
+fn posting(posting_id: PostingId) -> String {
+    format!(" in posting {posting_id}")
 }
 
 fn freeze(scope: Scope, reason: Option<&str>) -> String {

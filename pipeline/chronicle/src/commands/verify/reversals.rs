@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use ledger::{CommandId, Event, Money, Original, Reverse};
+use ledger::{AccountId, CommandId, Event, Money, Movement, Original, Reverse};
 use store::{CommandRow, Place, Snapshot};
 
 use super::history;
@@ -106,6 +106,7 @@ fn problem(asked: &Reverse, original: &Original, events: &[&Event]) -> Option<&'
     if events.len() != original.movements.len() {
         return Some("that one has another number of movements");
     }
+    let whole = |movement: &Movement| original.whole(&movement.account_id);
     let movements = original.movements.iter().rev();
     for (movement, event) in movements.zip(events) {
         let counterparty = event
@@ -117,25 +118,32 @@ fn problem(asked: &Reverse, original: &Original, events: &[&Event]) -> Option<&'
             .balance_change()
             .is_some_and(|change| change.is_negative() == movement.came_in);
         let is_mirrored = event.account_id == movement.account_id
-            && counterparty == movement.counterparty_account_id.as_ref()
+            && counterparty == movement.transfer.as_ref().map(|(_, account_id)| account_id)
+            && event.data.posting_id().is_some() == movement.posting_id.is_some()
             && goes_back;
         if !is_mirrored {
             return Some("its movements are not those in the other direction");
         }
         let is_within = event.data.reversal().is_some_and(|reversal| {
             reversal.reversed.currency() == movement.amount.currency()
-                && reversal.reversed.value() <= movement.amount.value()
+                && whole(movement).is_some_and(|whole| reversal.reversed.value() <= whole.value())
         });
         if !is_within {
             return Some("more was moved back than it moved");
         }
-        let is_whole = event
-            .data
-            .reversal()
-            .is_some_and(|reversal| reversal.reversed == movement.amount);
-        if asked.amount.is_none() && !is_whole {
-            return Some("all of the rest was asked for, and not all of it was moved back");
+    }
+    // The last event on an account says how much of all that was moved there has been moved back.
+    let mut reversed: HashMap<&AccountId, Money> = HashMap::new();
+    for event in events {
+        if let Some(reversal) = event.data.reversal() {
+            reversed.insert(&event.account_id, reversal.reversed);
         }
+    }
+    let is_whole = |(account_id, reversed): (&&AccountId, &Money)| {
+        original.whole(account_id).as_ref() == Some(reversed)
+    };
+    if asked.amount.is_none() && !reversed.iter().all(is_whole) {
+        return Some("all of the rest was asked for, and not all of it was moved back");
     }
     (original.account_id != asked.account_id).then_some("that one was sent to another account")
 }

@@ -47,7 +47,9 @@ fn status_of(code: RejectionCode) -> StatusCode {
         | RejectionCode::SameAccount
         | RejectionCode::InvalidAmount
         | RejectionCode::AmountOverflow
-        | RejectionCode::UnknownCurrency => StatusCode::UNPROCESSABLE_ENTITY,
+        | RejectionCode::UnknownCurrency
+        | RejectionCode::Unbalanced
+        | RejectionCode::TooMuchWritten => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }
 

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::{Applied, ReadModel, UNREADABLE, differ, differences};
 use crate::commands::verify::report::{Invariant, Report, Violation};
 
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; 16] = [
     "transaction_id",
     "type",
     "amount",
@@ -25,6 +25,7 @@ const COLUMNS: [&str; 15] = [
     "held_after",
     "hold_id",
     "reversed_command_id",
+    "posting_id",
 ];
 
 /// Compares the rows of these events.
@@ -66,7 +67,7 @@ async fn differing(pool: &PgPool, events: &[&Event]) -> Result<Vec<PgRow>, sqlx:
         "SELECT wanted.account_id, wanted.version, found.account_id IS NULL AS missing, {}
          FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::text[], $5::numeric[], $6::text[], $7::numeric[],
             $8::text[], $9::uuid[], $10::text[], $11::uuid[], $12::text[], $13::timestamptz[], $14::numeric[],
-            $15::numeric[], $16::uuid[], $17::uuid[])
+            $15::numeric[], $16::uuid[], $17::uuid[], $18::uuid[])
             AS wanted(account_id, version, {})
          LEFT JOIN transactions AS found ON found.account_id = wanted.account_id AND found.version = wanted.version
          WHERE found.account_id IS NULL OR {}",
@@ -105,6 +106,9 @@ async fn differing(pool: &PgPool, events: &[&Event]) -> Result<Vec<PgRow>, sqlx:
         .bind(each(events, |event| {
             Some(event.data.reversal()?.command_id.as_uuid())
         }))
+        .bind(each(events, |event| {
+            Some(event.data.posting_id()?.as_uuid())
+        }))
         .fetch_all(pool)
         .await
 }
@@ -121,11 +125,14 @@ fn signed(event: &Event) -> i64 {
 /// What kind of line the event is.
 fn kind(event: &Event) -> &'static str {
     let (is_transfer, is_of_hold) = (event.data.transfer().is_some(), event.data.hold().is_some());
+    let is_posting = event.data.posting_id().is_some();
     match &event.data {
         EventData::AccountCreated(_) => "opening",
         EventData::MoneyDeposited(_) if is_transfer => "transfer_in",
+        EventData::MoneyDeposited(_) if is_posting => "posting_in",
         EventData::MoneyDeposited(_) => "deposit",
         EventData::MoneyWithdrawn(_) if is_transfer => "transfer_out",
+        EventData::MoneyWithdrawn(_) if is_posting => "posting_out",
         EventData::MoneyWithdrawn(_) if is_of_hold => "capture",
         EventData::MoneyWithdrawn(_) => "withdrawal",
         EventData::AccountFrozen(_) => "freeze",
