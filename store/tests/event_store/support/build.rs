@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use ledger::{
-    AccountId, Action, Capture, Command, Conditions, CreateAccount, CurrencyCode, Deposit,
-    FreezeAccount, HoldId, PlaceHold, Release, Reverse, Scope, Transfer, Version, Withdraw,
+    AccountId, Action, Batch, Capture, Command, Conditions, CreateAccount, CurrencyCode, Deposit,
+    Direction, Entry, FreezeAccount, HoldId, PlaceHold, Post, Release, Reverse, Scope, Transfer,
+    Version, Withdraw,
 };
 use rust_decimal::Decimal;
 use uuid::Uuid;
@@ -93,6 +94,39 @@ pub(crate) fn freeze(account_id: &AccountId, scope: Scope) -> Command {
         account_id: account_id.clone(),
         scope,
         reason: "a court order".to_owned(),
+    }))
+}
+
+/// Commands of which all are done, or none.
+pub(crate) fn batch(commands: impl IntoIterator<Item = Command>) -> Command {
+    let whole = command(Action::Batch(Batch {
+        commands: Vec::new(),
+    }));
+    let part = |part: Command| Command {
+        command_id: whole.command_id,
+        ..part
+    };
+    let commands = commands.into_iter().map(part).collect();
+    Command {
+        action: Action::Batch(Batch { commands }),
+        ..whole
+    }
+}
+
+/// A posting: below zero what is debited, above what is credited.
+pub(crate) fn post(entries: &[(&AccountId, &str)]) -> Command {
+    let entry = |(account_id, amount): &(&AccountId, &str)| Entry {
+        account_id: (*account_id).clone(),
+        direction: if amount.starts_with('-') {
+            Direction::Debit
+        } else {
+            Direction::Credit
+        },
+        amount: decimal(amount).abs(),
+        currency: None,
+    };
+    command(Action::Post(Post {
+        entries: entries.iter().map(entry).collect(),
     }))
 }
 
