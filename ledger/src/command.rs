@@ -106,6 +106,8 @@ pub enum Action {
     Post(Post),
     /// Several commands of which all are done, or none.
     Batch(Batch),
+    /// Moves money from an account of one currency to an account of another.
+    Exchange(Exchange),
 }
 
 /// Opens an account.
@@ -386,6 +388,33 @@ impl std::str::FromStr for Direction {
     }
 }
 
+/// Moves money from an account of one currency to an account of another, through two accounts that take the one and give
+/// the other: a posting of four entries, which balances in both currencies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchange {
+    /// The account debited.
+    pub from_account_id: AccountId,
+    /// The account credited.
+    pub to_account_id: AccountId,
+    /// Where the money goes: an account in the currency of the one debited.
+    pub from_clearing_account_id: AccountId,
+    /// Where the other money comes from: an account in the currency of the one credited.
+    pub to_clearing_account_id: AccountId,
+    /// How much is debited; more than zero.
+    pub amount: Decimal,
+    /// How much is credited for it.
+    pub price: Price,
+}
+
+/// How much of another currency an amount is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Price {
+    /// This much.
+    ToAmount(Decimal),
+    /// The amount times this, rounded half to even (IEEE 754 §4.3.1) to the decimals of the other currency.
+    Rate(Decimal),
+}
+
 /// Several commands of which all are done, or none. Each sees what those before it have done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
@@ -396,7 +425,7 @@ pub struct Batch {
 
 impl Action {
     /// Every command's type, as on the wire.
-    pub const TYPE_NAMES: [&'static str; 16] = [
+    pub const TYPE_NAMES: [&'static str; 17] = [
         "create_account",
         "deposit",
         "withdraw",
@@ -413,6 +442,7 @@ impl Action {
         "reverse",
         "post",
         "batch",
+        "exchange",
     ];
 }
 
@@ -436,6 +466,7 @@ impl Command {
             Action::Reverse(action) => &action.account_id,
             Action::Post(action) => &first(&action.entries).account_id,
             Action::Batch(action) => first(&action.commands).account_id(),
+            Action::Exchange(action) => &action.from_account_id,
         }
     }
 
@@ -459,6 +490,14 @@ impl Command {
             Action::Transfer(action) => Some(&action.to_account_id),
             Action::CloseAccount(action) => action.sweep_to_account_id.as_ref(),
             Action::Capture(action) => action.to_account_id.as_ref(),
+            Action::Exchange(action) => Some(&action.to_account_id),
+            _ => None,
+        };
+        let clearing = match &self.action {
+            Action::Exchange(action) => Some([
+                &action.from_clearing_account_id,
+                &action.to_clearing_account_id,
+            ]),
             _ => None,
         };
         let entries: &[Entry] = match &self.action {
@@ -467,6 +506,7 @@ impl Command {
         };
         std::iter::once(self.account_id())
             .chain(second)
+            .chain(clearing.into_iter().flatten())
             .chain(entries.iter().map(|entry| &entry.account_id))
     }
 
@@ -517,6 +557,7 @@ impl Command {
             Action::Reverse(_) => "reverse",
             Action::Post(_) => "post",
             Action::Batch(_) => "batch",
+            Action::Exchange(_) => "exchange",
         }
     }
 

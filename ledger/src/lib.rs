@@ -30,8 +30,9 @@ pub use account::{Account, BrokenChain, Profile, Status};
 pub use book::Book;
 pub use command::{
     Action, Batch, Capture, CloseAccount, Command, Conditions, CreateAccount, Deposit, Direction,
-    Entry, ExpireHold, FreezeAccount, InvalidDirection, InvalidScope, PlaceHold, Post, Release,
-    Reverse, Scope, SetOverdraftLimit, Transfer, UnfreezeAccount, UpdateAccount, Withdraw, limits,
+    Entry, Exchange, ExpireHold, FreezeAccount, InvalidDirection, InvalidScope, PlaceHold, Post,
+    Price, Release, Reverse, Scope, SetOverdraftLimit, Transfer, UnfreezeAccount, UpdateAccount,
+    Withdraw, limits,
 };
 pub use decide::{Accounts, decide};
 pub use event::{

@@ -1,6 +1,7 @@
 //! Money: exact decimals with a currency. No float anywhere, nothing rounds, and overflow is an error. The one thing
 //! that panics is arithmetic between two currencies: whoever adds compares them first.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -204,6 +205,25 @@ fn expand_exponent(text: &str) -> Option<Decimal> {
     Decimal::try_from_i128_with_scale(mantissa.mantissa().checked_mul(factor)?, 0).ok()
 }
 
+/// A number that is written with `scale` decimals, with `decimals` of them. `None` when 128 bits do not hold it.
+fn rescaled_half_even(mantissa: i128, scale: u32, decimals: u32) -> Option<i128> {
+    let Some(surplus) = scale.checked_sub(decimals) else {
+        return mantissa.checked_mul(10_i128.checked_pow(decimals - scale)?);
+    };
+    let Some(divisor) = 10_i128.checked_pow(surplus) else {
+        // 128 bits hold less than half of it.
+        return Some(0);
+    };
+    let (quotient, rest) = (mantissa / divisor, mantissa % divisor);
+    // The rest is less than the divisor, which is less than half of what 128 bits hold.
+    let away = match (2 * rest.unsigned_abs()).cmp(&divisor.unsigned_abs()) {
+        Ordering::Less => false,
+        Ordering::Equal => quotient % 2 != 0,
+        Ordering::Greater => true,
+    };
+    Some(quotient + if away { mantissa.signum() } else { 0 })
+}
+
 /// An exact amount of one currency, with exactly the currency's decimals. Signed: balances can be below zero.
 ///
 /// ```
@@ -240,6 +260,20 @@ impl Money {
     /// `value` of `currency` as a database returned it: trailing zeros may be missing or too many, digits may not.
     pub fn from_database(value: Decimal, currency: Currency) -> Result<Self, InvalidAmount> {
         Self::new(value.normalize(), currency)
+    }
+
+    /// What an amount is worth in another currency at `rate`: their product, rounded half to even (IEEE 754 §4.3.1) to
+    /// that currency's decimals. Nothing else is rounded: a product of more digits than 128 bits hold is an overflow.
+    pub fn converted(self, rate: Decimal, currency: Currency) -> Result<Self, InvalidAmount> {
+        let product = self.value.mantissa().checked_mul(rate.mantissa());
+        let scale = self.value.scale() + rate.scale();
+        let mantissa = product
+            .and_then(|product| rescaled_half_even(product, scale, currency.exponent))
+            .filter(|mantissa| mantissa.unsigned_abs() <= Self::MANTISSA_MAX)
+            .ok_or(InvalidAmount::Overflow)?;
+        let value = Decimal::try_from_i128_with_scale(mantissa, currency.exponent)
+            .map_err(|_| InvalidAmount::Overflow)?;
+        Ok(Self { value, currency })
     }
 
     /// Nothing of `currency`.
@@ -455,5 +489,51 @@ mod tests {
             Err(InvalidAmount::Overflow)
         );
         assert!(Money::new(twenty_six_digits, currency("JPY")).is_ok());
+    }
+
+    #[test]
+    fn what_an_amount_is_worth_is_rounded_half_to_even_once() {
+        for (amount, code, rate, other, worth) in [
+            ("100", "USD", "0.92", "EUR", Some("92.00")),
+            // Ties go to the even cent, on both sides of zero.
+            ("0.25", "USD", "0.1", "EUR", Some("0.02")),
+            ("0.35", "USD", "0.1", "EUR", Some("0.04")),
+            ("-0.25", "USD", "0.1", "EUR", Some("-0.02")),
+            ("-0.35", "USD", "0.1", "EUR", Some("-0.04")),
+            // A tie in the third decimal that more decimals decide.
+            ("0.25", "USD", "0.10000000000000000001", "EUR", Some("0.03")),
+            ("0.35", "USD", "0.09999999999999999999", "EUR", Some("0.03")),
+            ("10", "USD", "149.505", "JPY", Some("1495")),
+            ("10", "USD", "149.55", "JPY", Some("1496")),
+            ("1", "JPY", "0.0025", "BHD", Some("0.002")),
+            ("1", "JPY", "2", "BHD", Some("2.000")),
+            (
+                "0.01",
+                "USD",
+                "0.0000000000000000000000000001",
+                "EUR",
+                Some("0.00"),
+            ),
+            // 27 digits times 13: more than 128 bits.
+            (
+                "9999999999999999999999999.99",
+                "USD",
+                "0.9999999999999",
+                "EUR",
+                None,
+            ),
+            // More than an amount can have.
+            ("9999999999999999999999999.99", "USD", "2", "EUR", None),
+        ] {
+            let [from, to] =
+                [code, other].map(|code| Currency::lookup(code.parse().unwrap()).unwrap());
+            let amount = Money::new(parse_decimal(amount).unwrap(), from).unwrap();
+            let converted = amount.converted(parse_decimal(rate).unwrap(), to);
+            let shown = converted.as_ref().map(ToString::to_string);
+            match worth {
+                Some(worth) => assert_eq!(shown.as_deref(), Ok(worth), "{amount} x {rate}"),
+                None => assert_eq!(converted, Err(InvalidAmount::Overflow), "{amount} x {rate}"),
+            }
+        }
     }
 }

@@ -25,11 +25,21 @@ pub struct WriterCounters {
     counts: Arc<Counts>,
 }
 
+/// One number for each code: more than arrays with a `Default` of their own have.
+#[derive(Debug)]
+struct Rejected([AtomicU64; RejectionCode::ALL.len()]);
+
+impl Default for Rejected {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::default()))
+    }
+}
+
 #[derive(Debug, Default)]
 struct Counts {
     accepted: AtomicU64,
     /// In the order of [`RejectionCode::ALL`].
-    rejected: [AtomicU64; RejectionCode::ALL.len()],
+    rejected: Rejected,
     repeated: AtomicU64,
     /// One more than there are bounds: the last one is for all that took longer.
     durations: [AtomicU64; BOUNDS_US.len() + 1],
@@ -75,7 +85,7 @@ impl WriterCounters {
                         .iter()
                         .position(|code| *code == rejection.code)
                         .expect("every code is in the list of all codes");
-                    &self.counts.rejected[place]
+                    &self.counts.rejected.0[place]
                 }
             },
             Processed::Repeated(_) => &self.counts.repeated,
@@ -108,7 +118,7 @@ impl WriterCounters {
     pub fn snapshot(&self) -> WriterSnapshot {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let bounds = BOUNDS_US.into_iter().map(Some).chain([None]);
-        let rejected = self.counts.rejected.iter().map(read);
+        let rejected = self.counts.rejected.0.iter().map(read);
         WriterSnapshot {
             accepted: read(&self.counts.accepted),
             rejected: RejectionCode::ALL.into_iter().zip(rejected).collect(),

@@ -41,6 +41,7 @@ fn append_bytes_max(command: &Command) -> usize {
             let entries = action.entries.len();
             (entries + 1, REST_MAX + entries * REST_OF_ANOTHER_EVENT_MAX)
         }
+        Action::Exchange(_) => (5, REST_MAX + 2 * REST_OF_ANOTHER_EVENT_MAX),
         _ => (3, REST_MAX),
     };
     let parts: usize = command.parts().iter().map(append_bytes_max).sum();
@@ -87,7 +88,8 @@ fn own_texts(action: &Action) -> Vec<&str> {
         | Action::Release(_)
         | Action::ExpireHold(_)
         | Action::Post(_)
-        | Action::Batch(_) => Vec::new(),
+        | Action::Batch(_)
+        | Action::Exchange(_) => Vec::new(),
     }
 }
 
@@ -114,7 +116,8 @@ fn known_profile_bytes_max(action: &Action) -> usize {
         | Action::ExpireHold(_)
         | Action::Reverse(_)
         | Action::Post(_)
-        | Action::Batch(_) => 0,
+        | Action::Batch(_)
+        | Action::Exchange(_) => 0,
     }
 }
 

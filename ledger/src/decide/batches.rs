@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Decision, check_funds, check_named_currency, positive_amount};
+use rust_decimal::Decimal;
+
+use super::{Decision, check_funds, check_named_currency, positive_amount, positive_money};
 use crate::account::Account;
 use crate::codec::json;
-use crate::command::{Batch, Direction, Entry, Post, limits};
+use crate::command::{Action, Batch, Direction, Entry, Exchange, Post, Price, limits};
 use crate::event::{Event, EventData, MoneyMoved};
+use crate::ids::AccountId;
 use crate::money::{Currency, Money};
 use crate::overlay::Overlay;
 use crate::rejection::Rejection;
@@ -49,12 +52,49 @@ impl Decision<'_> {
             amounts.push(amount.map_err(|refusal| refusal.of_entry(index))?);
         }
         check_balanced(&action.entries, &amounts)?;
+        self.enter_all(&action.entries, &amounts)
+    }
+
+    /// What is given and what is got for it, each through an account of its currency.
+    pub(super) fn exchange(&mut self, action: &Exchange) -> Result<(), Rejection> {
+        let (from, to) = (&action.from_account_id, &action.to_account_id);
+        let (taker, giver) = (
+            &action.from_clearing_account_id,
+            &action.to_clearing_account_id,
+        );
+        self.check_parties(from, taker)?;
+        self.check_parties(giver, to)?;
+        let (given, got) = (
+            self.payer(from, taker)?.currency(),
+            self.payer(giver, to)?.currency(),
+        );
+        if given == got {
+            return Err(Rejection::same_currency(to, got));
+        }
+        let amount = positive_amount(action.amount, given)?;
+        let worth = worth(amount, action.price, got)?;
+        let entry = |account_id: &AccountId, direction, money: Money| Entry {
+            account_id: account_id.clone(),
+            direction,
+            amount: money.value(),
+            currency: None,
+        };
+        let entries = [
+            entry(from, Direction::Debit, amount),
+            entry(taker, Direction::Credit, amount),
+            entry(giver, Direction::Debit, worth),
+            entry(to, Direction::Credit, worth),
+        ];
+        self.enter_all(&entries, &[amount, amount, worth, worth])
+    }
+
+    fn enter_all(&mut self, entries: &[Entry], amounts: &[Money]) -> Result<(), Rejection> {
         self.keep_accounts();
         let posting_id = self.command.command_id.posting_id(self.next_index());
         let mut written = Written::default();
-        for (index, (entry, amount)) in action.entries.iter().zip(amounts).enumerate() {
+        for (index, (entry, amount)) in entries.iter().zip(amounts).enumerate() {
             let moved = MoneyMoved {
-                amount,
+                amount: *amount,
                 transfer: None,
                 posting_id: Some(posting_id),
                 hold: None,
@@ -66,13 +106,21 @@ impl Decision<'_> {
                 Direction::Debit => EventData::MoneyWithdrawn(moved),
                 Direction::Credit => EventData::MoneyDeposited(moved),
             };
-            self.enter(entry, data, amount)
-                .map_err(|refusal| refusal.of_entry(index))?;
+            self.enter(entry, data, *amount)
+                .map_err(|refusal| self.of_entry(refusal, index))?;
             if let Some(event) = self.events.last() {
                 written.add(event, &*self.existing(&entry.account_id)?)?;
             }
         }
         Ok(())
+    }
+
+    /// Only a posting has entries that its publisher knows of.
+    fn of_entry(&self, refusal: Rejection, index: usize) -> Rejection {
+        match self.command.action {
+            Action::Post(_) => refusal.of_entry(index),
+            _ => refusal,
+        }
     }
 
     fn amount_of(&self, entry: &Entry) -> Result<Money, Rejection> {
@@ -89,6 +137,30 @@ impl Decision<'_> {
             check_funds(&*self.existing(&entry.account_id)?, amount)?;
         }
         self.record(&entry.account_id, data)
+    }
+}
+
+/// What an amount is worth in another currency.
+fn worth(amount: Money, price: Price, currency: Currency) -> Result<Money, Rejection> {
+    match price {
+        Price::ToAmount(worth) => positive_money("to_amount", worth, currency),
+        Price::Rate(rate) => {
+            if rate <= Decimal::ZERO {
+                return Err(Rejection::amount_out_of_range(
+                    "rate",
+                    rate,
+                    "more than zero",
+                ));
+            }
+            let worth = Money::converted(amount, rate, currency)
+                .map_err(|error| Rejection::invalid_amount("rate", &error))?;
+            if worth.is_positive() {
+                Ok(worth)
+            } else {
+                let least = "so much that at least the smallest unit comes of it";
+                Err(Rejection::amount_out_of_range("rate", rate, least))
+            }
+        }
     }
 }
 

@@ -146,6 +146,7 @@ impl<'a> Decision<'a> {
             Action::Reverse(action) => self.reverse(action),
             Action::Post(action) => self.post(action),
             Action::Batch(action) => self.batch(action),
+            Action::Exchange(action) => self.exchange(action),
         }
     }
 
@@ -281,13 +282,18 @@ fn original_of<'a>(
 
 /// An amount of the account's currency, with no more decimals than it has, above zero.
 fn positive_amount(amount: Decimal, currency: Currency) -> Result<Money, Rejection> {
-    let money = Money::new(amount, currency)
-        .map_err(|error| Rejection::invalid_amount("amount", &error))?;
+    positive_money("amount", amount, currency)
+}
+
+/// The same, in another field.
+fn positive_money(field: &str, amount: Decimal, currency: Currency) -> Result<Money, Rejection> {
+    let money =
+        Money::new(amount, currency).map_err(|error| Rejection::invalid_amount(field, &error))?;
     if money.is_positive() {
         Ok(money)
     } else {
         Err(Rejection::amount_out_of_range(
-            "amount",
+            field,
             amount,
             "more than zero",
         ))

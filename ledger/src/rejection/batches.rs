@@ -1,7 +1,9 @@
-//! Refusals of batches and postings: which part of it was refused, and why.
+//! Refusals of batches, postings and exchanges: which part of it was refused, and why.
 
 use super::{Rejection, RejectionCode};
 use crate::command::limits;
+use crate::ids::AccountId;
+use crate::money::Currency;
 use crate::sum::Sum;
 
 impl Rejection {
@@ -32,6 +34,17 @@ impl Rejection {
                 ("credits", &credits),
                 ("currency", &currency),
             ],
+        )
+    }
+
+    /// Money is to be exchanged between two accounts of one currency.
+    pub(crate) fn same_currency(account_id: &AccountId, currency: Currency) -> Self {
+        Self::new(
+            RejectionCode::SameCurrency,
+            format!(
+                "both sides of the exchange are kept in {currency}; money of one currency goes by transfer"
+            ),
+            [("account_id", account_id), ("currency", &currency)],
         )
     }
 

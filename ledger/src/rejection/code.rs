@@ -68,6 +68,8 @@ pub enum RejectionCode {
     ReversalUncovered,
     /// The entries of a posting do not balance.
     Unbalanced,
+    /// Money is to be exchanged between accounts of one currency.
+    SameCurrency,
     /// What the command would write is too much for one transaction.
     TooMuchWritten,
     /// The command's id was used before, for a command with another body.
@@ -84,7 +86,7 @@ struct Meaning {
 
 impl RejectionCode {
     /// Every code there is.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::AccountNotFound,
         Self::AccountExists,
         Self::AccountFrozen,
@@ -115,6 +117,7 @@ impl RejectionCode {
         Self::AmountExceedsRest,
         Self::ReversalUncovered,
         Self::Unbalanced,
+        Self::SameCurrency,
         Self::TooMuchWritten,
         Self::IdempotencyConflict,
     ];
@@ -155,7 +158,7 @@ impl RejectionCode {
             Self::CurrencyMismatch => (
                 "currency_mismatch",
                 "`currency` is not the account's, or the two accounts of a transfer differ.",
-                "name the account's currency; the ledger does not exchange",
+                "name the account's currency; `exchange` moves money to another one",
                 &["account_id", "account_currency", "currency"],
             ),
             Self::SameAccount => (
@@ -314,6 +317,12 @@ impl RejectionCode {
                 "The debits of a posting are not as much as its credits, in one of its currencies.",
                 "add what is missing, or correct the amounts",
                 &["debits", "credits", "currency"],
+            ),
+            Self::SameCurrency => (
+                "same_currency",
+                "Money is to be exchanged between accounts of one currency.",
+                "`transfer`, or an account of another currency",
+                &["account_id", "currency"],
             ),
             Self::TooMuchWritten => (
                 "too_much_written",

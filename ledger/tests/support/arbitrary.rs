@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use ledger::{
     AccountClosed, AccountCreated, AccountId, AccountUpdated, Action, Batch, Capture, CloseAccount,
     Command, CommandId, Conditions, CreateAccount, Currency, CurrencyCode, Deposit, Direction,
-    Entry, Event, EventData, ExpireHold, FreezeAccount, FreezeChanged, Hash, Hold, HoldChanged,
-    HoldId, Money, MoneyMoved, OverdraftLimitSet, PlaceHold, Post, Release, Reversal, Reverse,
-    Scope, SetOverdraftLimit, Timestamp, Transfer, TransferLeg, UnfreezeAccount, UpdateAccount,
-    Version, Withdraw,
+    Entry, Event, EventData, Exchange, ExpireHold, FreezeAccount, FreezeChanged, Hash, Hold,
+    HoldChanged, HoldId, Money, MoneyMoved, OverdraftLimitSet, PlaceHold, Post, Price, Release,
+    Reversal, Reverse, Scope, SetOverdraftLimit, Timestamp, Transfer, TransferLeg, UnfreezeAccount,
+    UpdateAccount, Version, Withdraw,
 };
 use proptest::char::range;
 use proptest::collection::{btree_map, vec};
@@ -101,7 +101,27 @@ fn hold_id() -> impl Strategy<Value = HoldId> {
 }
 
 fn action() -> impl Strategy<Value = Action> {
-    prop_oneof![4 => movement(), 4 => life(), 4 => of_a_hold(), 2 => reverse(), 2 => post()]
+    prop_oneof![4 => movement(), 4 => life(), 4 => of_a_hold(), 2 => reverse(), 2 => post(), 1 => exchange()]
+}
+
+fn exchange() -> impl Strategy<Value = Action> {
+    let accounts = (account_id(), account_id(), account_id(), account_id());
+    (accounts, decimal(28), any::<bool>(), decimal(28)).prop_map(
+        |((from, to, taker, giver), amount, has_rate, price)| {
+            Action::Exchange(Exchange {
+                from_account_id: from,
+                to_account_id: to,
+                from_clearing_account_id: taker,
+                to_clearing_account_id: giver,
+                amount,
+                price: if has_rate {
+                    Price::Rate(price)
+                } else {
+                    Price::ToAmount(price)
+                },
+            })
+        },
+    )
 }
 
 fn post() -> impl Strategy<Value = Action> {

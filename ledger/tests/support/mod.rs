@@ -16,9 +16,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use ledger::{
     Account, AccountId, Accounts, Action, Book, Capture, CloseAccount, Command, CommandId,
-    Conditions, CreateAccount, Deposit, Event, ExpireHold, FreezeAccount, Hold, HoldId, Money,
-    Original, PlaceHold, Rejection, RejectionCode, Release, Reverse, Scope, SetOverdraftLimit, Sum,
-    Timestamp, Transfer, UnfreezeAccount, UpdateAccount, Version, Withdraw, decide, parse_decimal,
+    Conditions, CreateAccount, Deposit, Event, Exchange, ExpireHold, FreezeAccount, Hold, HoldId,
+    Money, Original, PlaceHold, Price, Rejection, RejectionCode, Release, Reverse, Scope,
+    SetOverdraftLimit, Sum, Timestamp, Transfer, UnfreezeAccount, UpdateAccount, Version, Withdraw,
+    decide, parse_decimal,
 };
 use uuid::Uuid;
 
@@ -75,6 +76,18 @@ pub(crate) fn transfer(from: &str, to: &str, amount: &str) -> Request {
         to_account_id: account_id(to),
         amount: decimal(amount),
         currency: None,
+    }))
+}
+
+/// Exchanges money through the accounts `USD` and `EUR`.
+pub(crate) fn exchange(from: &str, to: &str, amount: &str, price: Price) -> Request {
+    request(Action::Exchange(Exchange {
+        from_account_id: account_id(from),
+        to_account_id: account_id(to),
+        from_clearing_account_id: account_id("USD"),
+        to_clearing_account_id: account_id("EUR"),
+        amount: decimal(amount),
+        price,
     }))
 }
 

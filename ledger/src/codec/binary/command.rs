@@ -18,8 +18,8 @@ use crate::codec::fields::{
 use crate::codec::json::nested_batch;
 use crate::command::{
     Action, Batch, Capture, CloseAccount, Command, Conditions, CreateAccount, Deposit, Direction,
-    Entry, ExpireHold, FreezeAccount, PlaceHold, Post, Release, Reverse, Scope, SetOverdraftLimit,
-    Transfer, UnfreezeAccount, UpdateAccount, Withdraw, limits,
+    Entry, Exchange, ExpireHold, FreezeAccount, PlaceHold, Post, Price, Release, Reverse, Scope,
+    SetOverdraftLimit, Transfer, UnfreezeAccount, UpdateAccount, Withdraw, limits,
 };
 use crate::ids::{AccountId, CommandId, HoldId, Version};
 use crate::money::CurrencyCode;
@@ -126,6 +126,21 @@ enum ActionV1 {
     },
     /// Its commands stand in [`MoreV3`].
     Batch,
+    Exchange {
+        from_account_id: String,
+        to_account_id: String,
+        from_clearing_account_id: String,
+        to_clearing_account_id: String,
+        amount: DecimalBytes,
+        price: PriceV1,
+    },
+}
+
+/// The order of the variants is part of the format.
+#[derive(Serialize, Deserialize)]
+enum PriceV1 {
+    ToAmount(DecimalBytes),
+    Rate(DecimalBytes),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -316,6 +331,17 @@ fn encode_action(action: &Action) -> ActionV1 {
             }
         }
         Action::Batch(_) => ActionV1::Batch,
+        Action::Exchange(action) => ActionV1::Exchange {
+            from_account_id: action.from_account_id.to_string(),
+            to_account_id: action.to_account_id.to_string(),
+            from_clearing_account_id: action.from_clearing_account_id.to_string(),
+            to_clearing_account_id: action.to_clearing_account_id.to_string(),
+            amount: action.amount.serialize(),
+            price: match action.price {
+                Price::ToAmount(to_amount) => PriceV1::ToAmount(to_amount.serialize()),
+                Price::Rate(rate) => PriceV1::Rate(rate.serialize()),
+            },
+        },
     }
 }
 
@@ -577,6 +603,29 @@ fn action_of(read: ActionV1) -> Result<Action, Malformed> {
                     .collect::<Result<_, _>>()?,
             })
         }
+        ActionV1::Exchange {
+            from_account_id,
+            to_account_id,
+            from_clearing_account_id,
+            to_clearing_account_id,
+            amount,
+            price,
+        } => Action::Exchange(Exchange {
+            from_account_id: account_of("from_account_id", &from_account_id)?,
+            to_account_id: account_of("to_account_id", &to_account_id)?,
+            from_clearing_account_id: account_of(
+                "from_clearing_account_id",
+                &from_clearing_account_id,
+            )?,
+            to_clearing_account_id: account_of("to_clearing_account_id", &to_clearing_account_id)?,
+            amount: decimal_of("amount", amount)?,
+            price: match price {
+                PriceV1::ToAmount(to_amount) => {
+                    Price::ToAmount(decimal_of("to_amount", to_amount)?)
+                }
+                PriceV1::Rate(rate) => Price::Rate(decimal_of("rate", rate)?),
+            },
+        }),
         ActionV1::Batch => return Err(nested_batch()),
     })
 }

@@ -11,8 +11,8 @@ use crate::codec::Malformed;
 use crate::codec::fields::{Fields, missing};
 use crate::command::{
     Action, Batch, Capture, CloseAccount, Command, Conditions, CreateAccount, Deposit, Entry,
-    ExpireHold, FreezeAccount, PlaceHold, Post, Release, Reverse, Scope, SetOverdraftLimit,
-    Transfer, UnfreezeAccount, UpdateAccount, Withdraw, limits,
+    Exchange, ExpireHold, FreezeAccount, PlaceHold, Post, Price, Release, Reverse, Scope,
+    SetOverdraftLimit, Transfer, UnfreezeAccount, UpdateAccount, Withdraw, limits,
 };
 use crate::excerpt::excerpt;
 use crate::ids::{AccountId, CommandId, HoldId, Version};
@@ -189,6 +189,7 @@ fn action_of(type_name: &str, fields: &mut Fields<'_>) -> Result<Action, Malform
             account_id: account_id(fields, "account_id")?,
             hold_id: hold_id(fields)?,
         }),
+        "exchange" => Action::Exchange(exchange(fields)?),
         "post" => {
             let entries = fields
                 .objects("entries", limits::POST_ENTRIES_MAX)?
@@ -215,6 +216,33 @@ fn action_of(type_name: &str, fields: &mut Fields<'_>) -> Result<Action, Malform
             ));
         }
     })
+}
+
+fn exchange(fields: &mut Fields<'_>) -> Result<Exchange, Malformed> {
+    Ok(Exchange {
+        from_account_id: account_id(fields, "from_account_id")?,
+        to_account_id: account_id(fields, "to_account_id")?,
+        from_clearing_account_id: account_id(fields, "from_clearing_account_id")?,
+        to_clearing_account_id: account_id(fields, "to_clearing_account_id")?,
+        amount: amount(fields)?,
+        price: price_of(fields.decimal("to_amount")?, fields.decimal("rate")?)?,
+    })
+}
+
+/// One of the two.
+fn price_of(to_amount: Option<Decimal>, rate: Option<Decimal>) -> Result<Price, Malformed> {
+    match (to_amount, rate) {
+        (Some(to_amount), None) => Ok(Price::ToAmount(to_amount)),
+        (None, Some(rate)) => Ok(Price::Rate(rate)),
+        (None, None) => Err(Malformed::new(
+            "missing_field",
+            "one of the fields rate and to_amount must be there, and both are missing or null",
+        )),
+        (Some(_), Some(_)) => Err(Malformed::new(
+            "invalid_field",
+            "rate and to_amount cannot both be given; leave one out",
+        )),
+    }
 }
 
 fn entry_of(mut fields: Fields<'_>) -> Result<Entry, Malformed> {
@@ -325,6 +353,8 @@ struct CommandJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     from_account_id: Option<&'a AccountId>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    from_clearing_account_id: Option<&'a AccountId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     hold_expires_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hold_id: Option<HoldId>,
@@ -341,6 +371,8 @@ struct CommandJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     owner_name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reversed_command_id: Option<CommandId>,
@@ -350,6 +382,10 @@ struct CommandJson<'a> {
     sweep_to_account_id: Option<&'a AccountId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     to_account_id: Option<&'a AccountId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to_amount: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to_clearing_account_id: Option<&'a AccountId>,
     #[serde(rename = "type")]
     type_name: &'static str,
 }
@@ -414,6 +450,7 @@ fn command_json<'a>(command: &'a Command, decimal: &impl Fn(Decimal) -> String) 
     };
     match &command.action {
         Action::Transfer(action) => json.from_account_id = Some(&action.from_account_id),
+        Action::Exchange(action) => json.from_account_id = Some(&action.from_account_id),
         Action::Post(_) | Action::Batch(_) => {}
         _ => json.account_id = Some(command.account_id()),
     }
@@ -486,6 +523,16 @@ fn command_json<'a>(command: &'a Command, decimal: &impl Fn(Decimal) -> String) 
                 direction: entry.direction.as_str(),
             };
             json.entries = Some(action.entries.iter().map(entry).collect());
+        }
+        Action::Exchange(action) => {
+            json.to_account_id = Some(&action.to_account_id);
+            json.from_clearing_account_id = Some(&action.from_clearing_account_id);
+            json.to_clearing_account_id = Some(&action.to_clearing_account_id);
+            json.amount = Some(decimal(action.amount));
+            match action.price {
+                Price::ToAmount(to_amount) => json.to_amount = Some(decimal(to_amount)),
+                Price::Rate(rate) => json.rate = Some(decimal(rate)),
+            }
         }
         Action::Batch(action) => {
             let parts = action.commands.iter();

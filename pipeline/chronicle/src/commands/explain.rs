@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use ledger::codec::json;
 use ledger::{
     Account, AccountId, Action, Command, CommandId, Conditions, Direction, Entry, Event, Money,
-    Sum, Timestamp, UpdateAccount, Version,
+    Price, Sum, Timestamp, UpdateAccount, Version,
 };
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -369,6 +369,20 @@ fn asked_for(command: &Command) -> String {
                 format!("{} {preposition} {}", entry.amount, entry.account_id)
             };
             some_of("post", &action.entries, entry)
+        }
+        Action::Exchange(action) => {
+            let price = match action.price {
+                Price::ToAmount(to_amount) => format!("for {to_amount}"),
+                Price::Rate(rate) => format!("at {rate}"),
+            };
+            format!(
+                "exchange {} from {} {price} to {}, through {} and {}",
+                action.amount,
+                action.from_account_id,
+                action.to_account_id,
+                action.from_clearing_account_id,
+                action.to_clearing_account_id
+            )
         }
         Action::Batch(action) => format!("batch of {} commands", action.commands.len()),
         Action::ExpireHold(action) => {

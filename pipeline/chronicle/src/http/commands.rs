@@ -353,7 +353,10 @@ fn answered(command: &Command, answer: Answer) -> Result<Response, Problem> {
 
 /// Whether money has come to another account than the one that the command is about.
 fn is_transfer(command: &Command, events: &[EventReference]) -> bool {
-    let is_of_one = !matches!(command.action, Action::Post(_) | Action::Batch(_));
+    let is_of_one = !matches!(
+        command.action,
+        Action::Post(_) | Action::Batch(_) | Action::Exchange(_)
+    );
     is_of_one
         && events
             .iter()

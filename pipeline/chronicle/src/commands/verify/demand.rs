@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use ledger::{
-    AccountId, Action, Capture, Command, CommandId, Direction, Entry, Event, EventData, Hold,
-    HoldId, Money, Post, PostingId, Reverse, Scope, Timestamp, TransferId,
+    AccountId, Action, Capture, Command, CommandId, Direction, Entry, Event, EventData, Exchange,
+    Hold, HoldId, Money, Post, PostingId, Price, Reverse, Scope, Timestamp, TransferId,
 };
 use rust_decimal::Decimal;
 
@@ -194,6 +194,7 @@ fn asked(command: Asked<'_>, events: &[&Event]) -> Vec<Deed> {
         Action::Capture(action) => captured(command, action, events),
         Action::Reverse(action) => reversed(command, action, events),
         Action::Post(action) => posted(command, action),
+        Action::Exchange(action) => exchanged(command, action, events),
         // A batch is looked at command by command.
         Action::Batch(_) => Vec::new(),
         Action::Release(action) => {
@@ -292,6 +293,38 @@ fn posted(command: Asked<'_>, action: &Post) -> Vec<Deed> {
         }
     };
     action.entries.iter().map(entered).collect()
+}
+
+/// What is got for the amount is recomputed, in the currency that the events have.
+fn exchanged(command: Asked<'_>, action: &Exchange, events: &[&Event]) -> Vec<Deed> {
+    let posting_id = command.command.command_id.posting_id(command.first_index);
+    let [taken, _, given, _] = events else {
+        return Vec::new();
+    };
+    let worth = match action.price {
+        Price::ToAmount(to_amount) => Some(to_amount),
+        Price::Rate(rate) => Money::new(action.amount, taken.currency())
+            .and_then(|amount| amount.converted(rate, given.currency()))
+            .map(Money::value)
+            .ok(),
+    };
+    let entered = |(type_name, account_id, amount)| Deed {
+        details: posting(posting_id),
+        ..deed(type_name, account_id, amount)
+    };
+    let worth = worth.unwrap_or_default();
+    [
+        ("MoneyWithdrawn", &action.from_account_id, action.amount),
+        (
+            "MoneyDeposited",
+            &action.from_clearing_account_id,
+            action.amount,
+        ),
+        ("MoneyWithdrawn", &action.to_clearing_account_id, worth),
+        ("MoneyDeposited", &action.to_account_id, worth),
+    ]
+    .map(entered)
+    .into()
 }
 
 /// Money that is not held any longer. Without an amount, all of it.

@@ -49,6 +49,7 @@ fn status_of(code: RejectionCode) -> StatusCode {
         | RejectionCode::AmountOverflow
         | RejectionCode::UnknownCurrency
         | RejectionCode::Unbalanced
+        | RejectionCode::SameCurrency
         | RejectionCode::TooMuchWritten => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }
