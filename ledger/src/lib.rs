@@ -14,6 +14,7 @@ mod book;
 pub mod codec;
 mod command;
 mod decide;
+mod declared;
 mod event;
 mod excerpt;
 mod hash;
@@ -35,6 +36,7 @@ pub use command::{
     Withdraw, limits,
 };
 pub use decide::{Accounts, decide};
+pub use declared::{Declaration, InvalidDeclaration, declare};
 pub use event::{
     AccountClosed, AccountCreated, AccountUpdated, Event, EventData, FreezeChanged, Hold,
     HoldChanged, MoneyMoved, OverdraftLimitSet, Reversal, TransferLeg,

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use crate::declared;
 use crate::excerpt::excerpt;
 
 /// Why a text is no currency code, or a code no currency.
@@ -21,8 +22,11 @@ pub enum InvalidCurrency {
         /// The text, cut if it is long.
         text: String,
     },
-    /// A code that ISO 4217 does not have, or has without decimals (XAU, XXX …).
-    #[error("{code} is not a currency of ISO 4217 with a number of decimals, such as USD or JPY")]
+    /// A code that ISO 4217 does not have, or has without decimals (XAU, XXX …), and that is not declared either.
+    #[error(
+        "{code} is no currency here: ISO 4217 does not have it with a number of decimals, and it is not declared; use a \
+         code such as USD, or declare it where the ledger is run (--declare-currency {code}:2)"
+    )]
     Unknown {
         /// The code.
         code: CurrencyCode,
@@ -100,15 +104,11 @@ pub struct Currency {
 }
 
 impl Currency {
-    /// The ISO 4217 currency with this code; its exponent is the standard's (USD 2, JPY 0, BHD 3, CLF 4).
+    /// The currency with this code. Its exponent is that of ISO 4217 (USD 2, JPY 0, BHD 3, CLF 4); what the standard does
+    /// not have must have been [declared](crate::declare).
     pub fn lookup(code: CurrencyCode) -> Result<Self, InvalidCurrency> {
-        let exponent = iso_currency::Currency::from_code(code.as_str())
-            .and_then(iso_currency::Currency::exponent)
-            .ok_or(InvalidCurrency::Unknown { code })?;
-        Ok(Self {
-            code,
-            exponent: u32::from(exponent),
-        })
+        let exponent = declared::exponent(code).ok_or(InvalidCurrency::Unknown { code })?;
+        Ok(Self { code, exponent })
     }
 
     /// The currency's code.

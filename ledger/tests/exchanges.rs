@@ -184,10 +184,10 @@ fn it_is_moved_back_whole_at_the_price_that_it_had() {
     exchanged()
         .when(reverse("A", 5))
         .then_events([
-            "B v3 MoneyWithdrawn 23.00 EUR, balance 5.00",
-            "EUR v3 MoneyDeposited 23.00 EUR, balance 50.00",
-            "USD v3 MoneyWithdrawn 25.00 USD, balance 0.00",
-            "A v3 MoneyDeposited 25.00 USD, balance 100.00",
+            "B v3 MoneyWithdrawn 23.00 EUR, balance 5.00, 23.00 of command 5 moved back",
+            "EUR v3 MoneyDeposited 23.00 EUR, balance 50.00, 23.00 of command 5 moved back",
+            "USD v3 MoneyWithdrawn 25.00 USD, balance 0.00, 25.00 of command 5 moved back",
+            "A v3 MoneyDeposited 25.00 USD, balance 100.00, 25.00 of command 5 moved back",
         ])
         .when(reverse("A", 5))
         .then_code(AlreadyReversed);

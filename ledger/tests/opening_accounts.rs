@@ -102,7 +102,8 @@ fn the_currency_must_be_one() {
         given([]).when(open("A", "1").in_currency(code)).then_rejected(
             UnknownCurrency,
             &format!(
-                "{code} is not a currency of ISO 4217 with a number of decimals, such as USD or JPY"
+                "{code} is no currency here: ISO 4217 does not have it with a number of decimals, and it is not declared; \
+                 use a code such as USD, or declare it where the ledger is run (--declare-currency {code}:2)"
             ),
             [("currency", code)],
         );

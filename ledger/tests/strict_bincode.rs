@@ -571,7 +571,7 @@ fn a_reversal_is_held_to_the_limits_of_the_json_form() {
     }
     let named = with_action((13_u32, account, reversed, None::<[u8; 16]>, ""));
     let command = binary::decode_command(&named).unwrap();
-    let id = command.reversed_command_id().unwrap();
+    let id = command.reversed_command_ids().next().unwrap().1;
     assert_eq!(id.as_uuid().into_bytes(), reversed);
     assert_eq!(binary::encode_command(&command), named);
 }

@@ -221,7 +221,7 @@ fn what_has_the_wrong_form_says_which_form_is_right() {
             "AccountClosed",
             "/data/currency",
             json!("XAU"),
-            "XAU is not a currency of ISO 4217",
+            "XAU is no currency here",
         ),
     ] {
         refused(&with(type_name, pointer, value), reason);

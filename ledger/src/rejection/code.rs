@@ -26,7 +26,7 @@ pub enum RejectionCode {
     InvalidAmount,
     /// The amount, or the balance with the overdraft limit, would have more than 27 digits.
     AmountOverflow,
-    /// ISO 4217 does not have the code, or has it without decimals (XAU).
+    /// ISO 4217 does not have the code, or has it without decimals (XAU), and it is not declared.
     UnknownCurrency,
     /// The account is not at `expected_version`.
     VersionConflict,
@@ -181,8 +181,8 @@ impl RejectionCode {
             ),
             Self::UnknownCurrency => (
                 "unknown_currency",
-                "ISO 4217 does not have the code, or has it without decimals (XAU).",
-                "a code such as USD",
+                "ISO 4217 does not have the code, or has it without decimals (XAU), and it is not declared.",
+                "a code such as USD, or `--declare-currency CODE:DECIMALS` where the ledger is run",
                 &["currency"],
             ),
             Self::VersionConflict => (

@@ -283,7 +283,7 @@ fn a_hold_id_is_a_uuid_with_hyphens() {
 fn what_is_reversed_is_named_as_a_command_is() {
     let needed = "reversed_command_id: an id of this kind is a UUID with hyphens such as 6f1c2a3e-58b1-4c0e-9a53-0d8f6c1f7b11, and this is not:";
     let command = least("reverse");
-    let id = command.reversed_command_id().unwrap().to_string();
+    let id = command.reversed_command_ids().next().unwrap().1.to_string();
     assert_eq!(format!("{id:?}"), REVERSED);
     let upper = REVERSED.to_uppercase();
     let upper = accepted(with("reverse", "reversed_command_id", &upper));

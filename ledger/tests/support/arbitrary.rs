@@ -100,8 +100,17 @@ fn hold_id() -> impl Strategy<Value = HoldId> {
     uuid().prop_map(HoldId::from)
 }
 
-fn action() -> impl Strategy<Value = Action> {
-    prop_oneof![4 => movement(), 4 => life(), 4 => of_a_hold(), 2 => reverse(), 2 => post(), 1 => exchange()]
+/// Boxed: the strategies together are large, and a test has two megabytes of stack.
+fn action() -> BoxedStrategy<Action> {
+    prop_oneof![
+        4 => movement().boxed(),
+        4 => life().boxed(),
+        4 => of_a_hold().boxed(),
+        2 => reverse().boxed(),
+        2 => post().boxed(),
+        1 => exchange().boxed(),
+    ]
+    .boxed()
 }
 
 fn exchange() -> impl Strategy<Value = Action> {
@@ -335,17 +344,17 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
 }
 
 /// A command that is no batch.
-fn one_command(command_id: CommandId, actor: Option<String>) -> impl Strategy<Value = Command> {
-    (action(), option::of(text(512)), metadata(), conditions()).prop_map(
-        move |(action, description, metadata, conditions)| Command {
+fn one_command(command_id: CommandId, actor: Option<String>) -> BoxedStrategy<Command> {
+    (action(), option::of(text(512)), metadata(), conditions())
+        .prop_map(move |(action, description, metadata, conditions)| Command {
             command_id,
             action,
             description,
             actor: actor.clone(),
             metadata,
             conditions,
-        },
-    )
+        })
+        .boxed()
 }
 
 fn currency() -> impl Strategy<Value = Currency> {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use ledger::{AccountId, CommandId, Timestamp};
+use ledger::{AccountId, CommandId, Declaration, Timestamp};
 
 use crate::http::access::Role;
 use crate::output::Format;
@@ -37,6 +37,16 @@ pub(crate) struct Arguments {
     /// Write the log as JSON, one object a line
     #[arg(long, global = true)]
     pub(crate) log_json: bool,
+    /// A currency that ISO 4217 does not have, and its number of decimals; the same wherever the ledger's data is read or
+    /// written, for ever. May be repeated
+    #[arg(
+        long = "declare-currency",
+        env = "CHRONICLE_CURRENCIES",
+        value_name = "CODE:DECIMALS",
+        value_delimiter = ',',
+        global = true
+    )]
+    pub(crate) currencies: Vec<Declaration>,
 }
 
 /// What to do.

@@ -30,6 +30,9 @@ use crate::arguments::{Arguments, Task};
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     start_log(&arguments);
+    if let Err(error) = ledger::declare(arguments.currencies.iter().copied()) {
+        return exit::failure(&exit::usage(error.to_string()));
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

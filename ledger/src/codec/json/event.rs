@@ -500,9 +500,16 @@ fn known_currency(code: CurrencyCode) -> Result<Currency, Malformed> {
 }
 
 fn money(text: &str, currency: Currency) -> Result<Money, Malformed> {
-    parse_decimal(text)
-        .and_then(|value| Money::new(value, currency))
-        .map_err(|error| invalid(error.to_string()))
+    let value = parse_decimal(text).map_err(|error| invalid(error.to_string()))?;
+    if value.scale() != currency.exponent() {
+        return Err(invalid(format!(
+            "an event's amounts have all decimals of their currency, and {value} {currency} has {} of {}; was {currency} \
+             declared otherwise when it was written?",
+            value.scale(),
+            currency.exponent()
+        )));
+    }
+    Money::new(value, currency).map_err(|error| invalid(error.to_string()))
 }
 
 fn read<'a, T: Deserialize<'a>>(data: &'a str) -> Result<T, Malformed> {
