@@ -40,6 +40,8 @@ pub struct Ledger {
     pub event_store: String,
     pub read_model: String,
     pub folder: tempfile::TempDir,
+    /// What every process finds in its environment, besides where the servers are.
+    pub environment: Vec<(&'static str, &'static str)>,
 }
 
 impl Ledger {
@@ -63,6 +65,7 @@ impl Ledger {
             event_store_owner,
             read_model,
             folder: tempfile::tempdir().expect("a folder can be made"),
+            environment: Vec::new(),
         };
         let migrated = ledger
             .chronicle(&[
@@ -92,6 +95,7 @@ impl Ledger {
             .env("CHRONICLE_READ_MODEL_URL", &self.read_model)
             .env_remove("CHRONICLE_FAULT")
             .env_remove("RUST_LOG")
+            .envs(self.environment.iter().copied())
             .stdin(Stdio::null())
             .kill_on_drop(true);
         command
