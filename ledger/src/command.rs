@@ -24,6 +24,10 @@ pub mod limits {
     /// How much one command may write, in bytes: each text stands in every event that it comes with, and each change of an
     /// account's profile writes all of the profile. Below what CockroachDB takes in one statement.
     pub const WRITTEN_BYTES_MAX: usize = 4 * 1024 * 1024;
+    /// What one event counts at least, in bytes: ids, hashes, amounts, and its place in the outcome.
+    pub const EVENT_BYTES_MIN: usize = 512;
+    /// No command makes as many events.
+    pub const EVENTS_MAX: usize = WRITTEN_BYTES_MAX / EVENT_BYTES_MIN;
     /// The longest owner name, in bytes of UTF-8.
     pub const OWNER_NAME_BYTES_MAX: usize = 256;
     /// The longest description, in bytes of UTF-8.

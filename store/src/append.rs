@@ -83,6 +83,17 @@ static APPEND: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+impl Append<'_> {
+    /// About how many bytes of values the events are.
+    pub(crate) fn event_bytes(&self) -> usize {
+        const REST: usize = 512;
+        self.events
+            .iter()
+            .map(|(event, ..)| REST + json::encode_event_data(event).len())
+            .sum()
+    }
+}
+
 impl EventStore {
     /// Appends all of it, or nothing.
     ///

@@ -7,7 +7,10 @@ use ledger::{Action, Command, Hash, limits};
 /// The most bytes of values that one append may have: half of what CockroachDB takes in one message unless it is told
 /// otherwise (`sql.conn.max_read_buffer_message_size`), and far below what it can commit at once (64 MiB). Ordinary
 /// batches stay far below it.
-const APPEND_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub(crate) const APPEND_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How many reversals one append has.
+pub(crate) const REVERSALS_TOGETHER_MAX: usize = 16;
 
 /// Cuts a batch where it would become too large for one append.
 pub(crate) fn parts<'a, 'c>(commands: &'a [(&'c Command, Hash)]) -> Vec<&'a [(&'c Command, Hash)]> {
@@ -35,7 +38,7 @@ fn append_bytes_max(command: &Command) -> usize {
     // Ids, hashes, amounts, names of fields, the outcome.
     const REST_MAX: usize = 2 * 1024;
     const REST_OF_ANOTHER_EVENT_MAX: usize = 1024;
-    let (text_copies_max, rest_max) = match &command.action {
+    let (text_copies_max, mut rest_max) = match &command.action {
         Action::CloseAccount(_) | Action::Capture(_) => (4, REST_MAX + REST_OF_ANOTHER_EVENT_MAX),
         Action::Post(action) => {
             let entries = action.entries.len();
@@ -44,6 +47,11 @@ fn append_bytes_max(command: &Command) -> usize {
         Action::Exchange(_) => (5, REST_MAX + 2 * REST_OF_ANOTHER_EVENT_MAX),
         _ => (3, REST_MAX),
     };
+    if let Action::Reverse(_) = &command.action {
+        // As many events as the command that it reverses, which is not known yet: few at a time, and the writer looks
+        // again when it has decided them.
+        rest_max = rest_max.max(APPEND_BYTES_MAX / REVERSALS_TOGETHER_MAX);
+    }
     let parts: usize = command.parts().iter().map(append_bytes_max).sum();
     let words = [&command.description, &command.actor]
         .into_iter()

@@ -14,13 +14,13 @@ use backoff::ExponentialBackoffBuilder;
 use backoff::backoff::Backoff;
 use ledger::{
     Account, AccountId, Accounts, Book, Command, CommandId, Event, Hash, HoldId, Original, Outcome,
-    Rejection, Timestamp, Version, decide,
+    Rejection, Timestamp, Version, decide, limits,
 };
 use lru::LruCache;
 
 use crate::append::{Append, Decision};
 use crate::counters::WriterCounters;
-use crate::parts::parts;
+use crate::parts::{APPEND_BYTES_MAX, REVERSALS_TOGETHER_MAX, parts};
 use crate::read::StoredCommand;
 use crate::{Error, EventStore};
 
@@ -130,8 +130,10 @@ impl Writer {
         clock: &(dyn Fn() -> Timestamp + Sync),
     ) -> Result<Vec<Processed>, Error> {
         match self.process_together(commands, clock).await {
+            Ok(Some(processed)) => Ok(processed),
+            Ok(None) => self.process_in_halves(commands, clock).await,
             Err(Error::Refused(error)) => self.process_apart(commands, error, clock).await,
-            result => result,
+            Err(error) => Err(error),
         }
     }
 
@@ -149,6 +151,14 @@ impl Writer {
                 .map(|_| Processed::Refused(refusal.to_string()))
                 .collect());
         }
+        self.process_in_halves(commands, clock).await
+    }
+
+    async fn process_in_halves(
+        &mut self,
+        commands: &[(&Command, Hash)],
+        clock: &(dyn Fn() -> Timestamp + Sync),
+    ) -> Result<Vec<Processed>, Error> {
         let (first, second) = commands.split_at(commands.len() / 2);
         let mut processed = Vec::with_capacity(commands.len());
         for half in [first, second] {
@@ -157,11 +167,12 @@ impl Writer {
         Ok(processed)
     }
 
+    /// `None` when that is too much for one append. A single command never is: see [`limits::WRITTEN_BYTES_MAX`].
     async fn process_together(
         &mut self,
         commands: &[(&Command, Hash)],
         clock: &(dyn Fn() -> Timestamp + Sync),
-    ) -> Result<Vec<Processed>, Error> {
+    ) -> Result<Option<Vec<Processed>>, Error> {
         let mut stored = HashMap::new();
         if self.expects_repeats {
             stored = self.stored(commands).await?;
@@ -175,12 +186,15 @@ impl Writer {
         let mut attempt = 1;
         loop {
             let plan = self.plan(commands, &stored, clock).await?;
+            if commands.len() > 1 && plan.is_too_large() {
+                return Ok(None);
+            }
             let error = match self.append(&plan.append).await {
                 Ok(()) => {
                     let mut processed = self.finish(plan, commands, &stored);
                     self.name_differences(commands, &stored, &mut processed)
                         .await?;
-                    return Ok(processed);
+                    return Ok(Some(processed));
                 }
                 Err(error @ (Error::Conflict | Error::Late { .. } | Error::Ambiguous(_))) => error,
                 Err(error) => return Err(error),
@@ -352,18 +366,46 @@ impl Writer {
             working.book.insert_hold(account_id, hold);
         }
 
-        working.reversed = commands
+        let (single, batches): (Vec<&Command>, Vec<&Command>) = commands
+            .iter()
+            .partition(|command| command.parts().is_empty());
+        let mut others = self.fill_originals(working, &single).await?;
+        for batch in batches {
+            others.extend(self.fill_originals(working, &[batch]).await?);
+        }
+        self.fill_accounts(working, others).await
+    }
+
+    /// Takes earlier commands from the store, and says which accounts they are about.
+    ///
+    /// A batch can reverse many commands that were long themselves. Behind as many movements as it may write, in its own
+    /// order, the rest is not looked at: it has been refused when it comes to them.
+    async fn fill_originals(
+        &self,
+        working: &mut Working,
+        commands: &[&Command],
+    ) -> Result<HashSet<AccountId>, Error> {
+        let mut reversed: Vec<CommandId> = commands
             .iter()
             .flat_map(|command| command.reversed_command_ids())
             .map(|(_, command_id)| command_id)
+            .filter(|command_id| !working.reversed.contains(command_id))
             .collect();
-        let reversed: Vec<CommandId> = working.reversed.iter().copied().collect();
-        let mut others = HashSet::new();
-        for original in self.store.originals(&reversed).await? {
-            others.extend(original.account_ids().cloned());
-            working.book.insert_original(original);
+        let mut seen = HashSet::new();
+        reversed.retain(|command_id| seen.insert(*command_id));
+        let (mut account_ids, mut movements) = (HashSet::new(), 0);
+        for some in reversed.chunks(REVERSALS_TOGETHER_MAX) {
+            if movements > limits::EVENTS_MAX {
+                break;
+            }
+            working.reversed.extend(some);
+            for original in self.store.originals(some).await? {
+                movements += original.movements.len();
+                account_ids.extend(original.account_ids().cloned());
+                working.book.insert_original(original);
+            }
         }
-        self.fill_accounts(working, others).await
+        Ok(account_ids)
     }
 
     /// Takes accounts from the cache, and the others from the store in one query.
@@ -476,6 +518,16 @@ struct Working {
     reversed: HashSet<CommandId>,
     /// The versions that the accounts had in the store before this batch.
     loaded: HashMap<AccountId, Version>,
+}
+
+impl Plan<'_> {
+    /// Only reversals can write more than [`parts`] took them for: how much, those say that they reverse.
+    fn is_too_large(&self) -> bool {
+        let has_reversal =
+            |decision: &Decision<'_>| decision.command.reversed_command_ids().next().is_some();
+        self.append.decisions.iter().any(has_reversal)
+            && self.append.event_bytes() > APPEND_BYTES_MAX / 2
+    }
 }
 
 impl Working {

@@ -15,9 +15,6 @@ use crate::overlay::Overlay;
 use crate::rejection::Rejection;
 use crate::sum::Sum;
 
-/// More than any event needs beside its data: ids, hashes, amounts, and its place in the outcome.
-const EVENT_REST_BYTES: usize = 512;
-
 impl Decision<'_> {
     /// Each command sees what those before it have done; the first one that is refused refuses the batch.
     pub(super) fn batch(&mut self, batch: &Batch) -> Result<(), Rejection> {
@@ -198,7 +195,8 @@ impl Written {
         } else {
             0
         };
-        self.bytes += EVENT_REST_BYTES + json::encode_event_data(event).len() + profile_bytes;
+        self.bytes +=
+            limits::EVENT_BYTES_MIN + json::encode_event_data(event).len() + profile_bytes;
         if self.bytes > limits::WRITTEN_BYTES_MAX {
             return Err(Rejection::too_much_written());
         }

@@ -277,3 +277,40 @@ async fn batches_of_several_writers_are_isolated() {
     }
     assert_eq!(sum, 4 * 100_00, "money was made or lost");
 }
+
+#[tokio::test]
+async fn many_reversals_of_long_commands_are_committed_in_parts() {
+    const ENTRIES: usize = 500;
+    const POSTINGS: usize = 40;
+    let store = Database::shared().await.store();
+    let ids: Vec<AccountId> = (0..2).map(|_| new_account_id("long")).collect();
+    let mut writer = writer(&store);
+    let opening: Vec<Command> = ids.iter().map(|id| create(id, "10000")).collect();
+    process(&mut writer, &opening).await;
+    let entries: Vec<(&AccountId, &str)> = (0..ENTRIES / 2)
+        .flat_map(|_| [(&ids[0], "-1"), (&ids[1], "1")])
+        .collect();
+    let postings: Vec<Command> = (0..POSTINGS).map(|_| post(&entries)).collect();
+    let told = process(&mut writer, &postings).await;
+    assert!(verdicts(&told).iter().all(|verdict| verdict == "accepted"));
+
+    // As a batch they would write too much, and more than is looked at: that is what is said, of a command before that.
+    let together = batch(postings.iter().map(|posting| reverse(posting, None)));
+    let told = process(&mut writer, &[together]).await;
+    assert_eq!(verdicts(&told), ["too_much_written"]);
+    // One by one they are done, whoever asks at the same time.
+    let mut commands: Vec<Command> = postings
+        .iter()
+        .map(|posting| Command {
+            description: Some("d".repeat(limits::DESCRIPTION_BYTES_MAX)),
+            ..reverse(posting, None)
+        })
+        .collect();
+    commands.push(reverse(&postings[0], None));
+    let told = process(&mut self::writer(&store), &commands).await;
+    let verdicts = verdicts(&told);
+    assert!(verdicts[..POSTINGS].iter().all(|one| one == "accepted"));
+    assert_eq!(verdicts[POSTINGS], "already_reversed");
+    assert_eq!(balance(&store, &ids[0]).await, "10000.00");
+    assert_eq!(balance(&store, &ids[1]).await, "10000.00");
+}
