@@ -21,6 +21,7 @@ mod ids;
 mod money;
 mod original;
 mod outcome;
+mod policy;
 mod rejection;
 mod sum;
 mod timestamp;
@@ -42,6 +43,7 @@ pub use ids::{AccountId, CommandId, EventId, HoldId, InvalidId, TransferId, Vers
 pub use money::{Currency, CurrencyCode, InvalidAmount, InvalidCurrency, Money, parse_decimal};
 pub use original::{Movement, Original};
 pub use outcome::{EventReference, Outcome, Verdict};
+pub use policy::Policy;
 pub use rejection::{Rejection, RejectionCode};
 pub use sum::Sum;
 pub use timestamp::{InvalidTimestamp, Timestamp};

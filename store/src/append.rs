@@ -66,15 +66,18 @@ static APPEND: LazyLock<String> = LazyLock::new(|| {
             RETURNING 1
         ), e AS (
             INSERT INTO events (account_id, version, event_id, event_type, command_id, data, balance_after, actor,
-                recorded_at, prev_hash, hash, profile_version, profile, held_after, thread_key)
+                recorded_at, prev_hash, hash, profile_version, profile, held_after, thread_key, effective_at,
+                dated_account_id, dated_until)
             SELECT u.account_id, u.version, u.event_id, u.event_type, u.command_id, u.data::jsonb,
                 u.balance_after::numeric, u.actor, u.recorded_at, u.prev_hash, u.hash, u.profile_version, u.profile::jsonb,
-                u.held_after::numeric, u.thread_key
+                u.held_after::numeric, u.thread_key, u.effective_at,
+                CASE WHEN u.effective_at IS NOT NULL THEN u.account_id END,
+                CASE WHEN u.effective_at IS NOT NULL THEN greatest(u.recorded_at, u.effective_at) END
             FROM unnest($10::text[], $11::bigint[], $12::uuid[], $13::text[], $14::uuid[], $15::text[],
                 $16::text[], $17::text[], $18::timestamptz[], $19::bytea[], $20::bytea[], $21::bigint[],
-                $22::text[], $23::text[], $24::text[])
+                $22::text[], $23::text[], $24::text[], $26::timestamptz[])
                 AS u(account_id, version, event_id, event_type, command_id, data, balance_after, actor, recorded_at,
-                    prev_hash, hash, profile_version, profile, held_after, thread_key)
+                    prev_hash, hash, profile_version, profile, held_after, thread_key, effective_at)
             WHERE NOT EXISTS (SELECT 1 FROM stale) AND NOT EXISTS (SELECT 1 FROM late)
             RETURNING 1
         )
@@ -127,7 +130,8 @@ impl EventStore {
             .bind(events.profile)
             .bind(events.held_after)
             .bind(events.thread_key)
-            .bind(commit_by.to_date_time());
+            .bind(commit_by.to_date_time())
+            .bind(events.effective_at);
         let row = self.fetch_one(statement).await?;
         let appended = (row.get::<i64, _>("commands"), row.get::<i64, _>("events"));
         if appended == (length(&append.decisions), length(&append.events)) {
@@ -235,6 +239,7 @@ struct EventColumns<'a> {
     profile: Vec<Option<String>>,
     held_after: Vec<Option<String>>,
     thread_key: Vec<Option<String>>,
+    effective_at: Vec<Option<OffsetDateTime>>,
 }
 
 impl<'a> EventColumns<'a> {
@@ -264,6 +269,10 @@ impl<'a> EventColumns<'a> {
                 .held_after
                 .push(held_after.map(|amount| amount.to_string()));
             columns.thread_key.push(thread_key(event));
+            let effective_at = event.data.effective_at();
+            columns
+                .effective_at
+                .push(effective_at.map(Timestamp::to_date_time));
         }
         columns
     }

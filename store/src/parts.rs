@@ -120,7 +120,7 @@ fn json_bytes(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use ledger::codec::json;
-    use ledger::{AccountId, Conditions, CreateAccount, Deposit, Timestamp, decide};
+    use ledger::{AccountId, Conditions, CreateAccount, Deposit, Policy, Timestamp, decide};
     use uuid::Uuid;
 
     use super::*;
@@ -133,6 +133,7 @@ mod tests {
             actor: Some(text.to_owned()),
             metadata: BTreeMap::from([("k".repeat(60), text.to_owned())]),
             conditions: Conditions::default(),
+            effective_at: None,
         }
     }
 
@@ -168,7 +169,7 @@ mod tests {
             let command = create(&text.repeat(100));
             let now = Timestamp::from_unix_microseconds(0);
             let accounts = BTreeMap::new();
-            let events = decide(&accounts, &command, now).unwrap();
+            let events = decide(&accounts, &command, now, &Policy::default()).unwrap();
             let profile = serde_json::to_string(&command.account_id()).unwrap().len()
                 + json_bytes(&text.repeat(100));
             let written = json::encode_command(&command).len()

@@ -212,15 +212,20 @@ impl<'a> Fields<'a> {
     pub(super) fn finish(self, known_to: &str) -> Result<(), Malformed> {
         match self.entries.first() {
             None => Ok(()),
-            Some((name, _)) => Err(Malformed::new(
-                "unknown_field",
-                format!(
-                    "{known_to} has no field {:?}; check its spelling or leave it out",
-                    excerpt(name)
-                ),
-            )),
+            Some((name, _)) => Err(unknown(known_to, name)),
         }
     }
+}
+
+/// The error of a field that the type does not have.
+pub(super) fn unknown(known_to: &str, name: &str) -> Malformed {
+    Malformed::new(
+        "unknown_field",
+        format!(
+            "{known_to} has no field {:?}; check its spelling or leave it out",
+            excerpt(name)
+        ),
+    )
 }
 
 /// The error of a field that must be there.

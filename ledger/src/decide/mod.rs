@@ -1,5 +1,5 @@
-//! The decision: what a command does to the accounts as they are. Pure: the same accounts, command and time give the
-//! same events or the same rejection.
+//! The decision: what a command does to the accounts as they are. Pure: the same accounts, command, time and policy
+//! give the same events or the same rejection.
 
 mod conditions;
 mod holds;
@@ -19,6 +19,7 @@ use crate::hash::Hash;
 use crate::ids::{AccountId, CommandId, HoldId, Version};
 use crate::money::{Currency, CurrencyCode, Money};
 use crate::original::Original;
+use crate::policy::Policy;
 use crate::rejection::Rejection;
 use crate::timestamp::Timestamp;
 
@@ -68,10 +69,10 @@ impl Accounts for BTreeMap<AccountId, Account> {
 ///
 /// Every event gets the same `recorded_at`: `now`, or one microsecond after the newest event of the accounts concerned
 /// if that is later, so that time rises within an account even when the clock does not. The command's own times are
-/// compared with that instant, too.
+/// compared with that instant, too, and so is its business date with what `policy` allows.
 ///
-/// Of several reasons to refuse a command, the first of these is given: its time, `expected_version`,
-/// `if_balance_at_least`, the same account twice, an account that is there or not, closed or frozen, the hold or
+/// Of several reasons to refuse a command, the first of these is given: its time (`expires_at`,
+/// `not_before`, `effective_at`), `expected_version`, `if_balance_at_least`, the same account twice, an account that is there or not, closed or frozen, the hold or
 /// the earlier command, the currency, the amount, nothing that would change, the funds, overflow of a balance. The
 /// earlier command says what a reversal does to which accounts: whether it can be reversed is said before anything is
 /// said of the other account or of a freeze, and how much of it is left, after that.
@@ -79,8 +80,9 @@ pub fn decide(
     accounts: &impl Accounts,
     command: &Command,
     now: Timestamp,
+    policy: &Policy,
 ) -> Result<Vec<Event>, Rejection> {
-    let mut decision = Decision::begin(accounts, command, now);
+    let mut decision = Decision::begin(accounts, command, now, policy);
     decision.check_conditions()?;
     match &command.action {
         Action::CreateAccount(action) => decision.create_account(action),
@@ -105,13 +107,14 @@ pub fn decide(
 struct Decision<'a, A> {
     before: &'a A,
     command: &'a Command,
+    policy: &'a Policy,
     /// The invariant `monotonic_time`: never before, and never at, the newest event of an account concerned.
     recorded_at: Timestamp,
     events: Vec<Event>,
 }
 
 impl<'a, A: Accounts> Decision<'a, A> {
-    fn begin(before: &'a A, command: &'a Command, now: Timestamp) -> Self {
+    fn begin(before: &'a A, command: &'a Command, now: Timestamp, policy: &'a Policy) -> Self {
         let original = original_of(before, command);
         let recorded_at = command
             .account_ids()
@@ -122,6 +125,7 @@ impl<'a, A: Accounts> Decision<'a, A> {
         Self {
             before,
             command,
+            policy,
             recorded_at,
             events: Vec::new(),
         }

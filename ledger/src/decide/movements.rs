@@ -123,6 +123,7 @@ impl<A: Accounts> Decision<'_, A> {
             transfer,
             hold,
             reversal: None,
+            effective_at: self.command.effective_at,
             description: self.command.description.clone(),
             metadata: self.command.metadata.clone(),
         }

@@ -63,6 +63,7 @@ impl<A: Accounts> Decision<'_, A> {
                 reversed,
                 reason: action.reason.clone(),
             }),
+            effective_at: self.command.effective_at,
             description: self.command.description.clone(),
             metadata: self.command.metadata.clone(),
         };

@@ -289,15 +289,19 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         option::of(text(64)),
         metadata(),
         conditions(),
+        option::weighted(0.3, instant()),
     )
         .prop_map(
-            |(command_id, action, description, actor, metadata, conditions)| Command {
-                command_id: command_id.into(),
-                action,
-                description,
-                actor,
-                metadata,
-                conditions,
+            |(command_id, action, description, actor, metadata, conditions, effective_at)| {
+                Command {
+                    command_id: command_id.into(),
+                    effective_at: effective_at.filter(|_| action.moves_money()),
+                    action,
+                    description,
+                    actor,
+                    metadata,
+                    conditions,
+                }
             },
         )
 }
@@ -354,11 +358,13 @@ fn reversal(currency: Currency) -> impl Strategy<Value = Reversal> {
 fn moved(currency: Currency) -> impl Strategy<Value = EventData> {
     let transfer = option::of((uuid(), account_id()));
     let (hold, reversal) = (option::of(hold(currency)), option::of(reversal(currency)));
-    let tail = (transfer, hold, reversal);
+    let tail = (transfer, hold, reversal, option::weighted(0.3, instant()));
     (any::<bool>(), money(currency), tail, words()).prop_map(
-        |(comes_in, amount, (transfer, hold, reversal), (description, metadata))| {
+        |(comes_in, amount, tail, (description, metadata))| {
+            let (transfer, hold, reversal, effective_at) = tail;
             let moved = MoneyMoved {
                 reversal,
+                effective_at,
                 amount,
                 transfer: transfer.map(|(transfer_id, counterparty_account_id)| TransferLeg {
                     transfer_id: transfer_id.into(),

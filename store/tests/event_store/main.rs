@@ -9,6 +9,7 @@ mod support;
 
 mod accounts;
 mod appending;
+mod by_date;
 mod commands;
 mod connecting;
 mod cost;

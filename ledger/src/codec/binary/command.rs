@@ -11,6 +11,7 @@ use super::{
 use crate::codec::Malformed;
 use crate::codec::fields::{
     check_metadata_key, check_metadata_length, check_metadata_value, check_text, check_version,
+    unknown,
 };
 use crate::command::{
     Action, Capture, CloseAccount, Command, Conditions, CreateAccount, Deposit, ExpireHold,
@@ -37,6 +38,7 @@ struct ConditionsV2 {
     if_balance_at_least: Option<DecimalBytes>,
     not_before: Option<i64>,
     expires_at: Option<i64>,
+    effective_at: Option<i64>,
 }
 
 /// The order of the variants is part of the format: new ones go to the end.
@@ -164,6 +166,7 @@ pub fn encode_command(command: &Command) -> Vec<u8> {
             .map(|least| least.serialize()),
         not_before: conditions.not_before.map(Timestamp::unix_microseconds),
         expires_at: conditions.expires_at.map(Timestamp::unix_microseconds),
+        effective_at: command.effective_at.map(Timestamp::unix_microseconds),
     };
     if more == ConditionsV2::default() {
         written(VERSION_1, &first)
@@ -269,7 +272,7 @@ pub fn decode_command(payload: &[u8]) -> Result<Command, Malformed> {
         check_metadata("metadata", &first.metadata)?;
         let expected_version = first.expected_version;
         let more = more.unwrap_or_default();
-        Ok(Command {
+        let command = Command {
             command_id,
             action,
             description: first.description,
@@ -286,7 +289,12 @@ pub fn decode_command(payload: &[u8]) -> Result<Command, Malformed> {
                 not_before: optional_instant("not_before", more.not_before)?,
                 expires_at: optional_instant("expires_at", more.expires_at)?,
             },
-        })
+            effective_at: optional_instant("effective_at", more.effective_at)?,
+        };
+        if command.effective_at.is_some() && !command.action.moves_money() {
+            return Err(unknown(command.type_name(), "effective_at"));
+        }
+        Ok(command)
     };
     command().map_err(|malformed: Malformed| Malformed {
         command_id: Some(command_id),

@@ -41,6 +41,8 @@ struct MoreV2 {
     hold: Option<HoldV2>,
     /// What the event moves back.
     reversal: Option<ReversalV2>,
+    /// The business date of a movement.
+    effective_at: Option<i64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -133,7 +135,9 @@ pub fn encode_event(event: &Event) -> Vec<u8> {
         hash: *event.hash.as_bytes(),
     };
     let (hold, reversal) = (event.data.hold(), event.data.reversal());
-    if hold.is_none() && reversal.is_none() && event.held_after.is_zero() {
+    let effective_at = event.data.effective_at();
+    if hold.is_none() && reversal.is_none() && effective_at.is_none() && event.held_after.is_zero()
+    {
         return written(VERSION_1, &first);
     }
     let more = MoreV2 {
@@ -150,6 +154,7 @@ pub fn encode_event(event: &Event) -> Vec<u8> {
             reversed: reversal.reversed.value().serialize(),
             reason: reversal.reason.clone(),
         }),
+        effective_at: effective_at.map(Timestamp::unix_microseconds),
     };
     written(VERSION_2, &(first, more))
 }
@@ -238,6 +243,10 @@ fn event_of(first: EventV1, more: Option<MoreV2>) -> Result<Event, Malformed> {
             let of_movement = OfMovement {
                 hold: more.hold.map(|hold| hold_of(money, &hold)).transpose()?,
                 reversal: reversal.transpose()?,
+                effective_at: more
+                    .effective_at
+                    .map(|microseconds| instant_of("effective_at", microseconds))
+                    .transpose()?,
             };
             (money.of("held_after", more.held_after)?, of_movement)
         }
@@ -267,6 +276,7 @@ fn event_of(first: EventV1, more: Option<MoreV2>) -> Result<Event, Malformed> {
 struct OfMovement {
     hold: Option<Hold>,
     reversal: Option<Reversal>,
+    effective_at: Option<Timestamp>,
 }
 
 /// Reads amounts of one currency.
@@ -281,7 +291,11 @@ impl Amounts {
 }
 
 fn data_of(money: Amounts, read: DataV1, more: OfMovement) -> Result<EventData, Malformed> {
-    let OfMovement { hold, reversal } = more;
+    let OfMovement {
+        hold,
+        reversal,
+        effective_at,
+    } = more;
     let is_about_a_hold = matches!(
         read,
         DataV1::MoneyWithdrawn(_)
@@ -295,6 +309,11 @@ fn data_of(money: Amounts, read: DataV1, more: OfMovement) -> Result<EventData, 
     let is_movement = matches!(read, DataV1::MoneyDeposited(_) | DataV1::MoneyWithdrawn(_));
     if reversal.is_some() && !is_movement {
         return Err(invalid("this type of event moves nothing back".to_owned()));
+    }
+    if effective_at.is_some() && !is_movement {
+        return Err(invalid(
+            "this type of event has no business date".to_owned(),
+        ));
     }
     Ok(match read {
         DataV1::AccountCreated {
@@ -311,11 +330,19 @@ fn data_of(money: Amounts, read: DataV1, more: OfMovement) -> Result<EventData, 
             metadata: map_of("metadata", metadata)?,
         }),
         DataV1::MoneyDeposited(data) => {
-            let more = OfMovement { hold, reversal };
+            let more = OfMovement {
+                hold,
+                reversal,
+                effective_at,
+            };
             EventData::MoneyDeposited(moved(money, data, more)?)
         }
         DataV1::MoneyWithdrawn(data) => {
-            let more = OfMovement { hold, reversal };
+            let more = OfMovement {
+                hold,
+                reversal,
+                effective_at,
+            };
             EventData::MoneyWithdrawn(moved(money, data, more)?)
         }
         DataV1::AccountFrozen(data) => EventData::AccountFrozen(freeze(data)?),
@@ -370,6 +397,7 @@ fn moved(money: Amounts, read: MovedV1, more: OfMovement) -> Result<MoneyMoved, 
         transfer,
         hold: more.hold,
         reversal: more.reversal,
+        effective_at: more.effective_at,
         description: read.description,
         metadata: map_of("metadata", read.metadata)?,
     })

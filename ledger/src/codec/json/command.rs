@@ -36,6 +36,11 @@ fn command_of(command_id: CommandId, mut fields: Fields<'_>) -> Result<Command, 
         .parsed("type", "invalid_field")?
         .ok_or_else(|| missing("type"))?;
     let action = action_of(&type_name, &mut fields)?;
+    // Of any other type it is a field that nobody takes.
+    let effective_at = match action.moves_money() {
+        true => instant(&mut fields, "effective_at")?,
+        false => None,
+    };
     let command = Command {
         command_id,
         action,
@@ -48,6 +53,7 @@ fn command_of(command_id: CommandId, mut fields: Fields<'_>) -> Result<Command, 
             not_before: instant(&mut fields, "not_before")?,
             expires_at: instant(&mut fields, "expires_at")?,
         },
+        effective_at,
     };
     fields.finish(&type_name)?;
     Ok(command)
@@ -225,6 +231,8 @@ struct CommandJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    effective_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     expected_version: Option<Version>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<Timestamp>,
@@ -294,6 +302,7 @@ fn encode(command: &Command, decimal: impl Fn(Decimal) -> String) -> Vec<u8> {
         actor: command.actor.as_deref(),
         command_id: Some(command.command_id),
         description: command.description.as_deref(),
+        effective_at: command.effective_at,
         expected_version: conditions.expected_version,
         expires_at: conditions.expires_at,
         if_balance_at_least: conditions.if_balance_at_least.map(&decimal),

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use ledger::{
     AccountId, Action, Capture, Command, Conditions, CreateAccount, CurrencyCode, Deposit,
-    FreezeAccount, HoldId, PlaceHold, Release, Reverse, Scope, Transfer, Version, Withdraw,
+    FreezeAccount, HoldId, PlaceHold, Release, Reverse, Scope, Timestamp, Transfer, Version,
+    Withdraw,
 };
 use rust_decimal::Decimal;
 use uuid::Uuid;
@@ -110,6 +111,15 @@ pub(crate) fn command(action: Action) -> Command {
         actor: None,
         metadata: BTreeMap::new(),
         conditions: Conditions::default(),
+        effective_at: None,
+    }
+}
+
+/// The command with a business date.
+pub(crate) fn dated(command: Command, effective_at: Timestamp) -> Command {
+    Command {
+        effective_at: Some(effective_at),
+        ..command
     }
 }
 
