@@ -34,6 +34,8 @@ fn append_bytes_max(command: &Command) -> usize {
     // Ids, hashes, amounts, names of fields, the outcome.
     const REST_MAX: usize = 2 * 1024;
     const REST_OF_A_THIRD_EVENT_MAX: usize = 1024;
+    // In the body and in both events; each of them has its columns, with the account's id once more.
+    const BUSINESS_DATE_MAX: usize = 512;
     let (text_copies_max, rest_max) = match &command.action {
         Action::CloseAccount(_) | Action::Capture(_) => (4, REST_MAX + REST_OF_A_THIRD_EVENT_MAX),
         _ => (3, REST_MAX),
@@ -47,7 +49,8 @@ fn append_bytes_max(command: &Command) -> usize {
         .chain(own_texts(&command.action))
         .map(json_bytes)
         .sum();
-    rest_max + text_copies_max * text_bytes + known_profile_bytes_max(&command.action)
+    let date_max = command.effective_at.map_or(0, |_| BUSINESS_DATE_MAX);
+    rest_max + date_max + text_copies_max * text_bytes + known_profile_bytes_max(&command.action)
 }
 
 fn entries(metadata: &BTreeMap<String, String>) -> impl Iterator<Item = &str> {

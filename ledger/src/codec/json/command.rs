@@ -37,9 +37,10 @@ fn command_of(command_id: CommandId, mut fields: Fields<'_>) -> Result<Command, 
         .ok_or_else(|| missing("type"))?;
     let action = action_of(&type_name, &mut fields)?;
     // Of any other type it is a field that nobody takes.
-    let effective_at = match action.moves_money() {
-        true => instant(&mut fields, "effective_at")?,
-        false => None,
+    let effective_at = if action.moves_money() {
+        instant(&mut fields, "effective_at")?
+    } else {
+        None
     };
     let command = Command {
         command_id,

@@ -64,9 +64,20 @@ pub(super) fn difference(command: &Command, events: &[&Event]) -> Option<(String
     Some((shown(&asked), shown(&done)))
 }
 
+/// What the events must be, with the command's business date.
+fn asked(command: &Command, events: &[&Event]) -> Vec<Deed> {
+    let mut deeds = asked_by_the_clock(command, events);
+    for deed in &mut deeds {
+        if matches!(deed.type_name, "MoneyDeposited" | "MoneyWithdrawn") {
+            deed.details += &effective(command.effective_at);
+        }
+    }
+    deeds
+}
+
 /// What the events must be. What a command leaves open, such as how much all of a hold is, is taken from the events: the
 /// fold of the account's events has checked it.
-fn asked(command: &Command, events: &[&Event]) -> Vec<Deed> {
+fn asked_by_the_clock(command: &Command, events: &[&Event]) -> Vec<Deed> {
     match &command.action {
         Action::CreateAccount(action) => {
             let details = opening(
@@ -263,7 +274,8 @@ fn done(event: &Event) -> Deed {
             let hold = moved.hold.as_ref().map(taken_from);
             let reversal = moved.reversal.as_ref();
             let back = reversal.map(|back| moved_back(back.command_id, &back.reason));
-            with.unwrap_or_default() + &hold.unwrap_or_default() + &back.unwrap_or_default()
+            let details = [with, hold, back].map(Option::unwrap_or_default).concat();
+            details + &effective(moved.effective_at)
         }
         EventData::AccountFrozen(changed) | EventData::AccountUnfrozen(changed) => {
             freeze(changed.scope, changed.reason.as_deref())
@@ -321,6 +333,10 @@ fn held(hold_id: HoldId, expires_at: Option<Timestamp>) -> String {
         Some(expires_at) => format!(" hold {hold_id} until {expires_at}"),
         None => format!(" hold {hold_id}"),
     }
+}
+
+fn effective(effective_at: Option<Timestamp>) -> String {
+    effective_at.map_or_else(String::new, |at| format!(" effective at {at}"))
 }
 
 fn moved_back(command_id: CommandId, reason: &str) -> String {
