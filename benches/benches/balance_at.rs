@@ -296,6 +296,7 @@ fn command(number: usize, action: Action) -> Command {
         actor: Some("teller-3".to_owned()),
         metadata: BTreeMap::from([("invoice".to_owned(), number.to_string())]),
         conditions: Conditions::default(),
+        effective_at: None,
     }
 }
 

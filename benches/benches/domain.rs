@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use divan::{Bencher, black_box};
 use ledger::codec::{binary, json};
 use ledger::{
-    Account, AccountId, Action, Command, Conditions, CreateAccount, Event, Timestamp, Transfer,
-    decide,
+    Account, AccountId, Action, Command, Conditions, CreateAccount, Event, Policy, Timestamp,
+    Transfer, decide,
 };
 
 const NOW: Timestamp = Timestamp::from_unix_microseconds(1_800_000_000_000_000);
@@ -23,6 +23,7 @@ fn command(number: u64, action: Action) -> Command {
         actor: Some("teller-3".to_owned()),
         metadata: BTreeMap::from([("invoice".to_owned(), "77".to_owned())]),
         conditions: Conditions::default(),
+        effective_at: None,
     }
 }
 
@@ -40,7 +41,7 @@ fn scene() -> (HashMap<AccountId, Account>, Command) {
                 overdraft_limit: 0.into(),
             }),
         );
-        let event = decide(&accounts, &open, NOW)
+        let event = decide(&accounts, &open, NOW, &Policy::default())
             .expect("it can be opened")
             .remove(0);
         let account = Account::open(&event).expect("it opens the account");
@@ -57,7 +58,7 @@ fn scene() -> (HashMap<AccountId, Account>, Command) {
 
 fn event() -> Event {
     let (accounts, transfer) = scene();
-    decide(&accounts, &transfer, NOW)
+    decide(&accounts, &transfer, NOW, &Policy::default())
         .expect("there is money")
         .remove(0)
 }
@@ -66,7 +67,14 @@ fn event() -> Event {
 #[divan::bench]
 fn decide_transfer(bencher: Bencher) {
     let (accounts, transfer) = scene();
-    bencher.bench(|| decide(black_box(&accounts), black_box(&transfer), NOW));
+    bencher.bench(|| {
+        decide(
+            black_box(&accounts),
+            black_box(&transfer),
+            NOW,
+            &Policy::default(),
+        )
+    });
 }
 
 #[divan::bench]

@@ -59,6 +59,9 @@ pub struct Command {
     pub metadata: BTreeMap<String, String>,
     /// What must hold when it is decided, or it is refused.
     pub conditions: Conditions,
+    /// The business date: from when on the money counts as moved. When it is recorded, if not given. Only a command that
+    /// [moves money](Action::moves_money) has one; each command of a batch has its own.
+    pub effective_at: Option<Timestamp>,
 }
 
 /// What must hold when a command is decided. Conditions on an account are about [`Command::account_id`]: the one debited,
@@ -448,6 +451,20 @@ impl Action {
         "batch",
         "exchange",
     ];
+
+    /// Whether it moves money and does nothing else, so that it can have a business date.
+    pub fn moves_money(&self) -> bool {
+        matches!(
+            self,
+            Self::Deposit(_)
+                | Self::Withdraw(_)
+                | Self::Transfer(_)
+                | Self::Capture(_)
+                | Self::Reverse(_)
+                | Self::Post(_)
+                | Self::Exchange(_)
+        )
+    }
 }
 
 impl Command {

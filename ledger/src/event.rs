@@ -96,6 +96,8 @@ pub struct MoneyMoved {
     pub hold: Option<Hold>,
     /// The earlier movement that this one moves back, if it does.
     pub reversal: Option<Reversal>,
+    /// The business date that the command gave: from when on the money counts as moved.
+    pub effective_at: Option<Timestamp>,
     /// Why, in the publisher's words.
     pub description: Option<String>,
     /// The command's metadata.
@@ -361,6 +363,14 @@ impl EventData {
         }
     }
 
+    /// The business date that the command gave, if it did; see [`Event::effective_at`].
+    pub fn effective_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::MoneyDeposited(moved) | Self::MoneyWithdrawn(moved) => moved.effective_at,
+            _ => None,
+        }
+    }
+
     /// The hold that the event changes, as it is afterwards.
     pub fn hold(&self) -> Option<&Hold> {
         match self {
@@ -377,6 +387,11 @@ impl Event {
     /// The currency of the event's money.
     pub fn currency(&self) -> Currency {
         self.balance_after.currency()
+    }
+
+    /// Its business date: from when on it counts. When it was recorded, unless its command said otherwise.
+    pub fn effective_at(&self) -> Timestamp {
+        self.data.effective_at().unwrap_or(self.recorded_at)
     }
 
     /// What `hash` must be: SHA-256 over the RFC 8785 canonical JSON of the event without `hash`.

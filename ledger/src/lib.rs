@@ -23,6 +23,7 @@ mod money;
 mod original;
 mod outcome;
 mod overlay;
+mod policy;
 mod rejection;
 mod sum;
 mod timestamp;
@@ -46,6 +47,7 @@ pub use ids::{AccountId, CommandId, EventId, HoldId, InvalidId, PostingId, Trans
 pub use money::{Currency, CurrencyCode, InvalidAmount, InvalidCurrency, Money, parse_decimal};
 pub use original::{Movement, Original};
 pub use outcome::{EventReference, Outcome, Verdict};
+pub use policy::Policy;
 pub use rejection::{Rejection, RejectionCode};
 pub use sum::Sum;
 pub use timestamp::{InvalidTimestamp, Timestamp};

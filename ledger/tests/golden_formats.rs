@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use ledger::codec::{binary, json};
 use ledger::{
-    Action, Book, Command, Currency, Event, EventData, Hash, Original, Timestamp, decide,
+    Action, Book, Command, Currency, Event, EventData, Hash, Original, Policy, Timestamp, decide,
 };
 use sha2::{Digest, Sha256};
 
@@ -150,7 +150,40 @@ const REVERSALS: Archive = Archive {
     fingerprints: "reversals_fingerprints.txt",
 };
 
-const ARCHIVES: [&Archive; 3] = [&MOVEMENTS, &LIFE_AND_HOLDS, &REVERSALS];
+/// Money that moves on another day than it is recorded.
+const BUSINESS_DATES: Archive = Archive {
+    begin: "2026-06-01T12:00:00.000001Z",
+    commands: &[
+        "create_account_dated",
+        "create_account_dated_to",
+        "deposit_dated_back",
+        "withdraw_dated_ahead",
+        "transfer_dated",
+        "hold_for_dates",
+        "capture_dated",
+        "reverse_dated",
+    ],
+    events: &[
+        "account_created_dated",
+        "account_created_dated_to",
+        "deposit_dated_back",
+        "withdrawal_dated_ahead",
+        "transfer_dated_debit",
+        "transfer_dated_credit",
+        "hold_for_dates_placed",
+        "capture_dated",
+        "capture_dated_rest_released",
+        "reversal_dated_debit",
+        "reversal_dated_credit",
+    ],
+    bincode: &[
+        (1, "business_dates_bincode_v1.txt"),
+        (2, "business_dates_bincode_v2.txt"),
+    ],
+    fingerprints: "business_dates_fingerprints.txt",
+};
+
+const ARCHIVES: [&Archive; 4] = [&MOVEMENTS, &LIFE_AND_HOLDS, &REVERSALS, &BUSINESS_DATES];
 
 fn golden(path: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -169,7 +202,7 @@ impl Archive {
         let (mut book, mut events) = (Book::default(), Vec::new());
         let mut clock: Timestamp = self.begin.parse().unwrap();
         for name in self.commands {
-            let decided = decide(&book, &command(name), clock);
+            let decided = decide(&book, &command(name), clock, &Policy::default());
             let decided = decided.unwrap_or_else(|rejection| panic!("{name}: {rejection}"));
             for event in &decided {
                 book.apply(event).unwrap();

@@ -121,7 +121,7 @@ fn no_field_can_be_changed_unnoticed() {
             };
         }),
     ];
-    let change_of_a_movement: [(&str, Change); 6] = [
+    let change_of_a_movement: [(&str, Change); 7] = [
         ("amount", |event| moved(event).amount = money("9.99", "USD")),
         ("description", |event| {
             moved(event).description = Some("x".to_owned());
@@ -131,6 +131,9 @@ fn no_field_can_be_changed_unnoticed() {
             moved(event)
                 .metadata
                 .insert("invoice".to_owned(), "78".to_owned());
+        }),
+        ("effective_at", |event| {
+            moved(event).effective_at = Some(event.recorded_at);
         }),
         ("no metadata", |event| moved(event).metadata.clear()),
         ("transfer", |event| {

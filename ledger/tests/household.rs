@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use ledger::codec::{binary, json};
-use ledger::{Account, AccountId, Command, Timestamp, decide};
+use ledger::{Account, AccountId, Command, Policy, Timestamp, decide};
 
 fn example(name: &str) -> String {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
@@ -17,7 +17,7 @@ fn balances_after(commands: impl Iterator<Item = Command>) -> BTreeMap<String, S
     let mut accounts: HashMap<AccountId, Account> = HashMap::new();
     for command in commands {
         let now = Timestamp::from_unix_microseconds(0);
-        let events = decide(&accounts, &command, now)
+        let events = decide(&accounts, &command, now, &Policy::default())
             .unwrap_or_else(|rejection| panic!("{command:?}: {rejection}"));
         for event in events {
             event.check_hash().expect("the hash is the event's own");

@@ -112,6 +112,7 @@ fn the_codes_are_these() {
             "balance_condition",
             "expired",
             "too_early",
+            "effective_at_out_of_window",
             "no_change",
             "balance_not_zero",
             "holds_open",

@@ -328,8 +328,15 @@ fn in_version_2(
     not_before: Option<i64>,
     expires_at: Option<i64>,
 ) -> Vec<u8> {
-    let plain = Raw::plain().bytes();
-    let more = (least, not_before, expires_at);
+    with_date(&Raw::plain(), (least, not_before, expires_at), None)
+}
+
+type Conditions = (Option<[u8; 16]>, Option<i64>, Option<i64>);
+
+/// The business date stands behind the conditions.
+fn with_date(raw: &Raw, conditions: Conditions, effective_at: Option<i64>) -> Vec<u8> {
+    let plain = raw.bytes();
+    let more = (conditions, effective_at);
     let more = bincode::serde::encode_to_vec(more, bincode::config::standard()).unwrap();
     [&[binary::FORMAT_VERSIONS[1]], &plain[1..], &more].concat()
 }
@@ -378,6 +385,44 @@ fn a_command_without_conditions_is_written_in_the_first_version() {
 }
 
 #[test]
+fn the_second_version_has_the_business_date_behind_the_conditions() {
+    let noon = 1_769_860_800_000_000;
+    let bytes = with_date(&Raw::plain(), Conditions::default(), Some(noon));
+    let command = binary::decode_command(&bytes).unwrap();
+    let effective_at = command.effective_at.unwrap();
+    assert_eq!(effective_at.to_string(), "2026-01-31T12:00:00.000000Z");
+    assert_eq!(command.conditions, ledger::Conditions::default());
+    assert_eq!(binary::encode_command(&command), bytes);
+    for length in 1..bytes.len() {
+        refused(
+            &bytes[..length],
+            "invalid_bincode",
+            "the body is no command: it ends too early",
+        );
+    }
+}
+
+/// In bincode it stands behind every command; so the type is looked at.
+#[test]
+fn only_what_moves_money_has_a_business_date() {
+    let encoded = |effective_at: Option<i64>| {
+        let body = r#""account_id":"A","reason":"audit""#;
+        let body = format!(r#"{{"command_id":"{ID}","type":"freeze_account",{body}}}"#);
+        let first = binary::encode_command(&json::decode_command(body.as_bytes()).unwrap());
+        assert_eq!(first[0], binary::FORMAT_VERSIONS[0]);
+        let more = (Conditions::default(), effective_at);
+        let more = bincode::serde::encode_to_vec(more, bincode::config::standard()).unwrap();
+        [&[binary::FORMAT_VERSIONS[1]], &first[1..], &more].concat()
+    };
+    binary::decode_command(&encoded(None)).unwrap();
+    refused_by_name(
+        &encoded(Some(0)),
+        "unknown_field",
+        r#"freeze_account has no field "effective_at"; check its spelling or leave it out"#,
+    );
+}
+
+#[test]
 fn conditions_are_held_to_the_limits_of_the_json_form() {
     for outside in [
         i64::MIN,
@@ -388,6 +433,10 @@ fn conditions_are_held_to_the_limits_of_the_json_form() {
         for (name, bytes) in [
             ("not_before", in_version_2(None, Some(outside), None)),
             ("expires_at", in_version_2(None, None, Some(outside))),
+            (
+                "effective_at",
+                with_date(&Raw::plain(), Conditions::default(), Some(outside)),
+            ),
         ] {
             refused_by_name(
                 &bytes,

@@ -185,7 +185,7 @@ fn the_bincode_of_an_event_has_a_reversal_only_when_its_type_has() {
         &[binary::FORMAT_VERSIONS[1]],
         &first[1..],
         &tail[..16],
-        &[0, 0],
+        &[0, 0, 0],
     ]
     .concat();
     assert_eq!(binary::decode_event(&nothing).unwrap(), after.events[1]);
@@ -195,9 +195,10 @@ fn the_bincode_of_an_event_has_a_reversal_only_when_its_type_has() {
 fn a_reversal_of_bincode_is_held_to_the_limits_of_the_json_form() {
     let [debit, _] = events();
     let bytes = binary::encode_event(&debit);
-    // Sixteen bytes of what was moved back, and the reason behind a byte that says how long it is.
+    // Sixteen bytes of what was moved back, the reason behind a byte that says how long it is, and a byte that says that
+    // there is no business date.
     let reason = moved(&debit).reversal.as_ref().unwrap().reason.len();
-    let (head, tail) = bytes.split_at(bytes.len() - 17 - reason);
+    let (head, tail) = bytes.split_at(bytes.len() - 18 - reason);
     let with_amount = |amount: rust_decimal::Decimal| {
         let amount = amount.serialize();
         binary::decode_event(&[head, &amount, &tail[16..]].concat())

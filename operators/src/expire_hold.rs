@@ -44,5 +44,6 @@ fn command(hold: DueHold) -> Command {
         actor: Some(ACTOR.to_owned()),
         metadata: BTreeMap::new(),
         conditions: Conditions::default(),
+        effective_at: None,
     }
 }

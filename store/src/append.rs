@@ -55,7 +55,7 @@ static APPEND: LazyLock<String> = LazyLock::new(|| {
         "WITH stale AS (
             {newer} LIMIT 1
         ), late AS (
-            SELECT clock_timestamp()::timestamptz AS late_at WHERE clock_timestamp()::timestamptz > $26::timestamptz
+            SELECT clock_timestamp()::timestamptz AS late_at WHERE clock_timestamp()::timestamptz > $27::timestamptz
         ), c AS (
             INSERT INTO commands (command_id, account_id, command_type, fingerprint, body, outcome, recorded_at)
             SELECT u.command_id, u.account_id, u.command_type, u.fingerprint, u.body::jsonb, u.outcome::jsonb,
@@ -66,15 +66,18 @@ static APPEND: LazyLock<String> = LazyLock::new(|| {
             RETURNING 1
         ), e AS (
             INSERT INTO events (account_id, version, event_id, event_type, command_id, data, balance_after, actor,
-                recorded_at, prev_hash, hash, profile_version, profile, held_after, thread_key, part)
+                recorded_at, prev_hash, hash, profile_version, profile, held_after, thread_key, part, effective_at,
+                dated_account_id, dated_until)
             SELECT u.account_id, u.version, u.event_id, u.event_type, u.command_id, u.data::jsonb,
                 u.balance_after::numeric, u.actor, u.recorded_at, u.prev_hash, u.hash, u.profile_version, u.profile::jsonb,
-                u.held_after::numeric, u.thread_key, u.part
+                u.held_after::numeric, u.thread_key, u.part, u.effective_at,
+                CASE WHEN u.effective_at IS NOT NULL THEN u.account_id END,
+                CASE WHEN u.effective_at IS NOT NULL THEN greatest(u.recorded_at, u.effective_at) END
             FROM unnest($10::text[], $11::bigint[], $12::uuid[], $13::text[], $14::uuid[], $15::text[],
                 $16::text[], $17::text[], $18::timestamptz[], $19::bytea[], $20::bytea[], $21::bigint[],
-                $22::text[], $23::text[], $24::text[], $25::bigint[])
+                $22::text[], $23::text[], $24::text[], $25::bigint[], $26::timestamptz[])
                 AS u(account_id, version, event_id, event_type, command_id, data, balance_after, actor, recorded_at,
-                    prev_hash, hash, profile_version, profile, held_after, thread_key, part)
+                    prev_hash, hash, profile_version, profile, held_after, thread_key, part, effective_at)
             WHERE NOT EXISTS (SELECT 1 FROM stale) AND NOT EXISTS (SELECT 1 FROM late)
             RETURNING 1
         )
@@ -139,6 +142,7 @@ impl EventStore {
             .bind(events.held_after)
             .bind(events.thread_key)
             .bind(events.part)
+            .bind(events.effective_at)
             .bind(commit_by.to_date_time());
         let row = self.fetch_one(statement).await?;
         let appended = (row.get::<i64, _>("commands"), row.get::<i64, _>("events"));
@@ -248,6 +252,7 @@ struct EventColumns<'a> {
     held_after: Vec<Option<String>>,
     thread_key: Vec<Option<String>>,
     part: Vec<Option<i64>>,
+    effective_at: Vec<Option<OffsetDateTime>>,
 }
 
 impl<'a> EventColumns<'a> {
@@ -278,6 +283,10 @@ impl<'a> EventColumns<'a> {
                 .push(held_after.map(|amount| amount.to_string()));
             columns.thread_key.push(thread_key(event));
             columns.part.push(event.part.map(i64::from));
+            let effective_at = event.data.effective_at();
+            columns
+                .effective_at
+                .push(effective_at.map(Timestamp::to_date_time));
         }
         columns
     }

@@ -31,8 +31,35 @@ pub struct EventRow {
     pub profile_version: i64,
     /// What the row is found by as an event of a hold. No hash covers it.
     pub thread_key: Option<String>,
+    /// What the row is found by as an event with a business date. No hash covers it.
+    pub dates: Dates,
     /// The profile that the event carries, or what keeps it from being read. No hash covers it.
     pub profile: Result<Option<Profile>, String>,
+}
+
+/// The columns of `events` about an event's business date, as a row has them; each is there when the event has one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dates {
+    /// `effective_at`, or what keeps it from being read.
+    pub effective_at: Option<Result<Timestamp, String>>,
+    /// `dated_account_id`: the account.
+    pub dated_account_id: Option<String>,
+    /// `dated_until`, or what keeps it from being read: the later of `recorded_at` and `effective_at`.
+    pub dated_until: Option<Result<Timestamp, String>>,
+}
+
+impl Dates {
+    /// What the columns must have for an event.
+    pub fn of(event: &Event) -> Self {
+        let Some(effective_at) = event.data.effective_at() else {
+            return Self::default();
+        };
+        Self {
+            effective_at: Some(Ok(effective_at)),
+            dated_account_id: Some(event.account_id.to_string()),
+            dated_until: Some(Ok(effective_at.max(event.recorded_at))),
+        }
+    }
 }
 
 /// One row of `commands`.
@@ -57,7 +84,8 @@ pub struct CommandRow {
 /// A place in the event store: an account and a version, as a row names them.
 pub type Place<'a> = (&'a str, i64);
 
-const EVENT_ROW: &str = "profile_version, profile::text AS profile, thread_key";
+const EVENT_ROW: &str = "profile_version, profile::text AS profile, thread_key, \
+     effective_at, dated_account_id, dated_until";
 
 const COMMAND_ROW: &str = "command_id, account_id, command_type, fingerprint, body::text AS body, \
      outcome::text AS outcome, recorded_at";
@@ -265,6 +293,11 @@ fn event_row(row: &PgRow) -> Result<EventRow, Error> {
         }),
         profile_version: row.try_get("profile_version")?,
         thread_key: row.try_get("thread_key")?,
+        dates: Dates {
+            effective_at: rows::optional_instant(row, "effective_at")?,
+            dated_account_id: row.try_get("dated_account_id")?,
+            dated_until: rows::optional_instant(row, "dated_until")?,
+        },
         profile: profile.transpose(),
     })
 }

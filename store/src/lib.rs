@@ -7,6 +7,7 @@
 
 mod append;
 mod audit;
+mod by_date;
 mod connect;
 mod counters;
 mod finality;
@@ -20,7 +21,8 @@ pub mod sqlstate;
 mod writer;
 
 pub use append::{Append, Decision, hold_thread_key, reversal_thread_key, thread_key};
-pub use audit::{CommandRow, EventRow, Place, Rights};
+pub use audit::{CommandRow, Dates, EventRow, Place, Rights};
+pub use by_date::BalanceByDate;
 pub use connect::{EventStore, Options};
 pub use counters::{WriterCounters, WriterSnapshot};
 pub use finality::{FINAL_AFTER, FRESH_FOR, Then, is_final};

@@ -38,6 +38,8 @@ fn append_bytes_max(command: &Command) -> usize {
     // Ids, hashes, amounts, names of fields, the outcome.
     const REST_MAX: usize = 2 * 1024;
     const REST_OF_ANOTHER_EVENT_MAX: usize = 1024;
+    // In the body and in both events; each of them has its columns, with the account's id once more.
+    const BUSINESS_DATE_MAX: usize = 512;
     let (text_copies_max, mut rest_max) = match &command.action {
         Action::CloseAccount(_) | Action::Capture(_) => (4, REST_MAX + REST_OF_ANOTHER_EVENT_MAX),
         Action::Post(action) => {
@@ -62,7 +64,11 @@ fn append_bytes_max(command: &Command) -> usize {
         .chain(own_texts(&command.action))
         .map(json_bytes)
         .sum();
-    let own = rest_max + text_copies_max * text_bytes + known_profile_bytes_max(&command.action);
+    let date_max = command.effective_at.map_or(0, |_| BUSINESS_DATE_MAX);
+    let own = rest_max
+        + date_max
+        + text_copies_max * text_bytes
+        + known_profile_bytes_max(&command.action);
     (own + parts).min(APPEND_BYTES_MAX)
 }
 
@@ -142,7 +148,7 @@ fn json_bytes(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use ledger::codec::json;
-    use ledger::{AccountId, Conditions, CreateAccount, Deposit, Timestamp, decide};
+    use ledger::{AccountId, Conditions, CreateAccount, Deposit, Policy, Timestamp, decide};
     use uuid::Uuid;
 
     use super::*;
@@ -155,6 +161,7 @@ mod tests {
             actor: Some(text.to_owned()),
             metadata: BTreeMap::from([("k".repeat(60), text.to_owned())]),
             conditions: Conditions::default(),
+            effective_at: None,
         }
     }
 
@@ -190,7 +197,7 @@ mod tests {
             let command = create(&text.repeat(100));
             let now = Timestamp::from_unix_microseconds(0);
             let accounts = BTreeMap::new();
-            let events = decide(&accounts, &command, now).unwrap();
+            let events = decide(&accounts, &command, now, &Policy::default()).unwrap();
             let profile = serde_json::to_string(&command.account_id()).unwrap().len()
                 + json_bytes(&text.repeat(100));
             let written = json::encode_command(&command).len()

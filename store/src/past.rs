@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use ledger::{Account, AccountId, Currency, CurrencyCode, Sum, Timestamp, Version};
 use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgRow;
 
 use crate::append::signed;
 use crate::read::{ACCOUNTS_PER_STATEMENT, HEAD_COLUMNS, OPENED, accounts_from, events_at_places};
@@ -54,15 +55,15 @@ impl Totals {
 const BOOK_PAGE: u32 = 1_024;
 
 /// The state at `$2` of the account `$1`, in a row that is there in any case and says when it was asked for and whether
-/// the account has moved on since.
-fn account_at() -> String {
+/// the account has moved on since; and `more`, each expression with a comma behind it.
+pub(crate) fn account_at(more: &str) -> String {
     let head = at("$1", "$2");
     let account = accounts_from(&head);
     format!(
         "SELECT transaction_timestamp()::timestamptz AS asked_at, (
             SELECT true FROM events WHERE timed_account_id = $1 AND recorded_at > $2
             ORDER BY recorded_at, version LIMIT 1
-         ) AS has_moved_on, account.*
+         ) AS has_moved_on, {more} account.*
          FROM (SELECT 1) AS always LEFT JOIN ({account}) AS account ON true"
     )
 }
@@ -83,6 +84,17 @@ fn accounts_at(count: usize) -> String {
     accounts_from(&branches.join(" UNION ALL "))
 }
 
+/// What a row of [`account_at`] says of the account at `at`.
+pub(crate) fn state_then(row: &PgRow, at: Timestamp) -> Result<Then<Option<Account>>, Error> {
+    let account = rows::optional::<&str>(row, "account_id")?
+        .map(|_| rows::account(row))
+        .transpose()?;
+    let has_moved_on = rows::optional::<bool>(row, "has_moved_on")?.is_some();
+    let mut then = Then::new(account, at, rows::clock(row, "asked_at")?);
+    then.is_final |= has_moved_on;
+    Ok(then)
+}
+
 impl EventStore {
     /// The database's clock.
     pub async fn now(&self) -> Result<Timestamp, Error> {
@@ -100,17 +112,11 @@ impl EventStore {
         account_id: &AccountId,
         at: Timestamp,
     ) -> Result<Then<Option<Account>>, Error> {
-        let statement = sqlx::query(AssertSqlSafe(account_at()))
+        let statement = sqlx::query(AssertSqlSafe(account_at("")))
             .bind(account_id.as_str())
             .bind(at.to_date_time());
         let row = self.fetch_one(statement).await?;
-        let account = rows::optional::<&str>(&row, "account_id")?
-            .map(|_| rows::account(&row))
-            .transpose()?;
-        let has_moved_on = rows::optional::<bool>(&row, "has_moved_on")?.is_some();
-        let mut then = Then::new(account, at, rows::clock(&row, "asked_at")?);
-        then.is_final |= has_moved_on;
-        Ok(then)
+        state_then(&row, at)
     }
 
     /// The state of an account after the event of that version. `None` when it has no such version.

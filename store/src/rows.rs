@@ -5,8 +5,8 @@ use ledger::{
     Account, AccountId, Currency, Event, Hash, Money, Outcome, Profile, Timestamp, Verdict,
     Version, parse_decimal,
 };
-use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::{Row, ValueRef};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -98,7 +98,11 @@ pub(crate) fn version(row: &PgRow, name: &str) -> Result<Version, Error> {
 /// A NUMERIC loses trailing zeros on its way through the database, also those before the point (1E+4, which is why it is
 /// read as text): rescaled before it is compared or hashed.
 fn balance(row: &PgRow, currency: Currency) -> Result<Money, Error> {
-    let text = column(row, "balance_after")?;
+    balance_of(row, column(row, "balance_after")?, currency)
+}
+
+/// As [`balance`], of a text that stands elsewhere.
+pub(crate) fn balance_of(row: &PgRow, text: &str, currency: Currency) -> Result<Money, Error> {
     amount(row, "balance_after", text, currency)
 }
 
@@ -138,6 +142,15 @@ pub(crate) fn instant(row: &PgRow, name: &str) -> Result<Timestamp, String> {
         .checked_add(YEAR_2000_MICROSECONDS)
         .and_then(Timestamp::try_from_unix_microseconds)
         .ok_or_else(|| format!("{name} lies outside the years 1 to 9999"))
+}
+
+/// As [`instant`], of a column that may have no value.
+pub(crate) fn optional_instant(
+    row: &PgRow,
+    name: &str,
+) -> Result<Option<Result<Timestamp, String>>, Error> {
+    let is_null = row.try_get_raw(name)?.is_null();
+    Ok((!is_null).then(|| instant(row, name)))
 }
 
 /// What a clock of the database says.

@@ -14,7 +14,7 @@ use backoff::ExponentialBackoffBuilder;
 use backoff::backoff::Backoff;
 use ledger::{
     Account, AccountId, Accounts, Book, Command, CommandId, Event, Hash, HoldId, Original, Outcome,
-    Rejection, Timestamp, Version, decide, limits,
+    Policy, Rejection, Timestamp, Version, decide, limits,
 };
 use lru::LruCache;
 
@@ -31,6 +31,8 @@ pub struct WriterOptions {
     pub accounts_cached_max: NonZeroUsize,
     /// How often a batch is decided anew before the writer gives up for now.
     pub attempts_max: u32,
+    /// What commands may ask for.
+    pub policy: Policy,
 }
 
 impl Default for WriterOptions {
@@ -38,6 +40,7 @@ impl Default for WriterOptions {
         Self {
             accounts_cached_max: NonZeroUsize::new(100_000).expect("100,000 is not zero"),
             attempts_max: 12,
+            policy: Policy::default(),
         }
     }
 }
@@ -317,7 +320,7 @@ impl Writer {
             }
             plan.fingerprints.insert(command.command_id, *fingerprint);
             let now = clock();
-            let decision = decide(&plan.working.book, command, now);
+            let decision = decide(&plan.working.book, command, now, &self.options.policy);
             let outcome = Outcome::of(command.command_id, decision.as_deref());
             let recorded_at = if let Ok(events) = &decision {
                 plan.working.apply(events, &mut plan.append);

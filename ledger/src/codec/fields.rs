@@ -255,13 +255,7 @@ impl<'a> Fields<'a> {
     pub(super) fn finish(self, known_to: &str) -> Result<(), Malformed> {
         match self.entries.first() {
             None => Ok(()),
-            Some((name, _)) => Err(Malformed::new(
-                "unknown_field",
-                format!(
-                    "{known_to} has no field {:?}; check its spelling or leave it out",
-                    excerpt(name)
-                ),
-            )),
+            Some((name, _)) => Err(unknown(known_to, name)),
         }
     }
 }
@@ -274,6 +268,17 @@ pub(super) fn check_count(name: &str, count: usize, count_max: usize) -> Result<
         _ => return Ok(()),
     };
     Err(Malformed::new("invalid_field", format!("{name} {problem}")))
+}
+
+/// The error of a field that the type does not have.
+pub(super) fn unknown(known_to: &str, name: &str) -> Malformed {
+    Malformed::new(
+        "unknown_field",
+        format!(
+            "{known_to} has no field {:?}; check its spelling or leave it out",
+            excerpt(name)
+        ),
+    )
 }
 
 /// The error of a field that must be there.

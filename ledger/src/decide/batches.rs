@@ -23,6 +23,7 @@ impl Decision<'_> {
         for (index, command) in (0..).zip(&batch.commands) {
             let mut part = Decision {
                 before: &after,
+                policy: self.policy,
                 command,
                 part: Some(index),
                 first_index: self.next_index(),
@@ -96,6 +97,7 @@ impl Decision<'_> {
                 posting_id: Some(posting_id),
                 hold: None,
                 reversal: None,
+                effective_at: self.command.effective_at,
                 description: self.command.description.clone(),
                 metadata: self.command.metadata.clone(),
             };

@@ -24,7 +24,19 @@ impl Decision<'_> {
             Some(not_before) if self.recorded_at < not_before => {
                 Err(Rejection::too_early(not_before, self.recorded_at))
             }
-            _ => Ok(()),
+            _ => self.check_effective_at(),
+        }
+    }
+
+    fn check_effective_at(&self) -> Result<(), Rejection> {
+        let Some(effective_at) = self.command.effective_at else {
+            return Ok(());
+        };
+        let window = self.policy.effective_window(self.recorded_at);
+        if window.contains(&effective_at) {
+            Ok(())
+        } else {
+            Err(Rejection::effective_at_out_of_window(effective_at, &window))
         }
     }
 

@@ -1,5 +1,5 @@
-//! The decision: what a command does to the accounts as they are. Pure: the same accounts, command and time give the
-//! same events or the same rejection.
+//! The decision: what a command does to the accounts as they are. Pure: the same accounts, command, time and policy
+//! give the same events or the same rejection.
 
 mod batches;
 mod conditions;
@@ -21,6 +21,7 @@ use crate::ids::{AccountId, CommandId, HoldId, Version};
 use crate::money::{Currency, CurrencyCode, Money};
 use crate::original::Original;
 use crate::overlay::Overlay;
+use crate::policy::Policy;
 use crate::rejection::Rejection;
 use crate::timestamp::Timestamp;
 
@@ -70,20 +71,21 @@ impl Accounts for BTreeMap<AccountId, Account> {
 ///
 /// Every event gets the same `recorded_at`: `now`, or one microsecond after the newest event of the accounts concerned
 /// if that is later, so that time rises within an account even when the clock does not. The command's own times are
-/// compared with that instant, too.
+/// compared with that instant, too, and so is its business date with what `policy` allows.
 ///
-/// Of several reasons to refuse a command, the first of these is given: its time, `expected_version`,
-/// `if_balance_at_least`, the same account twice, an account that is there or not, closed or frozen, the hold or
-/// the earlier command, the currency, the amount, nothing that would change, entries that do not balance, the funds,
-/// overflow of a balance. Of a batch, the first command that is refused says why. The
+/// Of several reasons to refuse a command, the first of these is given: its time (`expires_at`, `not_before`,
+/// `effective_at`), `expected_version`, `if_balance_at_least`, the same account twice, an account that is there or not,
+/// closed or frozen, the hold or the earlier command, the currency, the amount, nothing that would change, entries that do
+/// not balance, the funds, overflow of a balance. Of a batch, the first command that is refused says why. The
 /// earlier command says what a reversal does to which accounts: whether it can be reversed is said before anything is
 /// said of the other account or of a freeze, and how much of it is left, after that.
 pub fn decide(
     accounts: &impl Accounts,
     command: &Command,
     now: Timestamp,
+    policy: &Policy,
 ) -> Result<Vec<Event>, Rejection> {
-    let mut decision = Decision::begin(accounts, command, now);
+    let mut decision = Decision::begin(accounts, command, now, policy);
     decision.decide()?;
     Ok(decision.events)
 }
@@ -92,6 +94,7 @@ pub fn decide(
 struct Decision<'a> {
     before: &'a dyn Accounts,
     command: &'a Command,
+    policy: &'a Policy,
     /// Which command of a batch it is.
     part: Option<u32>,
     /// How many events the batch has made before it.
@@ -104,7 +107,12 @@ struct Decision<'a> {
 }
 
 impl<'a> Decision<'a> {
-    fn begin(before: &'a dyn Accounts, command: &'a Command, now: Timestamp) -> Self {
+    fn begin(
+        before: &'a dyn Accounts,
+        command: &'a Command,
+        now: Timestamp,
+        policy: &'a Policy,
+    ) -> Self {
         let originals = command
             .reversed_command_ids()
             .filter_map(|(account_id, command_id)| original_of(before, account_id, command_id));
@@ -117,6 +125,7 @@ impl<'a> Decision<'a> {
         Self {
             before,
             command,
+            policy,
             part: None,
             first_index: 0,
             recorded_at,

@@ -124,6 +124,7 @@ impl Decision<'_> {
             posting_id: None,
             hold,
             reversal: None,
+            effective_at: self.command.effective_at,
             description: self.command.description.clone(),
             metadata: self.command.metadata.clone(),
         }

@@ -93,6 +93,7 @@ impl Decision<'_> {
                 reversed,
                 reason: back.action.reason.clone(),
             }),
+            effective_at: self.command.effective_at,
             description: self.command.description.clone(),
             metadata: self.command.metadata.clone(),
         };

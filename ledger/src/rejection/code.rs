@@ -36,6 +36,8 @@ pub enum RejectionCode {
     Expired,
     /// The command was decided before its `not_before`.
     TooEarly,
+    /// The business date is too long ago, or too far ahead.
+    EffectiveAtOutOfWindow,
     /// The account is as the command wants it already.
     NoChange,
     /// An account that is to be closed has a balance.
@@ -86,7 +88,7 @@ struct Meaning {
 
 impl RejectionCode {
     /// Every code there is.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::AccountNotFound,
         Self::AccountExists,
         Self::AccountFrozen,
@@ -101,6 +103,7 @@ impl RejectionCode {
         Self::BalanceCondition,
         Self::Expired,
         Self::TooEarly,
+        Self::EffectiveAtOutOfWindow,
         Self::NoChange,
         Self::BalanceNotZero,
         Self::HoldsOpen,
@@ -208,6 +211,12 @@ impl RejectionCode {
                 "The command was decided before its `not_before`.",
                 "send a new command when it is time; the ledger keeps none back",
                 &["not_before", "recorded_at"],
+            ),
+            Self::EffectiveAtOutOfWindow => (
+                "effective_at_out_of_window",
+                "The business date is further from the time of recording than this ledger allows (366 days each way, unless configured otherwise).",
+                "a business date from `earliest` to `latest`, or none",
+                &["effective_at", "earliest", "latest"],
             ),
             Self::NoChange => (
                 "no_change",

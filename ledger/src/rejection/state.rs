@@ -1,6 +1,7 @@
 //! Refusals about the state of an account, and about a command's own conditions.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use super::{Rejection, RejectionCode};
 use crate::account::Account;
@@ -114,6 +115,23 @@ impl Rejection {
                 "the command must not be decided before {not_before}, and it is {recorded_at}; send a new one when it is time"
             ),
             [("not_before", &not_before), ("recorded_at", &recorded_at)],
+        )
+    }
+
+    /// The business date is too long ago, or too far ahead.
+    pub(crate) fn effective_at_out_of_window(
+        effective_at: Timestamp,
+        window: &RangeInclusive<Timestamp>,
+    ) -> Self {
+        let (earliest, latest) = (window.start(), window.end());
+        Self::new(
+            RejectionCode::EffectiveAtOutOfWindow,
+            format!("effective_at can be {earliest} to {latest}, and it is {effective_at}"),
+            [
+                ("effective_at", &effective_at),
+                ("earliest", earliest),
+                ("latest", latest),
+            ],
         )
     }
 

@@ -22,8 +22,8 @@ use ledger::codec::{
     CONTENT_TYPE_BINCODE, CONTENT_TYPE_JSON, Malformed, binary, decode_command, json,
 };
 use ledger::{
-    AccountId, Book, Command, CommandId, Currency, CurrencyCode, Event, EventData, Hash, Timestamp,
-    decide, parse_decimal,
+    AccountId, Book, Command, CommandId, Currency, CurrencyCode, Event, EventData, Hash, Policy,
+    Timestamp, decide, parse_decimal,
 };
 use samples::Samples;
 use support::Given;
@@ -193,7 +193,7 @@ fn work_with_command(before: &Given, command: &Command) {
     assert_eq!(&again, command);
     assert_eq!(again.fingerprint(), command.fingerprint());
     let now = support::timestamp(support::NOON);
-    if let Ok(events) = decide(&before.book, command, now) {
+    if let Ok(events) = decide(&before.book, command, now, &Policy::default()) {
         let mut book = before.book.clone();
         for event in &events {
             book.apply(event).unwrap();

@@ -122,9 +122,31 @@ pub(crate) struct Terms {
     pub(crate) balance_at_least: Option<Amount>,
     pub(crate) not_before: Option<i64>,
     pub(crate) expires_at: Option<i64>,
+    /// The business date; only what [moves money](Ask::moves_money) has one.
+    pub(crate) effective_at: Option<i64>,
 }
 
 impl Ask {
+    /// Whether it can have a business date.
+    pub(crate) fn moves_money(&self) -> bool {
+        match self {
+            Self::Deposit { .. }
+            | Self::Withdraw { .. }
+            | Self::Transfer { .. }
+            | Self::Capture { .. }
+            | Self::Reverse { .. } => true,
+            Self::Open { .. }
+            | Self::Freeze { .. }
+            | Self::Unfreeze { .. }
+            | Self::Close { .. }
+            | Self::Limit { .. }
+            | Self::Update { .. }
+            | Self::Hold { .. }
+            | Self::Release { .. }
+            | Self::Expire { .. } => false,
+        }
+    }
+
     /// The account debited, or the only one.
     pub(crate) fn account(&self) -> usize {
         match *self {

@@ -2,7 +2,7 @@
 //! can be wrong, some.
 
 use crate::ask::{Amount, Ask, HOLDS, LARGEST, Reach, Step, Terms};
-use crate::model::{Book, Held, Model, exponent_of};
+use crate::model::{Book, EFFECTIVE_MAX, Held, Model, exponent_of};
 use crate::random::Random;
 
 /// The accounts that one command chooses from.
@@ -43,6 +43,9 @@ pub(crate) fn sent_again(random: &mut Random, steps: &[Step], now: i64) -> Step 
             let version = step.terms.expected_version;
             step.terms.expected_version = Some(version.map_or(1, |version| version ^ 1));
         }
+        5 if step.terms.effective_at.is_some() => {
+            step.terms.effective_at = step.terms.effective_at.map(|at| at + 1);
+        }
         5 => step
             .ask
             .amounts()
@@ -55,6 +58,9 @@ pub(crate) fn sent_again(random: &mut Random, steps: &[Step], now: i64) -> Step 
             _ => step.terms.expires_at = Some(now),
         },
         _ => step.ask = random.pick(steps).ask,
+    }
+    if !step.ask.moves_money() {
+        step.terms.effective_at = None;
     }
     step
 }
@@ -358,10 +364,30 @@ pub(crate) fn terms(random: &mut Random, model: &Model, ask: Ask, now: i64) -> T
         1 => Some(at + later),
         _ => None,
     };
+    let (not_before, expires_at) = (instant(-1_000), instant(1_000));
     Terms {
         expected_version,
         balance_at_least,
-        not_before: instant(-1_000),
-        expires_at: instant(1_000),
+        not_before,
+        expires_at,
+        effective_at: ask
+            .moves_money()
+            .then(|| business_date(random, at))
+            .flatten(),
+    }
+}
+
+/// Mostly near the other commands, so that the orders by business date and by time of recording differ; now and then at
+/// an end of what is allowed.
+fn business_date(random: &mut Random, at: i64) -> Option<i64> {
+    match random.below(20) {
+        0..=3 => {
+            let away = i64::try_from(random.below(300_000_000)).expect("a few minutes");
+            Some(at + away - 200_000_000)
+        }
+        4 => Some(around(random, at)),
+        5 => Some(at - EFFECTIVE_MAX + [-1, 0, 1][random.below(3)]),
+        6 => Some(at + EFFECTIVE_MAX + [-1, 0, 1][random.below(3)]),
+        _ => None,
     }
 }

@@ -10,6 +10,7 @@ use ledger::{
 };
 
 use crate::ask::{Ask, Step};
+use crate::dates::{check_business_dates, count_business_dates};
 use crate::judge::Ledger;
 use crate::model::{self, Line, Model};
 use crate::names::name_of;
@@ -23,6 +24,7 @@ pub(crate) fn check_history(ledger: &Ledger, model: &Model, close: bool) -> Resu
     check_transfers(&ledger.events)?;
     check_reversals(&ledger.events)?;
     check_originals(ledger, model)?;
+    check_business_dates(&ledger.events, model, close)?;
     let mut folded = Book::default();
     for number in 0..ACCOUNTS {
         let of_account = |event: &&Event| event.account_id == *name_of(number);
@@ -229,6 +231,7 @@ pub(crate) fn count_edges(
     if step.terms.expires_at == Some(at + 1) {
         tally.meet("a command was decided in its last microsecond");
     }
+    count_business_dates(step, lines, tally);
     let Some(book) = before else {
         return;
     };

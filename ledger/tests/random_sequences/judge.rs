@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use ledger::codec::{binary, json};
 use ledger::{
-    Account, Accounts, Book, Command, Event, EventData, Original, Rejection, RejectionCode,
+    Account, Accounts, Book, Command, Event, EventData, Original, Policy, Rejection, RejectionCode,
     Timestamp, decide,
 };
 
@@ -58,7 +58,7 @@ fn check_step(
         return check_sent_again(first, &command, same);
     }
     let now = Timestamp::from_unix_microseconds(step.now);
-    let decision = decide(&ledger.book, &command, now);
+    let decision = decide(&ledger.book, &command, now, &Policy::default());
     if close && fits_the_wire(step) {
         check_decision_again(&ledger.book, &command, now, &decision)?;
     }
@@ -143,7 +143,11 @@ fn check_decision_again(
         binary::decode_command(&binary::encode_command(command)),
     ] {
         let received = received.map_err(|error| error.to_string())?;
-        equal("decision", &decide(book, &received, now), decision)?;
+        equal(
+            "decision",
+            &decide(book, &received, now, &Policy::default()),
+            decision,
+        )?;
     }
     Ok(())
 }
@@ -166,6 +170,9 @@ fn check_event(event: &Event, line: &Line, command: &Command, index: u32) -> Res
         (hold, known) => equal("the event has a hold", hold.is_some(), known.is_some())?,
     }
     same_reversal(event.data.reversal(), line.undone.as_ref())?;
+    let effective_at = event.data.effective_at();
+    let effective_at = effective_at.map(Timestamp::unix_microseconds);
+    equal("effective_at", effective_at, line.effective_at)?;
     if let EventData::MoneyDeposited(deposited) = &event.data {
         equal("hold of a deposit", deposited.hold.as_ref(), None)?;
     }

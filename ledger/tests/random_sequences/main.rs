@@ -9,6 +9,7 @@
 
 mod ask;
 mod asking;
+mod dates;
 mod history;
 mod judge;
 mod model;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ledger::{Action, EventData, RejectionCode};
 
-use crate::reversals;
+use crate::{dates, reversals};
 
 /// What the sequences have met.
 #[derive(Debug, Default)]
@@ -83,7 +83,8 @@ impl Tally {
             let count = self.rejected.get(&code).copied().unwrap_or(0);
             assert!(count > 500, "only {count} rejected {code}");
         }
-        for edge in EDGES.into_iter().chain(reversals::EDGES) {
+        let edges = EDGES.into_iter().chain(reversals::EDGES);
+        for edge in edges.chain(dates::EDGES) {
             let count = count(&self.met, edge);
             assert!(count > 20, "only {count} times: {edge}");
         }

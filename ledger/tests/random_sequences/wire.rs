@@ -58,6 +58,7 @@ pub(crate) fn command_of(step: &Step) -> Command {
             not_before: terms.not_before.map(Timestamp::from_unix_microseconds),
             expires_at: terms.expires_at.map(Timestamp::from_unix_microseconds),
         },
+        effective_at: terms.effective_at.map(Timestamp::from_unix_microseconds),
     }
 }
 

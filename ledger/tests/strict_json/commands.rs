@@ -9,6 +9,9 @@ use crate::{ID, accepted, entries, refused};
 const HOLD: &str = r#""11111111-2222-4333-8444-555555555555""#;
 const REVERSED: &str = r#""66666666-7777-4888-9999-aaaaaaaaaaaa""#;
 
+/// The types that can have a business date.
+const MOVING_MONEY: [&str; 5] = ["deposit", "withdraw", "transfer", "capture", "reverse"];
+
 /// The fields of a type that must be there, with JSON that fits.
 fn needed(type_name: &str) -> Vec<(&'static str, &'static str)> {
     let (account, amount) = (("account_id", r#""ACC-1""#), ("amount", r#""25.00""#));
@@ -64,6 +67,9 @@ fn possible(type_name: &str) -> Vec<(&'static str, &'static str)> {
         "release" | "reverse" => vec![amount],
         _ => vec![],
     });
+    if MOVING_MONEY.contains(&type_name) {
+        fields.push(("effective_at", r#""2026-01-31T14:00:00+02:00""#));
+    }
     fields
 }
 
@@ -114,6 +120,10 @@ fn every_type_is_accepted_with_the_least_and_with_all_of_its_fields() {
             conditions.not_before.unwrap().to_string(),
             "2026-01-31T12:00:00.000000Z"
         );
+        let moves_money = MOVING_MONEY.contains(&type_name);
+        assert_eq!(command.action.moves_money(), moves_money, "{type_name}");
+        let noon = conditions.not_before.filter(|_| moves_money);
+        assert_eq!(command.effective_at, noon, "{type_name}");
     }
 }
 
@@ -369,6 +379,7 @@ fn an_instant_is_exact_to_the_microsecond_and_has_an_offset() {
     };
     refused_for("hold", "hold_expires_at");
     refused_for("deposit", "not_before");
+    refused_for("reverse", "effective_at");
     refused_for("close_account", "expires_at");
 }
 

@@ -337,6 +337,7 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         let commands = vec(one(), 1..4);
         let batch = (one(), commands).prop_map(|(command, commands)| Command {
             action: Action::Batch(Batch { commands }),
+            effective_at: None,
             ..command
         });
         prop_oneof![6 => one(), 1 => batch]
@@ -345,15 +346,25 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
 
 /// A command that is no batch.
 fn one_command(command_id: CommandId, actor: Option<String>) -> BoxedStrategy<Command> {
-    (action(), option::of(text(512)), metadata(), conditions())
-        .prop_map(move |(action, description, metadata, conditions)| Command {
-            command_id,
-            action,
-            description,
-            actor: actor.clone(),
-            metadata,
-            conditions,
-        })
+    let dated = option::weighted(0.3, instant());
+    (
+        action(),
+        option::of(text(512)),
+        metadata(),
+        conditions(),
+        dated,
+    )
+        .prop_map(
+            move |(action, description, metadata, conditions, effective_at)| Command {
+                command_id,
+                effective_at: effective_at.filter(|_| action.moves_money()),
+                action,
+                description,
+                actor: actor.clone(),
+                metadata,
+                conditions,
+            },
+        )
         .boxed()
 }
 
@@ -410,9 +421,10 @@ fn moved(currency: Currency) -> impl Strategy<Value = EventData> {
     // Half of a transfer, entry of a posting, or neither.
     let transfer = option::of((uuid(), option::of(account_id())));
     let (hold, reversal) = (option::of(hold(currency)), option::of(reversal(currency)));
-    let tail = (transfer, hold, reversal);
+    let tail = (transfer, hold, reversal, option::weighted(0.3, instant()));
     (any::<bool>(), money(currency), tail, words()).prop_map(
-        |(comes_in, amount, (transfer, hold, reversal), (description, metadata))| {
+        |(comes_in, amount, tail, (description, metadata))| {
+            let (transfer, hold, reversal, effective_at) = tail;
             let (transfer, posting_id) = match transfer {
                 Some((id, Some(counterparty_account_id))) => {
                     let leg = TransferLeg {
@@ -426,6 +438,7 @@ fn moved(currency: Currency) -> impl Strategy<Value = EventData> {
             };
             let moved = MoneyMoved {
                 reversal,
+                effective_at,
                 amount,
                 transfer,
                 posting_id,

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 use ledger::{
     Account, AccountId, Accounts, Action, Book, Capture, CloseAccount, Command, CommandId,
     Conditions, CreateAccount, Deposit, Event, Exchange, ExpireHold, FreezeAccount, Hold, HoldId,
-    Money, Original, PlaceHold, Price, Rejection, RejectionCode, Release, Reverse, Scope,
+    Money, Original, PlaceHold, Policy, Price, Rejection, RejectionCode, Release, Reverse, Scope,
     SetOverdraftLimit, Sum, Timestamp, Transfer, UnfreezeAccount, UpdateAccount, Version, Withdraw,
     decide, parse_decimal,
 };
@@ -224,6 +224,7 @@ fn request(action: Action) -> Request {
         actor: None,
         metadata: BTreeMap::new(),
         conditions: Conditions::default(),
+        effective_at: None,
     };
     Request { command, at: None }
 }
@@ -326,6 +327,12 @@ impl Request {
         self
     }
 
+    /// The business date.
+    pub(crate) fn effective(mut self, instant: &str) -> Self {
+        self.command.effective_at = Some(timestamp(instant));
+        self
+    }
+
     pub(crate) fn with_overdraft_limit(mut self, limit: &str) -> Self {
         if let Action::CreateAccount(action) = &mut self.command.action {
             action.overdraft_limit = decimal(limit);
@@ -378,7 +385,7 @@ pub(crate) fn given(history: impl IntoIterator<Item = Request>) -> Given {
     for (number, request) in (1..).zip(history) {
         let request = request.numbered(number);
         let now = request.at.unwrap_or(clock);
-        let events = decide(&given.book, &request.command, now)
+        let events = decide(&given.book, &request.command, now, &Policy::default())
             .unwrap_or_else(|rejection| panic!("the history holds {request:?}: {rejection}"));
         given.record(&events);
         clock = Timestamp::from_unix_microseconds(clock.unix_microseconds() + 1_000_000);
@@ -473,8 +480,8 @@ impl Given {
     pub(crate) fn when(self, request: Request) -> Decision {
         let request = request.numbered(1_000 + self.events.len());
         let now = request.at.unwrap_or(timestamp(NOON));
-        let result = decide(&self.book, &request.command, now);
-        let again = decide(&self.book, &request.command, now);
+        let result = decide(&self.book, &request.command, now, &Policy::default());
+        let again = decide(&self.book, &request.command, now, &Policy::default());
         assert_eq!(
             result, again,
             "the same accounts, command and time decide the same"
@@ -500,6 +507,12 @@ fn check_promises(command: &Command, events: &[Event]) {
         assert_eq!(event.data.description(), command.description.as_deref());
         assert_eq!(event.data.metadata(), &command.metadata);
         assert_eq!(event.recorded_at, events[0].recorded_at);
+        let moves_money = matches!(
+            event.data,
+            ledger::EventData::MoneyDeposited(_) | ledger::EventData::MoneyWithdrawn(_)
+        );
+        let effective_at = command.effective_at.filter(|_| moves_money);
+        assert_eq!(event.data.effective_at(), effective_at);
         event.check_hash().expect("the hash is the event's own");
     }
 }

@@ -243,6 +243,12 @@ pub(crate) struct Tuning {
     /// How many commands may wait for their outcome; one more is refused
     #[arg(long, env = "CHRONICLE_COMMANDS_WAITING_MAX", default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Tuning")]
     pub(crate) commands_waiting_max: u32,
+    /// How many days before it is recorded money may be moved by its business date
+    #[arg(long, env = "CHRONICLE_EFFECTIVE_PAST_DAYS_MAX", default_value_t = 366, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(0..=36_600), help_heading = "Tuning")]
+    pub(crate) effective_past_days_max: u32,
+    /// How many days after it is recorded money may be moved by its business date
+    #[arg(long, env = "CHRONICLE_EFFECTIVE_FUTURE_DAYS_MAX", default_value_t = 366, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(0..=36_600), help_heading = "Tuning")]
+    pub(crate) effective_future_days_max: u32,
     /// How long a shutdown waits for what is in flight, in seconds
     #[arg(long, env = "CHRONICLE_DRAIN_SECONDS_MAX", default_value_t = 10, value_name = "S", value_parser = clap::value_parser!(u64).range(0..=600), help_heading = "Tuning")]
     pub(crate) drain_seconds_max: u64,
@@ -346,6 +352,10 @@ pub(crate) struct AccountArguments {
     /// As it was after this version
     #[arg(long, value_name = "N")]
     pub(crate) version: Option<u64>,
+    /// The balance by business date: of all that is effective at or before this instant, as it is known now, or was known
+    /// --at another
+    #[arg(long, value_name = "TIMESTAMP", conflicts_with = "version")]
+    pub(crate) effective: Option<Timestamp>,
 }
 
 /// `chronicle balances`

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use engine::{Batching, Failure, PipelineStatus, State};
+use ledger::Policy;
 use store::{EventStore, WriterOptions};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,7 @@ pub(crate) struct Urls<'a> {
 /// What all pipelines share. Nothing here waits for a server: each pipeline tries until its servers are there.
 pub(crate) async fn parts(urls: &Urls<'_>, tuning: &Tuning) -> anyhow::Result<Parts> {
     const MEBIBYTE: i64 = 1024 * 1024;
+    const DAY: Duration = Duration::from_hours(24);
     const READ_MODEL_CONNECTIONS_MAX: u32 = 8;
     const PROBE_CONNECTIONS_MAX: u32 = 2;
     let as_usize = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
@@ -67,6 +69,10 @@ pub(crate) async fn parts(urls: &Urls<'_>, tuning: &Tuning) -> anyhow::Result<Pa
             accounts_cached_max: as_usize(tuning.accounts_cached_max)
                 .try_into()
                 .unwrap_or(NonZeroUsize::MIN),
+            policy: Policy {
+                effective_past_max: DAY * tuning.effective_past_days_max,
+                effective_future_max: DAY * tuning.effective_future_days_max,
+            },
             ..WriterOptions::default()
         },
         batching: Batching {

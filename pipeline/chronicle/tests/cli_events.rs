@@ -10,7 +10,7 @@ use cli_support::{DEADLINE, Place, finish};
 use ledger::codec::json;
 use ledger::{
     Account, AccountId, Action, Command, CommandId, Conditions, CreateAccount, Deposit, Event,
-    Timestamp, decide,
+    Policy, Timestamp, decide,
 };
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -73,9 +73,10 @@ fn next(accounts: &BTreeMap<AccountId, Account>, account_id: AccountId, number: 
         actor: None,
         metadata: BTreeMap::new(),
         conditions: Conditions::default(),
+        effective_at: None,
     };
     let at = Timestamp::from_unix_microseconds(1_700_000_000_000_000 + number);
-    decide(accounts, &command, at)
+    decide(accounts, &command, at, &Policy::default())
         .expect("it is accepted")
         .remove(0)
 }

@@ -76,7 +76,7 @@ async fn every_flag_has_its_field() {
     let place = Place::new().await;
     let stream = place.commands(&Limits::default()).await;
     let (hold_id, command_id) = (id(7), id(8));
-    let cases: [(&[&str], Value); 14] = [
+    let cases: [(&[&str], Value); 19] = [
         (
             &["freeze-account", "A", "--reason", "a lost card"],
             json!({"type": "freeze_account", "account_id": "A", "reason": "a lost card", "scope": "all"}),
@@ -150,6 +150,59 @@ async fn every_flag_has_its_field() {
         (
             &["reverse", "A", &command_id, "--reason", "a mistake"],
             json!({"type": "reverse", "account_id": "A", "reversed_command_id": command_id, "reason": "a mistake"}),
+        ),
+        (
+            &[
+                "deposit",
+                "A",
+                "1",
+                "--effective-at",
+                "2026-01-31T01:00:00+01:00",
+            ],
+            json!({"type": "deposit", "account_id": "A", "amount": "1", "effective_at": "2026-01-31T00:00:00.000000Z"}),
+        ),
+        (
+            &[
+                "withdraw",
+                "A",
+                "1",
+                "--effective-at",
+                "2026-01-31T00:00:00Z",
+            ],
+            json!({"type": "withdraw", "account_id": "A", "amount": "1", "effective_at": "2026-01-31T00:00:00.000000Z"}),
+        ),
+        (
+            &[
+                "transfer",
+                "A",
+                "B",
+                "1",
+                "--effective-at",
+                "2026-01-31T00:00:00Z",
+            ],
+            json!({"type": "transfer", "from_account_id": "A", "to_account_id": "B", "amount": "1", "effective_at": "2026-01-31T00:00:00.000000Z"}),
+        ),
+        (
+            &[
+                "capture",
+                "A",
+                &command_id,
+                "--effective-at",
+                "2026-01-31T00:00:00Z",
+            ],
+            json!({"type": "capture", "account_id": "A", "hold_id": command_id, "effective_at": "2026-01-31T00:00:00.000000Z"}),
+        ),
+        (
+            &[
+                "reverse",
+                "A",
+                &command_id,
+                "--reason",
+                "x",
+                "--effective-at",
+                "2026-01-31T00:00:00Z",
+            ],
+            json!({"type": "reverse", "account_id": "A", "reversed_command_id": command_id, "reason": "x", "effective_at": "2026-01-31T00:00:00.000000Z"}),
         ),
         (
             &["reverse", "A", &command_id, "5.00", "--reason", "x"],

@@ -365,3 +365,35 @@ async fn a_table_that_is_sent_twice_changes_nothing_the_second_time() {
     ledger.verify().await;
     assert_eq!(process.stop().await, Some(0));
 }
+
+/// Tables have dates as often as instants; a date is its beginning in UTC.
+#[tokio::test]
+async fn a_business_date_can_be_a_day_or_an_instant() {
+    let mapping = r#"
+        type = "deposit"
+        [columns]
+        account_id = "Account"
+        amount = "Amount"
+        effective_at = "Value date"
+        [constants]
+        effective_at = 2026-01-01
+        "#;
+    let table = "Account,Amount,Value date\nA,1,2026-01-31\nA,2,2026-01-31T12:00:00+01:00\nA,3,\nA,4,2026-02-30\nA,5,31.1.2026\n";
+    let (done, commands) = commands(mapping, table).await;
+    let dates: Vec<&Value> = commands
+        .iter()
+        .map(|command| &command["effective_at"])
+        .collect();
+    assert_eq!(
+        dates,
+        [
+            "2026-01-31T00:00:00Z",
+            "2026-01-31T12:00:00+01:00",
+            "2026-01-01T00:00:00Z"
+        ]
+    );
+    done.exits(3)
+        .says("table.csv:5: ")
+        .says("table.csv:6: ")
+        .says("effective_at: a timestamp is RFC 3339");
+}

@@ -489,3 +489,108 @@ async fn a_balance_that_does_not_add_up_is_said_to_be_so() {
             .says("chronicle verify");
     }
 }
+
+/// `A` with 100.00, then 1.00 of the day before, and 30.00 to `B` of the day after.
+async fn with_business_dates() -> (Vec<Event>, String, Timestamp, Timestamp) {
+    const DAY: i64 = 86_400_000_000;
+    let (store, url) = event_store().await;
+    let mut events = process(&store, &[open(1, "A", "USD"), open(2, "B", "USD")]).await;
+    let opened = events[0].recorded_at.unix_microseconds();
+    let day = |days| Timestamp::from_unix_microseconds(opened + days * DAY);
+    let (yesterday, tomorrow) = (day(-1), day(1));
+    for command in [
+        format!(
+            r#"{{"command_id":"{}","type":"deposit","account_id":"A","amount":"1","effective_at":"{yesterday}"}}"#,
+            id(3)
+        ),
+        format!(
+            r#"{{"command_id":"{}","type":"transfer","from_account_id":"A","to_account_id":"B","amount":"30","effective_at":"{tomorrow}"}}"#,
+            id(4)
+        ),
+    ] {
+        events.extend(process(&store, &[command]).await);
+    }
+    (events, url, yesterday, tomorrow)
+}
+
+#[tokio::test]
+async fn a_balance_is_told_by_business_date_as_known_now_or_then() {
+    let (events, url, yesterday, tomorrow) = with_business_dates().await;
+    let (opened, deposited) = (events[0].recorded_at, events[2].recorded_at);
+    for (account, effective, at, balance) in [
+        ("A", moved(yesterday, -1), None, "0.00"),
+        ("A", moved(yesterday, 0), None, "1.00"),
+        ("A", moved(opened, 0), None, "101.00"),
+        ("A", moved(tomorrow, -1), None, "101.00"),
+        ("A", moved(tomorrow, 0), None, "71.00"),
+        ("A", moved(tomorrow, 0), Some(opened), "100.00"),
+        ("A", moved(tomorrow, 0), Some(deposited), "101.00"),
+        ("B", moved(tomorrow, -1), None, "100.00"),
+        ("B", moved(tomorrow, 0), None, "130.00"),
+    ] {
+        let at = at.map(|at| moved(at, 0));
+        let mut arguments = vec!["account", account, "--effective", &effective, "-o", "json"];
+        arguments.extend(at.iter().flat_map(|at| ["--at", at]));
+        let told = ask(&url, &arguments).await.exits(0).document();
+        assert_eq!(told["balance"], balance, "{arguments:?}");
+        assert_eq!(told["currency"], "USD");
+        assert_eq!(told["as_of"]["effective"], effective);
+        assert_eq!(told["provisional"], at.is_none(), "{arguments:?}");
+        if let Some(at) = at {
+            assert_eq!(told["as_of"]["timestamp"], at);
+        }
+    }
+    let effective = moved(tomorrow, 0);
+    ask(&url, &["account", "A", "--effective", &effective])
+        .await
+        .exits(0)
+        .prints("71.00 USD")
+        .prints(&format!("at or before {effective}"))
+        .prints("provisional");
+    // Of what was not known yet.
+    let before = moved(opened, -1);
+    let arguments = ["account", "A", "--effective", &effective, "--at", &before];
+    ask(&url, &arguments)
+        .await
+        .exits(1)
+        .says("was not open yet");
+    let arguments = ["account", "A", "--effective", &effective, "--at", &future()];
+    ask(&url, &arguments)
+        .await
+        .exits(2)
+        .says("lies in the future");
+    ask(&url, &["account", "NOBODY", "--effective", &effective])
+        .await
+        .exits(1)
+        .says("there is no account NOBODY");
+    ask(
+        &url,
+        &["account", "A", "--effective", &effective, "--version", "1"],
+    )
+    .await
+    .exits(2);
+}
+
+#[tokio::test]
+async fn histories_and_explanations_show_business_dates() {
+    let (_, url, yesterday, tomorrow) = with_business_dates().await;
+    ask(&url, &["history", "A"])
+        .await
+        .exits(0)
+        .prints(&format!("effective {yesterday}"))
+        .prints(&format!("effective {tomorrow}"));
+    ask(&url, &["explain", "A"])
+        .await
+        .exits(0)
+        .prints(&format!("deposit 1 into A, effective at {yesterday}"));
+    let lines = ask(&url, &["explain", "A", "-o", "json"])
+        .await
+        .exits(0)
+        .lines();
+    let dates: Vec<&Value> = lines[..3]
+        .iter()
+        .map(|line| &line["effective_at"])
+        .collect();
+    assert_eq!(dates, [&json!(tomorrow), &json!(yesterday), &Value::Null]);
+    assert_eq!(lines[0]["command"]["effective_at"], json!(tomorrow));
+}

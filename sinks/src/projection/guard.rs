@@ -45,7 +45,7 @@ pub(super) fn guard(applied: &mut Applied, events: Vec<Event>) -> (Guarded, Vec<
 mod tests {
     use std::collections::BTreeMap;
 
-    use ledger::{Action, Command, Conditions, CreateAccount, Deposit, Timestamp, decide};
+    use ledger::{Action, Command, Conditions, CreateAccount, Deposit, Policy, Timestamp, decide};
 
     use super::*;
 
@@ -77,10 +77,16 @@ mod tests {
                     actor: None,
                     metadata: BTreeMap::new(),
                     conditions: Conditions::default(),
+                    effective_at: None,
                 };
-                let event = decide(&accounts, &command, Timestamp::from_unix_microseconds(0))
-                    .unwrap()
-                    .remove(0);
+                let event = decide(
+                    &accounts,
+                    &command,
+                    Timestamp::from_unix_microseconds(0),
+                    &Policy::default(),
+                )
+                .unwrap()
+                .remove(0);
                 let state = ledger::Account::fold(accounts.remove(&account_id), &event).unwrap();
                 accounts.insert(account_id.clone(), state);
                 event

@@ -1,7 +1,7 @@
 //! `transactions`: every line of every account, one for each event. The lines of an account add up to its balance, and
 //! to what is held.
 
-use ledger::{Event, EventData, Money};
+use ledger::{Event, EventData, Money, Timestamp};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -45,6 +45,16 @@ fn signed_amount(event: &Event) -> String {
         .balance_change()
         .unwrap_or(Money::zero(event.currency()))
         .to_string()
+}
+
+/// The earlier command whose money the line moves back.
+fn reversed_command_id(event: &Event) -> Option<Uuid> {
+    Some(event.data.reversal()?.command_id.as_uuid())
+}
+
+/// The business date that the command gave.
+fn effective_at(event: &Event) -> Option<OffsetDateTime> {
+    event.data.effective_at().map(Timestamp::to_date_time)
 }
 
 impl Projection for Transactions {
@@ -112,29 +122,27 @@ impl Projection for Transactions {
             .iter()
             .map(|event| event.data.hold().map(|hold| hold.hold_id.as_uuid()))
             .collect();
-        let reversed_command_id: Vec<Option<Uuid>> = events
-            .iter()
-            .map(|event| event.data.reversal())
-            .map(|reversal| reversal.map(|reversal| reversal.command_id.as_uuid()))
-            .collect();
+        let reversed_command_id: Vec<Option<Uuid>> =
+            events.iter().map(reversed_command_id).collect();
         let posting_id: Vec<Option<Uuid>> = events
             .iter()
             .map(|event| event.data.posting_id().map(|id| id.as_uuid()))
             .collect();
+        let effective_at: Vec<Option<OffsetDateTime>> = events.iter().map(effective_at).collect();
         sqlx::query(
             "INSERT INTO transactions
                 (transaction_id, account_id, version, type, amount, currency, balance_after, description, transfer_id,
                  counterparty_account_id, command_id, actor, timestamp, held, held_after, hold_id,
-                 reversed_command_id, posting_id)
+                 reversed_command_id, posting_id, effective_at)
              SELECT u.transaction_id, u.account_id, u.version, u.type, u.amount::numeric, u.currency, u.balance_after::numeric,
                 u.description, u.transfer_id, u.counterparty_account_id, u.command_id, u.actor, u.at,
-                u.held::numeric, u.held_after::numeric, u.hold_id, u.reversed_command_id, u.posting_id
+                u.held::numeric, u.held_after::numeric, u.hold_id, u.reversed_command_id, u.posting_id, u.effective_at
              FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
                 $8::text[], $9::uuid[], $10::text[], $11::uuid[], $12::text[], $13::timestamptz[], $14::text[], $15::text[], $16::uuid[], $17::uuid[],
-                $18::uuid[])
+                $18::uuid[], $19::timestamptz[])
                 AS u(transaction_id, account_id, version, type, amount, currency, balance_after, description,
                     transfer_id, counterparty_account_id, command_id, actor, at, held, held_after, hold_id, reversed_command_id,
-                    posting_id)",
+                    posting_id, effective_at)",
         )
         .bind(transaction_id)
         .bind(account_id)
@@ -154,6 +162,7 @@ impl Projection for Transactions {
         .bind(hold_id)
         .bind(reversed_command_id)
         .bind(posting_id)
+        .bind(effective_at)
         .execute(transaction)
         .await?;
         Ok(())

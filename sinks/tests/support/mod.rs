@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use ledger::{
     AccountId, Action, Book, Capture, Command, Conditions, CreateAccount, Deposit, Event,
-    ExpireHold, FreezeAccount, HoldId, PlaceHold, Release, Scope, SetOverdraftLimit, Timestamp,
-    Transfer, UnfreezeAccount, UpdateAccount, Withdraw, decide,
+    ExpireHold, FreezeAccount, HoldId, PlaceHold, Policy, Release, Scope, SetOverdraftLimit,
+    Timestamp, Transfer, UnfreezeAccount, UpdateAccount, Withdraw, decide,
 };
 use uuid::Uuid;
 
@@ -23,7 +23,7 @@ pub(crate) fn history(count: usize) -> Vec<Event> {
             break;
         }
         let command = command(number);
-        let decided = decide(&book, &command, instant(number));
+        let decided = decide(&book, &command, instant(number), &Policy::default());
         for event in decided.expect("the history is without refusals") {
             book.apply(&event).expect("decide makes events that follow");
             events.push(event);
@@ -42,6 +42,7 @@ pub(crate) fn command(number: u64) -> Command {
         actor: number.is_multiple_of(5).then(|| "teller-3".to_owned()),
         metadata: BTreeMap::new(),
         conditions: Conditions::default(),
+        effective_at: None,
     }
 }
 

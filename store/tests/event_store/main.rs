@@ -10,6 +10,7 @@ mod support;
 mod accounts;
 mod appending;
 mod batches;
+mod by_date;
 mod commands;
 mod connecting;
 mod cost;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use store::EventStore;
 use uuid::Uuid;
 
-use crate::support::build::{create, deposit, hold, new_account_id, withdraw};
-use crate::support::clock::wait_until;
+use crate::support::build::{create, dated, deposit, hold, new_account_id, withdraw};
+use crate::support::clock::{self, wait_until};
 use crate::support::crowd::{add_accounts, add_history};
 use crate::support::database::{Database, connect, connect_with};
 use crate::support::outcomes::{process, verdicts, writer};
@@ -22,6 +22,7 @@ const HOLD_ID: Uuid = Uuid::from_u128(7);
 enum Call {
     Load,
     AccountAt,
+    BalanceByDate,
     AccountAtVersion,
     History,
     HistoryBack,
@@ -35,9 +36,10 @@ enum Call {
 }
 
 impl Call {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Load,
         Self::AccountAt,
+        Self::BalanceByDate,
         Self::AccountAtVersion,
         Self::History,
         Self::HistoryBack,
@@ -57,6 +59,11 @@ impl Call {
             Self::AccountAt => {
                 let at: Timestamp = "2026-01-01T00:00:02.500000Z".parse().unwrap();
                 store.account_at(id, at).await.unwrap().what.unwrap();
+            }
+            Self::BalanceByDate => {
+                let at: Timestamp = "2026-01-01T00:00:02.500000Z".parse().unwrap();
+                let then = store.balance_by_date(id, at, at).await;
+                then.unwrap().what.unwrap();
             }
             Self::AccountAtVersion => {
                 let found = store.account_at_version(id, middle.version).await;
@@ -127,7 +134,11 @@ async fn small_database() -> (Database, AccountId) {
     process(&mut writer(&store), &behind).await;
     process(
         &mut writer(&store),
-        &[hold(&account_id, HOLD_ID.into(), "1")],
+        &[
+            hold(&account_id, HOLD_ID.into(), "1"),
+            // The planner remembers how high an index is, unless nothing is in it: then it looks again for every branch.
+            dated(deposit(&account_id, "1"), clock::now()),
+        ],
     )
     .await;
     store.close().await;

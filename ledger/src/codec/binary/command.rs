@@ -13,7 +13,7 @@ use super::{
 use crate::codec::Malformed;
 use crate::codec::fields::{
     check_count, check_metadata_key, check_metadata_length, check_metadata_value, check_text,
-    check_version,
+    check_version, unknown,
 };
 use crate::codec::json::nested_batch;
 use crate::command::{
@@ -41,6 +41,7 @@ struct ConditionsV2 {
     if_balance_at_least: Option<DecimalBytes>,
     not_before: Option<i64>,
     expires_at: Option<i64>,
+    effective_at: Option<i64>,
 }
 
 /// The order of the variants is part of the format: new ones go to the end.
@@ -206,7 +207,7 @@ pub fn encode_command(command: &Command) -> Vec<u8> {
         metadata: entries(&command.metadata),
         expected_version: command.conditions.expected_version.map(Version::get),
     };
-    let second = encode_conditions(&command.conditions);
+    let second = encode_conditions(command);
     let third = MoreV3 {
         commands: command.parts().iter().map(encode_part).collect(),
     };
@@ -219,13 +220,15 @@ pub fn encode_command(command: &Command) -> Vec<u8> {
     }
 }
 
-fn encode_conditions(conditions: &Conditions) -> ConditionsV2 {
+fn encode_conditions(command: &Command) -> ConditionsV2 {
+    let conditions = &command.conditions;
     ConditionsV2 {
         if_balance_at_least: conditions
             .if_balance_at_least
             .map(|least| least.serialize()),
         not_before: conditions.not_before.map(Timestamp::unix_microseconds),
         expires_at: conditions.expires_at.map(Timestamp::unix_microseconds),
+        effective_at: command.effective_at.map(Timestamp::unix_microseconds),
     }
 }
 
@@ -235,7 +238,7 @@ fn encode_part(part: &Command) -> PartV3 {
         description: part.description.clone(),
         metadata: entries(&part.metadata),
         expected_version: part.conditions.expected_version.map(Version::get),
-        conditions: encode_conditions(&part.conditions),
+        conditions: encode_conditions(part),
     }
 }
 
@@ -370,6 +373,7 @@ pub fn decode_command(payload: &[u8]) -> Result<Command, Malformed> {
                 actor: first.actor,
                 metadata: BTreeMap::new(),
                 conditions: Conditions::default(),
+                effective_at: None,
             },
             first.metadata,
             first.expected_version,
@@ -406,6 +410,7 @@ fn part_of(command_id: CommandId, actor: Option<&str>, read: PartV3) -> Result<C
         actor: actor.map(str::to_owned),
         metadata: BTreeMap::new(),
         conditions: Conditions::default(),
+        effective_at: None,
     };
     finish(part, read.metadata, read.expected_version, read.conditions)
 }
@@ -421,7 +426,12 @@ fn finish(
         check_text("description", description, limits::DESCRIPTION_BYTES_MAX)?;
     }
     check_metadata("metadata", &metadata)?;
+    let effective_at = optional_instant("effective_at", conditions.effective_at)?;
+    if effective_at.is_some() && !command.action.moves_money() {
+        return Err(unknown(command.type_name(), "effective_at"));
+    }
     Ok(Command {
+        effective_at,
         metadata: map_of("metadata", metadata)?,
         conditions: Conditions {
             expected_version: expected_version

@@ -42,6 +42,8 @@ struct MoreV2 {
     hold: Option<HoldV2>,
     /// What the event moves back.
     reversal: Option<ReversalV2>,
+    /// The business date of a movement.
+    effective_at: Option<i64>,
 }
 
 /// Behind [`MoreV2`] in version 3.
@@ -143,12 +145,14 @@ pub fn encode_event(event: &Event) -> Vec<u8> {
         hash: *event.hash.as_bytes(),
     };
     let (hold, reversal) = (event.data.hold(), event.data.reversal());
+    let effective_at = event.data.effective_at();
     let third = MoreV3 {
         posting_id: event.data.posting_id().map(|id| id.as_uuid().into_bytes()),
         part: event.part,
     };
     let is_of_version_1 = hold.is_none()
         && reversal.is_none()
+        && effective_at.is_none()
         && event.held_after.is_zero()
         && third == MoreV3::default();
     if is_of_version_1 {
@@ -168,6 +172,7 @@ pub fn encode_event(event: &Event) -> Vec<u8> {
             reversed: reversal.reversed.value().serialize(),
             reason: reversal.reason.clone(),
         }),
+        effective_at: effective_at.map(Timestamp::unix_microseconds),
     };
     if third == MoreV3::default() {
         written(VERSION_2, &(first, second))
@@ -261,6 +266,10 @@ fn event_of(first: EventV1, more: Option<MoreV2>, third: MoreV3) -> Result<Event
                 hold: more.hold.map(|hold| hold_of(money, &hold)).transpose()?,
                 reversal: reversal.transpose()?,
                 posting_id: None,
+                effective_at: more
+                    .effective_at
+                    .map(|microseconds| instant_of("effective_at", microseconds))
+                    .transpose()?,
             };
             (money.of("held_after", more.held_after)?, of_movement)
         }
@@ -293,6 +302,7 @@ struct OfMovement {
     hold: Option<Hold>,
     reversal: Option<Reversal>,
     posting_id: Option<PostingId>,
+    effective_at: Option<Timestamp>,
 }
 
 /// Reads amounts of one currency.
@@ -324,6 +334,11 @@ fn data_of(money: Amounts, read: DataV1, more: OfMovement) -> Result<EventData, 
     if more.posting_id.is_some() && !is_movement {
         return Err(invalid(
             "this type of event is no entry of a posting".to_owned(),
+        ));
+    }
+    if more.effective_at.is_some() && !is_movement {
+        return Err(invalid(
+            "this type of event has no business date".to_owned(),
         ));
     }
     Ok(match read {
@@ -402,6 +417,7 @@ fn moved(money: Amounts, read: MovedV1, more: OfMovement) -> Result<MoneyMoved, 
         posting_id: more.posting_id,
         hold: more.hold,
         reversal: more.reversal,
+        effective_at: more.effective_at,
         description: read.description,
         metadata: map_of("metadata", read.metadata)?,
     })

@@ -95,6 +95,12 @@ fn finish(
     known_to: &str,
     mut fields: Fields<'_>,
 ) -> Result<Command, Malformed> {
+    // Of any other type it is a field that nobody takes.
+    let effective_at = if action.moves_money() {
+        instant(&mut fields, "effective_at")?
+    } else {
+        None
+    };
     let command = Command {
         command_id,
         action,
@@ -107,6 +113,7 @@ fn finish(
             not_before: instant(&mut fields, "not_before")?,
             expires_at: instant(&mut fields, "expires_at")?,
         },
+        effective_at,
     };
     fields.finish(known_to)?;
     Ok(command)
@@ -343,6 +350,8 @@ struct CommandJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    effective_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     entries: Option<Vec<EntryJson<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expected_version: Option<Version>,
@@ -440,6 +449,7 @@ fn command_json<'a>(command: &'a Command, decimal: &impl Fn(Decimal) -> String) 
     let conditions = &command.conditions;
     let mut json = CommandJson {
         description: command.description.as_deref(),
+        effective_at: command.effective_at,
         expected_version: conditions.expected_version,
         expires_at: conditions.expires_at,
         if_balance_at_least: conditions.if_balance_at_least.map(decimal),

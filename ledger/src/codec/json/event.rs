@@ -54,6 +54,8 @@ struct DataJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    effective_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     hold: Option<HoldJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     initial_balance: Option<Money>,
@@ -133,6 +135,7 @@ fn data_json(event: &Event) -> DataJson<'_> {
         counterparty_account_id: None,
         currency: event.currency().code(),
         description: event.data.description(),
+        effective_at: event.data.effective_at(),
         hold: event.data.hold().map(|hold| HoldJson {
             amount: hold.amount,
             captured: hold.captured,
@@ -256,6 +259,7 @@ struct MoneyMovedRead<'a> {
     counterparty_account_id: Option<AccountId>,
     currency: CurrencyCode,
     description: Option<String>,
+    effective_at: Option<Timestamp>,
     #[serde(borrow)]
     hold: Option<HoldRead<'a>>,
     #[serde(default)]
@@ -452,6 +456,7 @@ fn money_moved(data: &str, goes_out: bool, of: fn(MoneyMoved) -> EventData) -> D
                 })
             })
             .transpose()?,
+        effective_at: read.effective_at,
         description: read.description,
         metadata: read.metadata,
     };

@@ -14,6 +14,9 @@ pub(crate) use reversals::Moved;
 
 use crate::ask::{Amount, Ask, HOLDS, LARGEST, Terms};
 
+/// How far a business date may be from the time of recording, in microseconds: 366 days.
+pub(crate) const EFFECTIVE_MAX: i64 = 366 * 24 * 3_600 * 1_000_000;
+
 /// An account in the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Book {
@@ -65,6 +68,16 @@ pub(crate) struct Line {
     pub(crate) counterparty: Option<usize>,
     pub(crate) hold: Option<(usize, Held)>,
     pub(crate) undone: Option<Undone>,
+    pub(crate) effective_at: Option<i64>,
+}
+
+/// What changed the balance of an account, by how much, and when: by the clock and by the books.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) account: usize,
+    pub(crate) units: i128,
+    pub(crate) recorded_at: i64,
+    pub(crate) effective_at: i64,
 }
 
 /// What a line moves back: of which command, how much of it by then, and why.
@@ -83,6 +96,8 @@ pub(crate) struct Model {
     pub(crate) from_outside: BTreeMap<&'static str, i128>,
     /// What each accepted command moved, by the commands' numbers; see [`Model::process_named`].
     pub(crate) moved: BTreeMap<u64, Moved>,
+    /// Everything that changed a balance, in the order in which it happened.
+    pub(crate) entries: Vec<Entry>,
 }
 
 type Lines = Result<Vec<Line>, RejectionCode>;
@@ -202,6 +217,42 @@ impl Model {
     pub(crate) fn process(&mut self, ask: Ask, terms: Terms, now: i64) -> Lines {
         let at = self.recorded_at(ask, now);
         self.check_terms(ask, terms, at)?;
+        let mut lines = self.carry_out(ask, at)?;
+        for line in &mut lines {
+            let Some(units) = line.amount else { continue };
+            let units = match line.what {
+                "AccountCreated" => units,
+                "MoneyDeposited" | "MoneyWithdrawn" => {
+                    line.effective_at = terms.effective_at;
+                    if line.what == "MoneyDeposited" {
+                        units
+                    } else {
+                        -units
+                    }
+                }
+                _ => continue,
+            };
+            self.entries.push(Entry {
+                account: line.account,
+                units,
+                recorded_at: at,
+                effective_at: line.effective_at.unwrap_or(at),
+            });
+        }
+        Ok(lines)
+    }
+
+    /// What was in the account at one instant by the books, as it was known at another by the clock.
+    pub(crate) fn balance_by_date(&self, account: usize, effective: i64, known: i64) -> i128 {
+        self.entries
+            .iter()
+            .filter(|entry| entry.account == account)
+            .filter(|entry| entry.recorded_at <= known && entry.effective_at <= effective)
+            .map(|entry| entry.units)
+            .sum()
+    }
+
+    fn carry_out(&mut self, ask: Ask, at: i64) -> Lines {
         match ask {
             Ask::Open {
                 account,
@@ -283,6 +334,11 @@ impl Model {
         }
         if terms.not_before.is_some_and(|begin| at < begin) {
             return Err(RejectionCode::TooEarly);
+        }
+        if let Some(effective_at) = terms.effective_at
+            && (effective_at < at - EFFECTIVE_MAX || effective_at > at + EFFECTIVE_MAX)
+        {
+            return Err(RejectionCode::EffectiveAtOutOfWindow);
         }
         if let Some(expected) = terms.expected_version {
             let actual = first.map_or(0, |book| book.version);
@@ -381,6 +437,7 @@ impl Model {
             counterparty: None,
             hold: None,
             undone: None,
+            effective_at: None,
         }
     }
 }

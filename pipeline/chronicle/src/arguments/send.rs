@@ -35,6 +35,9 @@ pub(crate) enum SendCommand {
         /// The account's currency, to be sure
         #[arg(long)]
         currency: Option<String>,
+        /// The business date: from when on the money counts as moved; when it is recorded, if it is not given
+        #[arg(long, value_name = "TIMESTAMP")]
+        effective_at: Option<Timestamp>,
         #[command(flatten)]
         envelope: Envelope,
     },
@@ -48,6 +51,9 @@ pub(crate) enum SendCommand {
         /// The account's currency, to be sure
         #[arg(long)]
         currency: Option<String>,
+        /// The business date: from when on the money counts as moved; when it is recorded, if it is not given
+        #[arg(long, value_name = "TIMESTAMP")]
+        effective_at: Option<Timestamp>,
         #[command(flatten)]
         envelope: Envelope,
     },
@@ -63,6 +69,9 @@ pub(crate) enum SendCommand {
         /// The accounts' currency, to be sure
         #[arg(long)]
         currency: Option<String>,
+        /// The business date: from when on the money counts as moved; when it is recorded, if it is not given
+        #[arg(long, value_name = "TIMESTAMP")]
+        effective_at: Option<Timestamp>,
         #[command(flatten)]
         envelope: Envelope,
     },
@@ -162,6 +171,9 @@ pub(crate) enum SendCommand {
         /// The account credited; without it the money goes to outside
         #[arg(long, value_name = "ACCOUNT_ID")]
         to_account_id: Option<AccountId>,
+        /// The business date: from when on the money counts as moved; when it is recorded, if it is not given
+        #[arg(long, value_name = "TIMESTAMP")]
+        effective_at: Option<Timestamp>,
         #[command(flatten)]
         envelope: Envelope,
     },
@@ -190,6 +202,9 @@ pub(crate) enum SendCommand {
         /// Why; kept with the events
         #[arg(long)]
         reason: String,
+        /// The business date: from when on the money counts as moved; when it is recorded, if it is not given
+        #[arg(long, value_name = "TIMESTAMP")]
+        effective_at: Option<Timestamp>,
         #[command(flatten)]
         envelope: Envelope,
     },

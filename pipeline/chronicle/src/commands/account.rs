@@ -7,8 +7,8 @@ use ledger::{Account, AccountId, Currency, Hash, Money, Status, Timestamp, Versi
 use serde::Serialize;
 
 use super::as_of::{self, Standing};
-use super::reach;
 use super::rows::plain;
+use super::{by_date, reach};
 use crate::arguments::AccountArguments;
 use crate::exit;
 use crate::output::{self, Format};
@@ -46,6 +46,9 @@ pub(crate) async fn execute(
     arguments: &AccountArguments,
     output: Format,
 ) -> anyhow::Result<ExitCode> {
+    if let Some(effective) = arguments.effective {
+        return by_date::execute(servers, arguments, effective, output).await;
+    }
     let store = servers.event_store()?;
     let account_id = &arguments.account_id;
     let (account, standing) = if let Some(at) = arguments.at {

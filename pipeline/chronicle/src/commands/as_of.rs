@@ -16,6 +16,9 @@ pub(super) struct AsOf {
     /// The version that the account had then; no book has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) version: Option<Version>,
+    /// The business date, if the answer is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) effective: Option<Timestamp>,
 }
 
 /// What an answer is about, and whether it can still change.
@@ -33,6 +36,7 @@ impl Standing {
             as_of: AsOf {
                 timestamp: at,
                 version: None,
+                effective: None,
             },
             provisional: !is_final,
         }
@@ -44,6 +48,7 @@ impl Standing {
             as_of: AsOf {
                 timestamp: account.last_recorded_at,
                 version: Some(account.version),
+                effective: None,
             },
             provisional: false,
         }
@@ -52,6 +57,12 @@ impl Standing {
     /// The same for an account's version.
     pub(super) fn with_version(mut self, version: Version) -> Self {
         self.as_of.version = Some(version);
+        self
+    }
+
+    /// The same by business date.
+    pub(super) fn effective(mut self, effective: Timestamp) -> Self {
+        self.as_of.effective = Some(effective);
         self
     }
 
@@ -91,17 +102,27 @@ pub(super) async fn account_at(
         let standing = standing.with_version(account.version);
         return Ok((account, standing));
     }
-    let first = store
-        .history(account_id, Version::NONE, 1)
-        .await
-        .map_err(failed)?;
-    let Some(opening) = first.first() else {
-        return Err(account::unknown(servers, account_id));
+    Err(not_open_yet(servers, store, account_id, at).await)
+}
+
+/// Why there was no such account at that instant.
+pub(super) async fn not_open_yet(
+    servers: &ServerArguments,
+    store: &EventStore,
+    account_id: &AccountId,
+    at: Timestamp,
+) -> anyhow::Error {
+    let first = match store.history(account_id, Version::NONE, 1).await {
+        Ok(first) => first,
+        Err(error) => return reach::event_store_failed(servers, &error),
     };
-    Err(exit::no(format!(
-        "account {account_id} was not open yet at {at}: it was opened at {}",
-        opening.recorded_at
-    )))
+    match first.first() {
+        None => account::unknown(servers, account_id),
+        Some(opening) => exit::no(format!(
+            "account {account_id} was not open yet at {at}: it was opened at {}",
+            opening.recorded_at
+        )),
+    }
 }
 
 /// An account after one of its events, or why there is nothing to tell.

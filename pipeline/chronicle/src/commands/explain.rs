@@ -31,6 +31,8 @@ struct Line<'a> {
     account_id: &'a AccountId,
     version: Version,
     recorded_at: Timestamp,
+    /// The business date that the command gave.
+    effective_at: Option<Timestamp>,
     r#type: &'static str,
     /// What it added; below zero for money that went out.
     amount: Money,
@@ -240,6 +242,7 @@ fn line<'a>(event: &'a Event, amount: Money, command: &Command) -> anyhow::Resul
         account_id: &event.account_id,
         version: event.version,
         recorded_at: event.recorded_at,
+        effective_at: event.data.effective_at(),
         r#type: event.data.type_name(),
         amount,
         balance_after: event.balance_after,
@@ -393,7 +396,9 @@ fn asked_for(command: &Command) -> String {
         .metadata
         .iter()
         .map(|(key, value)| format!("{key}={value}"));
+    let effective = command.effective_at.map(|at| format!("effective at {at}"));
     let words: Vec<String> = std::iter::once(action)
+        .chain(effective)
         .chain(conditions(&command.conditions))
         .chain(metadata)
         .collect();

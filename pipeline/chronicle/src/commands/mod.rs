@@ -4,6 +4,7 @@
 mod account;
 mod as_of;
 mod balances;
+mod by_date;
 mod dead_letter;
 mod describe;
 mod dev;

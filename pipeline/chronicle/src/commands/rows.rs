@@ -106,7 +106,7 @@ pub(super) fn signed_amount(event: &Event) -> String {
     }
 }
 
-/// What is said of an event: its description, and what it moved back, if it did.
+/// What is said of an event: its description, what it moved back, if it did, and its business date, if it was given one.
 pub(super) fn description(event: &Event) -> String {
     let reversed = event.data.reversal().map(|reversal| {
         format!(
@@ -115,7 +115,13 @@ pub(super) fn description(event: &Event) -> String {
         )
     });
     let description = event.data.description().map(str::to_owned);
-    let said: Vec<String> = description.into_iter().chain(reversed).collect();
+    let effective = event.data.effective_at();
+    let effective = effective.map(|effective_at| format!("effective {effective_at}"));
+    let said: Vec<String> = description
+        .into_iter()
+        .chain(reversed)
+        .chain(effective)
+        .collect();
     said.join("; ")
 }
 

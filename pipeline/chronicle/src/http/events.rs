@@ -35,8 +35,8 @@ pub(super) struct EventDocument {
     balance_after: String,
     #[schema(format = Uuid)]
     command_id: String,
-    /// What is particular to the type: amounts, currency, for a half of a transfer its id and the other account, and the
-    /// hold as it is afterwards.
+    /// What is particular to the type: amounts, currency, for a half of a transfer its id and the other account, the
+    /// business date of a movement that was given one, and the hold as it is afterwards.
     data: serde_json::Value,
     #[schema(format = Uuid)]
     event_id: String,

@@ -86,6 +86,43 @@ struct Instant {
     version: Option<u64>,
 }
 
+/// The instants that an answer by business date is about.
+#[derive(Debug, Serialize, ToSchema)]
+struct DateAndInstant {
+    /// What was recorded at or before this instant counts; the present one, if none was asked for.
+    #[schema(value_type = String, format = DateTime)]
+    timestamp: Timestamp,
+    /// The account's version then.
+    version: u64,
+    /// Of that, what is effective at or before this instant.
+    #[schema(value_type = String, format = DateTime)]
+    effective: Timestamp,
+}
+
+/// What was in an account by business date: what is held is no part of it, and it may be below the overdraft limit, which
+/// the order of recording alone decides.
+#[derive(Debug, Serialize, ToSchema)]
+struct BalanceByDate {
+    #[schema(value_type = String)]
+    account_id: AccountId,
+    #[schema(value_type = String, example = "USD")]
+    currency: CurrencyCode,
+    #[schema(value_type = String, example = "75.00")]
+    balance: Sum,
+    as_of: DateAndInstant,
+    /// Whether an event could still be recorded at or before `timestamp`; once it is false, the answer never changes. What
+    /// is recorded later, and dated back, belongs to what is known later.
+    provisional: bool,
+}
+
+/// What was in an account: by the clock, or by business date.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+enum BalanceThen {
+    At(Box<BalanceAt>),
+    ByDate(BalanceByDate),
+}
+
 /// What was in an account.
 #[derive(Debug, Serialize, ToSchema)]
 struct BalanceAt {
@@ -101,22 +138,28 @@ struct BalanceAt {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct AtQuery {
-    /// RFC 3339 with at most 6 fractional digits; not in the future. Either this or `version`.
+    /// RFC 3339 with at most 6 fractional digits; not in the future. Either this or `version`; with `effective`, now if
+    /// absent.
     #[param(format = DateTime, example = "2026-01-31T12:00:00.000001Z")]
     timestamp: Option<String>,
     /// After the event of this version.
     #[param(value_type = Option<u64>, minimum = 1, maximum = 9_007_199_254_740_991_u64)]
     version: Option<Number>,
+    /// The balance by business date: of all that is effective at or before this instant, past or future, as it was known at
+    /// `timestamp`.
+    #[param(format = DateTime, example = "2026-01-31T23:59:59.999999Z")]
+    effective: Option<String>,
 }
 
-/// The state of an account at a time, or at a version
+/// The state of an account at a time, or at a version; or its balance by business date
 ///
-/// The same cost however long the history. A time before the account was opened is 404 `not_yet_open`.
+/// The same cost however long the history. A time before the account was opened is 404 `not_yet_open`. With `effective`
+/// the answer is the balance alone.
 #[utoipa::path(
     get, path = "/accounts/{account_id}/balance-at", tag = "past",
     params(("account_id" = String, Path, pattern = "^[A-Za-z0-9_-]{1,64}$"), AtQuery),
     responses(
-        (status = 200, description = "The state then", body = BalanceAt),
+        (status = 200, description = "The state then", body = BalanceThen),
         (status = 404, description = "No such account, not open yet, or no such version", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A time in the future", body = Problem, content_type = "application/problem+json"),
     )
@@ -125,15 +168,57 @@ async fn balance_at(
     State(api): State<Api>,
     InPath(account_id): InPath<AccountId>,
     InQuery(query): InQuery<AtQuery>,
-) -> Result<Json<BalanceAt>, Problem> {
-    match (&query.timestamp, query.version) {
-        (Some(text), None) => at_time(&api, &account_id, parse("timestamp", text)?).await,
-        (None, Some(Number(version))) => at_version(&api, &account_id, Version::new(version)).await,
-        _ => Err(Problem::invalid_parameter(
-            "give either timestamp or version, as in ?timestamp=2026-01-31T12:00:00.000001Z",
-        )),
-    }
-    .map(Json)
+) -> Result<Json<BalanceThen>, Problem> {
+    let at = |text| parse("timestamp", text);
+    let then = match (&query.timestamp, query.version, &query.effective) {
+        (Some(text), None, None) => at_time(&api, &account_id, at(text)?).await?,
+        (None, Some(Number(version)), None) => {
+            at_version(&api, &account_id, Version::new(version)).await?
+        }
+        (text, None, Some(effective)) => {
+            let effective = parse("effective", effective)?;
+            let known = match text {
+                Some(text) => at(text)?,
+                None => api.store.now().await?,
+            };
+            let balance = by_date(&api, account_id, effective, known).await?;
+            return Ok(Json(BalanceThen::ByDate(balance)));
+        }
+        _ => {
+            return Err(Problem::invalid_parameter(
+                "give either timestamp or version, as in ?timestamp=2026-01-31T12:00:00.000001Z; or effective, with a \
+                 timestamp or without",
+            ));
+        }
+    };
+    Ok(Json(BalanceThen::At(Box::new(then))))
+}
+
+async fn by_date(
+    api: &Api,
+    account_id: AccountId,
+    effective: Timestamp,
+    timestamp: Timestamp,
+) -> Result<BalanceByDate, Problem> {
+    let then = api
+        .store
+        .balance_by_date(&account_id, effective, timestamp)
+        .await?;
+    not_in_the_future(timestamp, then.asked_at)?;
+    let Some(found) = then.what else {
+        return Err(not_there_then(api, &account_id, timestamp).await?);
+    };
+    Ok(BalanceByDate {
+        currency: found.known.currency().code(),
+        balance: found.balance,
+        as_of: DateAndInstant {
+            timestamp,
+            version: found.known.version.get(),
+            effective,
+        },
+        provisional: !then.is_final,
+        account_id,
+    })
 }
 
 async fn at_time(

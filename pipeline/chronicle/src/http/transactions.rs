@@ -54,6 +54,10 @@ struct TransactionDocument {
     hold_id: Option<Uuid>,
     /// The earlier command whose money the line moves back.
     reversed_command_id: Option<Uuid>,
+    /// The business date: from when on the money counts as moved. Null when the command gave none: it is effective at
+    /// `timestamp`.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    effective_at: Option<Timestamp>,
     description: Option<String>,
     transfer_id: Option<Uuid>,
     counterparty_account_id: Option<String>,
@@ -345,6 +349,9 @@ fn document(row: &PgRow) -> Result<TransactionDocument, Problem> {
         held_after: money_or_none(row, "held_after", currency)?,
         hold_id: row.try_get("hold_id")?,
         reversed_command_id: row.try_get("reversed_command_id")?,
+        effective_at: row
+            .try_get::<Option<OffsetDateTime>, _>("effective_at")?
+            .map(Timestamp::from_date_time),
         description: row.try_get("description")?,
         transfer_id: row.try_get("transfer_id")?,
         counterparty_account_id: row.try_get("counterparty_account_id")?,

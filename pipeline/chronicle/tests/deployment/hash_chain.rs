@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use ledger::codec::json;
-use ledger::{Account, AccountId, Timestamp, decide};
+use ledger::{Account, AccountId, Policy, Timestamp, decide};
 
 use crate::root;
 
@@ -39,7 +39,8 @@ fn history() -> Vec<String> {
         };
         let command = json::decode_command(command.as_bytes()).expect("this is a command");
         let now = Timestamp::from_unix_microseconds(1_800_000_000_000_000 + number);
-        for event in decide(&accounts, &command, now).expect("this is accepted") {
+        for event in decide(&accounts, &command, now, &Policy::default()).expect("this is accepted")
+        {
             let account = Account::fold(accounts.remove(&account_id), &event).expect("it follows");
             accounts.insert(account_id.clone(), account);
             lines.push(String::from_utf8(json::encode_event(&event)).expect("JSON is UTF-8"));

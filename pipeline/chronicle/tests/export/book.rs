@@ -2,7 +2,7 @@
 //! for nobody can commit into the past otherwise.
 
 use ledger::codec::json;
-use ledger::{Command, Event, Original, Outcome, Profile, Timestamp, Version, decide};
+use ledger::{Command, Event, Original, Outcome, Policy, Profile, Timestamp, Version, decide};
 use servers::testing;
 use sqlx::postgres::PgPool;
 use store::migrate;
@@ -112,6 +112,18 @@ pub(crate) fn eventful() -> Past {
     small().into_iter().chain(more).collect()
 }
 
+/// Money that moves on another day than it is recorded.
+pub(crate) fn dated() -> Past {
+    let more = [
+        r#""type":"deposit","account_id":"ALICE","amount":"7","effective_at":"2026-01-15T00:00:00Z","description":"late""#.to_owned(),
+        r#""type":"transfer","from_account_id":"ALICE","to_account_id":"bob_2","amount":"2","effective_at":"2026-03-01T00:00:00.000001Z""#.to_owned(),
+    ];
+    let more = (200..)
+        .zip(more)
+        .map(|(number, fields)| ("2026-02-03T15:00:00Z".to_owned(), command(number, &fields)));
+    small().into_iter().chain(more).collect()
+}
+
 /// Puts a book into an event store.
 pub(crate) async fn book(past: &Past) -> Book {
     let url = testing::event_store_url("export").await;
@@ -152,7 +164,7 @@ fn decided(past: &Past) -> Vec<Decided> {
     let mut book = ledger::Book::default();
     let decide = |(at, command): &(String, Command)| {
         let at: Timestamp = at.parse().expect("it is an instant");
-        let events = decide(&book, command, at)
+        let events = decide(&book, command, at, &Policy::default())
             .unwrap_or_else(|rejection| panic!("{command:?}: {rejection}"));
         if let Some(original) = Original::of(&events) {
             book.insert_original(original);

@@ -2,7 +2,7 @@
 
 use ledger::codec::json;
 
-use crate::book::{Past, book, eventful, small};
+use crate::book::{Past, book, dated, eventful, small};
 
 const END: &str = "2026-02-04T00:00:00Z";
 
@@ -41,6 +41,14 @@ async fn holds_freezes_and_closings_look_as_they_should() {
     golden(&eventful(), "hledger", "eventful.journal").await;
     golden(&eventful(), "beancount", "eventful.beancount").await;
     golden(&eventful(), "csv", "eventful.csv").await;
+}
+
+/// A transaction stands on the day of its recording, which its balance assertions are about, and says its business date.
+#[tokio::test]
+async fn business_dates_look_as_they_should() {
+    golden(&dated(), "hledger", "dated.journal").await;
+    golden(&dated(), "beancount", "dated.beancount").await;
+    golden(&dated(), "csv", "dated.csv").await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod support;
 
 mod access;
 mod commands;
+mod dates;
 mod description;
 mod garbage;
 mod holds;

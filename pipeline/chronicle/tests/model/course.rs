@@ -1,8 +1,10 @@
 //! The course of a run: command after command as the model goes along, and what must become of each.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
-use ledger::{Action, RejectionCode, Version};
+use ledger::{Action, RejectionCode, Timestamp, Version};
+use time::OffsetDateTime;
 
 use crate::ask::{Amount, Ask, HOLDS, Step, Terms};
 use crate::asking::{Table, ask, sent_again, terms};
@@ -12,8 +14,13 @@ use crate::wire::{command_of, fits_the_wire};
 
 /// How many accounts are in use at a time. One that is closed, or has used up its holds, makes room for a new one.
 const ACCOUNTS: usize = 300;
-/// The model's clock. Whatever the writer's shows, [`LONG_AGO`] is before and [`FAR_AWAY`] after.
-const NOW: i64 = 1_700_000_000_000_000;
+/// The model's clock: when the run began. Whatever the writer's shows, [`LONG_AGO`] is before and [`FAR_AWAY`] after; and
+/// what is days away is days away for both.
+static NOW: LazyLock<i64> =
+    LazyLock::new(|| Timestamp::from_date_time(OffsetDateTime::now_utc()).unix_microseconds());
+const DAY: i64 = 24 * 3_600 * 1_000_000;
+/// How many days away business dates are, at the most: fewer than are allowed, however long the run.
+const DAYS_MAX: i64 = 300;
 /// In the year 2001.
 const LONG_AGO: i64 = 1_000_000_000_000_000;
 /// In the year 2096.
@@ -96,10 +103,10 @@ impl Course {
             let table = self.table();
             let ask = match self.reversal() {
                 Some(reversal) => reversal,
-                None => ask(&mut self.random, &self.model, table, NOW),
+                None => ask(&mut self.random, &self.model, table, *NOW),
             };
             let ask = far_away(&mut self.random, ask);
-            let terms = terms(&mut self.random, &self.model, ask, NOW);
+            let terms = terms(&mut self.random, &self.model, ask, *NOW);
             let terms = terms_far_away(&mut self.random, terms);
             if let Some(question) = self.asked(ask, terms) {
                 self.replace(table);
@@ -172,7 +179,7 @@ impl Course {
                 _ if self.old.is_empty() => &self.recent,
                 _ => &self.old,
             };
-            let step = sent_again(&mut self.random, steps, NOW);
+            let step = sent_again(&mut self.random, steps, *NOW);
             let first = steps.iter().find(|first| first.id == step.id).unwrap();
             let is_stolen = first.ask != step.ask || first.terms != step.terms;
             if fits_the_wire(&step) {
@@ -191,12 +198,12 @@ impl Course {
             id: u64::try_from(self.fates.len()).unwrap(),
             ask,
             terms,
-            now: NOW,
+            now: *NOW,
         };
         if !fits_the_wire(&step) {
             return None;
         }
-        let fate = match self.model.process_named(step.id, ask, terms, NOW) {
+        let fate = match self.model.process_named(step.id, ask, terms, *NOW) {
             Ok(lines) => {
                 self.tally.accept(command_of(&step).type_name());
                 let place = |line: &crate::model::Line| (line.account, line.version);
@@ -356,8 +363,26 @@ fn terms_far_away(random: &mut Random, terms: Terms) -> Terms {
             .map(|version| version.min(Version::MAX.get())),
         not_before: far(terms.not_before),
         expires_at: far(terms.expires_at),
+        effective_at: terms.effective_at.map(|_| business_date(random)),
         ..terms
     }
+}
+
+/// Within the window, whatever the writer's clock shows, or far outside.
+fn business_date(random: &mut Random) -> i64 {
+    match random.below(20) {
+        0 => LONG_AGO,
+        1 => FAR_AWAY,
+        _ => *NOW + (2 + i64::from(random.byte())) * [DAY, -DAY][random.below(2)],
+    }
+}
+
+/// Instants at which business dates and the time of recording agree for the model and the ledger: far from both.
+pub(crate) fn dates() -> impl Iterator<Item = i64> {
+    let noons = (-DAYS_MAX..DAYS_MAX)
+        .step_by(37)
+        .map(|day| *NOW + day * DAY + DAY / 2);
+    noons.filter(|at| (at - *NOW).abs() > 2 * DAY)
 }
 
 /// What a run has met, by the model.

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ledger::{AccountId, CommandId, HoldId, Outcome, Timestamp, Verdict};
+use ledger::{AccountId, CommandId, HoldId, Outcome, Sum, Timestamp, Verdict};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tokio::time::Instant;
 use transport::streams;
 
-use crate::course::Course;
+use crate::course::{Course, dates};
 use crate::flight::check_outcome;
 use crate::model::{Book, Held};
 use crate::names::name_of;
@@ -80,6 +80,7 @@ pub(crate) async fn check(ledger: &Ledger, course: &Course) {
     check_accounts(ledger, course).await;
     check_stored_holds(ledger, course).await;
     check_balances(ledger, course).await;
+    check_balances_by_date(ledger, course).await;
     check_holds(ledger, course).await;
 }
 
@@ -161,6 +162,28 @@ async fn check_accounts(ledger: &Ledger, course: &Course) {
             }
         }
     }
+}
+
+/// What is in accounts by business date, as it is known now.
+async fn check_balances_by_date(ledger: &Ledger, course: &Course) {
+    let store = ledger.store();
+    let mut moved = 0;
+    for (number, book) in books(course).step_by(7) {
+        for date in dates() {
+            let at = Timestamp::from_unix_microseconds(date);
+            let then = store
+                .balance_by_date(name_of(number), at, Timestamp::MAX)
+                .await;
+            let found = then.unwrap().what.unwrap();
+            let expected = course.model.balance_by_date(number, date, i64::MAX);
+            let currency = found.known.currency();
+            let shown = written(expected, book.exponent);
+            let expected_sum = Sum::from_database(&shown, currency);
+            assert_eq!(Some(found.balance), expected_sum, "{number} at {at}");
+            moved += u32::from(expected != 0 && expected != book.balance);
+        }
+    }
+    assert!(moved > 0, "no business date made a difference");
 }
 
 /// Every hold, from the event store.

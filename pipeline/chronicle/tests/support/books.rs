@@ -198,6 +198,10 @@ fn transaction(event: &Event) -> String {
             .data
             .reversal()
             .map_or(String::new(), |reversal| reversal.command_id.to_string()),
+        event
+            .data
+            .effective_at()
+            .map_or(String::new(), |at| at.unix_microseconds().to_string()),
     ]
     .join("|")
 }
@@ -286,7 +290,8 @@ impl Books {
                 "SELECT concat_ws('|', account_id, version, transaction_id, type, trim_scale(amount), balance_after, \
                  coalesce(transfer_id::text, ''), coalesce(counterparty_account_id, ''), \
                  coalesce(trim_scale(held)::text, ''), coalesce(trim_scale(held_after)::text, ''), \
-                 coalesce(hold_id::text, ''), coalesce(reversed_command_id::text, '')) AS line FROM transactions",
+                 coalesce(hold_id::text, ''), coalesce(reversed_command_id::text, ''), \
+                 coalesce((extract(epoch FROM effective_at) * 1000000)::bigint::text, '')) AS line FROM transactions",
             )
             .await,
             transfers: rows(

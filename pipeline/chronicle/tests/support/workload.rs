@@ -12,7 +12,7 @@ use async_nats::jetstream::context::{PublishAckFuture, PublishError};
 use async_nats::jetstream::message::PublishMessage;
 use futures::StreamExt;
 use ledger::codec::decode_command;
-use ledger::{Account, AccountId, CommandId, Hash, Outcome, Timestamp, decide};
+use ledger::{Account, AccountId, CommandId, Hash, Outcome, Policy, Timestamp, decide};
 use serde_json::{Value, json};
 use sqlx::Row;
 use tokio::time::Instant;
@@ -422,7 +422,12 @@ impl Workload {
                     Fate::DeadLetter("idempotency_conflict".to_owned())
                 };
             }
-            let decision = decide(&accounts, &command, Timestamp::from_unix_microseconds(0));
+            let decision = decide(
+                &accounts,
+                &command,
+                Timestamp::from_unix_microseconds(0),
+                &Policy::default(),
+            );
             for event in decision.iter().flatten() {
                 let state = accounts.remove(&event.account_id);
                 let state = Account::fold(state, event).expect("decide makes events that follow");

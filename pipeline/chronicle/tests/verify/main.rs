@@ -6,6 +6,7 @@ mod book;
 mod chain;
 mod clean;
 mod damaged;
+mod dates;
 mod eventful;
 mod intake;
 mod lagging;

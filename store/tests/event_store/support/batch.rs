@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use ledger::{
-    Account, AccountId, Command, Event, Outcome, Profile, Rejection, Timestamp, Version, decide,
+    Account, AccountId, Command, Event, Outcome, Policy, Profile, Rejection, Timestamp, Version,
+    decide,
 };
 use store::{Append, Decision};
 
@@ -39,7 +40,7 @@ impl Batch {
     }
 
     fn decide(&mut self, command: &Command, now: Timestamp) {
-        let decision = decide(&self.accounts, command, now);
+        let decision = decide(&self.accounts, command, now, &Policy::default());
         for event in decision.iter().flatten() {
             self.push(event.clone());
         }

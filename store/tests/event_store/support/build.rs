@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use ledger::{
     AccountId, Action, Batch, Capture, Command, Conditions, CreateAccount, CurrencyCode, Deposit,
-    Direction, Entry, FreezeAccount, HoldId, PlaceHold, Post, Release, Reverse, Scope, Transfer,
-    Version, Withdraw,
+    Direction, Entry, FreezeAccount, HoldId, PlaceHold, Post, Release, Reverse, Scope, Timestamp,
+    Transfer, Version, Withdraw,
 };
 use rust_decimal::Decimal;
 use uuid::Uuid;
@@ -144,6 +144,15 @@ pub(crate) fn command(action: Action) -> Command {
         actor: None,
         metadata: BTreeMap::new(),
         conditions: Conditions::default(),
+        effective_at: None,
+    }
+}
+
+/// The command with a business date.
+pub(crate) fn dated(command: Command, effective_at: Timestamp) -> Command {
+    Command {
+        effective_at: Some(effective_at),
+        ..command
     }
 }
 

@@ -70,7 +70,27 @@ impl Lives {
         self.random.below(limit).to_string()
     }
 
+    /// Some of what moves money has a business date.
     fn command(&mut self, now: Timestamp) -> Command {
+        let command = self.undated(now);
+        if !command.action.moves_money() || self.random.below(3) > 0 {
+            return command;
+        }
+        let away = match self.random.below(4) {
+            0 => self.step(),
+            1 => -self.step(),
+            _ => {
+                let hours = i64::try_from(self.random.below(40)).unwrap() - 25;
+                hours * 3_600_000_000
+            }
+        };
+        Command {
+            effective_at: Some(moved(now, away)),
+            ..command
+        }
+    }
+
+    fn undated(&mut self, now: Timestamp) -> Command {
         let account_id = self.any();
         match self.random.below(24) {
             0 | 1 if self.opened < self.ids.len() => self.create(),

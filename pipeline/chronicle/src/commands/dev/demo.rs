@@ -135,6 +135,7 @@ async fn publish(
         actor: Some("demo".to_owned()),
         metadata: std::collections::BTreeMap::new(),
         conditions: Conditions::default(),
+        effective_at: None,
     };
     let subject = subjects::command(command.account_id());
     let stored = nats

@@ -102,6 +102,9 @@ fn write(transaction: &Transaction<'_>, out: &mut dyn Write) -> io::Result<()> {
         quoted(description(transaction))
     )?;
     metadata("  ", "recorded_at", &event.recorded_at.to_string(), out)?;
+    if let Some(effective_at) = event.data.effective_at() {
+        metadata("  ", "effective_at", &effective_at.to_string(), out)?;
+    }
     metadata("  ", "command_id", &event.command_id.to_string(), out)?;
     if let Some(leg) = event.data.transfer() {
         metadata("  ", "transfer_id", &leg.transfer_id.to_string(), out)?;

@@ -8,7 +8,7 @@ use super::Form;
 use super::book::Entry;
 
 /// The names of the columns; what they hold is in [`cells`].
-const COLUMNS: [&str; 24] = [
+const COLUMNS: [&str; 25] = [
     "account_id",
     "version",
     "type",
@@ -33,6 +33,7 @@ const COLUMNS: [&str; 24] = [
     "scope",
     "reason",
     "reversed_command_id",
+    "effective_at",
 ];
 
 /// A table that is being written.
@@ -90,6 +91,8 @@ fn cells(event: &Event) -> [String; COLUMNS.len()] {
         text(freeze.map(|freeze| freeze.scope.as_str())),
         text(reason(data)),
         reversal.map_or_else(String::new, |reversal| reversal.command_id.to_string()),
+        data.effective_at()
+            .map_or_else(String::new, |effective_at| effective_at.to_string()),
     ]
 }
 

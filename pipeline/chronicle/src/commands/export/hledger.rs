@@ -110,6 +110,10 @@ fn write(transaction: &Transaction<'_>, out: &mut dyn Write) -> io::Result<()> {
         description(transaction)
     )?;
     tag("recorded_at", &event.recorded_at.to_string(), out)?;
+    // Not as a second date: balance assertions are about the day of the recording, and no option must move them.
+    if let Some(effective_at) = event.data.effective_at() {
+        tag("effective_at", &effective_at.to_string(), out)?;
+    }
     tag("command_id", &event.command_id.to_string(), out)?;
     if let Some(leg) = event.data.transfer() {
         tag("transfer_id", &leg.transfer_id.to_string(), out)?;

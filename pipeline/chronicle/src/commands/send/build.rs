@@ -110,22 +110,26 @@ fn own_fields<'a>(
             account_id,
             amount,
             currency,
+            effective_at,
             envelope,
         } => {
             fields.text("account_id", account_id);
             fields.text("amount", amount);
             fields.some("currency", currency.as_ref());
+            fields.some("effective_at", effective_at.as_ref());
             ("deposit", envelope)
         }
         SendCommand::Withdraw {
             account_id,
             amount,
             currency,
+            effective_at,
             envelope,
         } => {
             fields.text("account_id", account_id);
             fields.text("amount", amount);
             fields.some("currency", currency.as_ref());
+            fields.some("effective_at", effective_at.as_ref());
             ("withdraw", envelope)
         }
         SendCommand::Transfer {
@@ -133,12 +137,14 @@ fn own_fields<'a>(
             to_account_id,
             amount,
             currency,
+            effective_at,
             envelope,
         } => {
             fields.text("from_account_id", from_account_id);
             fields.text("to_account_id", to_account_id);
             fields.text("amount", amount);
             fields.some("currency", currency.as_ref());
+            fields.some("effective_at", effective_at.as_ref());
             ("transfer", envelope)
         }
         SendCommand::FreezeAccount {
@@ -216,6 +222,7 @@ fn own_fields<'a>(
             amount,
             is_final,
             to_account_id,
+            effective_at,
             envelope,
         } => {
             fields.text("account_id", account_id);
@@ -225,6 +232,7 @@ fn own_fields<'a>(
                 fields.put("final", true);
             }
             fields.some("to_account_id", to_account_id.as_ref());
+            fields.some("effective_at", effective_at.as_ref());
             ("capture", envelope)
         }
         SendCommand::Release {
@@ -243,12 +251,14 @@ fn own_fields<'a>(
             reversed_command_id,
             amount,
             reason,
+            effective_at,
             envelope,
         } => {
             fields.text("account_id", account_id);
             fields.text("reversed_command_id", reversed_command_id);
             fields.some("amount", amount.as_ref());
             fields.text("reason", reason);
+            fields.some("effective_at", effective_at.as_ref());
             ("reverse", envelope)
         }
     })

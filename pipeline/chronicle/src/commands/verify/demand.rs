@@ -122,9 +122,20 @@ fn all_asked(command: &Command, events: &[&Event]) -> Vec<Deed> {
     deeds
 }
 
+/// What the events must be, with the command's business date.
+fn asked(command: Asked<'_>, events: &[&Event]) -> Vec<Deed> {
+    let mut deeds = asked_by_the_clock(command, events);
+    for deed in &mut deeds {
+        if matches!(deed.type_name, "MoneyDeposited" | "MoneyWithdrawn") {
+            deed.details += &effective(command.command.effective_at);
+        }
+    }
+    deeds
+}
+
 /// What the events must be. What a command leaves open, such as how much all of a hold is, is taken from the events: the
 /// fold of the account's events has checked it.
-fn asked(command: Asked<'_>, events: &[&Event]) -> Vec<Deed> {
+fn asked_by_the_clock(command: Asked<'_>, events: &[&Event]) -> Vec<Deed> {
     match &command.command.action {
         Action::CreateAccount(action) => {
             let details = opening(
@@ -385,7 +396,9 @@ fn done(event: &Event) -> Deed {
             let hold = moved.hold.as_ref().map(taken_from);
             let reversal = moved.reversal.as_ref();
             let back = reversal.map(|back| moved_back(back.command_id, &back.reason));
-            [with, within, hold, back].into_iter().flatten().collect()
+            let effective = moved.effective_at.map(|at| effective(Some(at)));
+            let details = [with, within, hold, back, effective];
+            details.into_iter().flatten().collect()
         }
         EventData::AccountFrozen(changed) | EventData::AccountUnfrozen(changed) => {
             freeze(changed.scope, changed.reason.as_deref())
@@ -449,6 +462,10 @@ fn held(hold_id: HoldId, expires_at: Option<Timestamp>) -> String {
         Some(expires_at) => format!(" hold {hold_id} until {expires_at}"),
         None => format!(" hold {hold_id}"),
     }
+}
+
+fn effective(effective_at: Option<Timestamp>) -> String {
+    effective_at.map_or_else(String::new, |at| format!(" effective at {at}"))
 }
 
 fn moved_back(command_id: CommandId, reason: &str) -> String {

@@ -1,7 +1,7 @@
 //! What an account's events make of it: the fold, and what is compared with it (balance, overdraft limit, profile).
 
-use ledger::{Account, BrokenChain, Event, EventData, Hash, Version};
-use store::EventRow;
+use ledger::{Account, BrokenChain, Event, EventData, Hash, Timestamp, Version};
+use store::{Dates, EventRow};
 
 use super::conservation;
 use super::history::{History, violation};
@@ -203,6 +203,22 @@ impl History {
         }
     }
 
+    /// The row is found by the event's business date.
+    pub(super) fn check_dates(row: &EventRow, event: &Event, report: &mut Report) {
+        let expected = Dates::of(event);
+        if row.dates == expected {
+            return;
+        }
+        let violation = violation(
+            event,
+            "effective_at, dated_account_id and dated_until are not what the event says",
+        );
+        report.violated(
+            Invariant::AppendOnly,
+            violation.values(shown_dates(&expected), shown_dates(&row.dates)),
+        );
+    }
+
     /// What an account is loaded by stands beside the events, and no hash covers it.
     pub(super) fn check_profile(&self, row: &EventRow, report: &mut Report) {
         let Some(account) = &self.account else {
@@ -232,6 +248,21 @@ impl History {
             violation.values(shown(expected.as_ref()), found),
         );
     }
+}
+
+fn shown_dates(dates: &Dates) -> String {
+    let instant = |instant: &Option<Result<Timestamp, String>>| match instant {
+        None => "none".to_owned(),
+        Some(Ok(instant)) => instant.to_string(),
+        Some(Err(reason)) => reason.clone(),
+    };
+    let (effective_at, until) = (&dates.effective_at, &dates.dated_until);
+    let account_id = dates.dated_account_id.as_deref().unwrap_or("none");
+    format!(
+        "{} for {account_id} until {}",
+        instant(effective_at),
+        instant(until)
+    )
 }
 
 fn shown(profile: Option<&ledger::Profile>) -> String {

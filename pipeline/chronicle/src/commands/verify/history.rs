@@ -98,6 +98,7 @@ impl History {
                 self.fold(event, missing.is_none(), report);
                 self.check_funds(event, report);
                 self.check_hold(row, event, report);
+                Self::check_dates(row, event, report);
                 if let Some(reversed) = &mut self.reversed {
                     reversed.take(event, report);
                 }

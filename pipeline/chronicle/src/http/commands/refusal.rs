@@ -37,9 +37,10 @@ fn status_of(code: RejectionCode) -> StatusCode {
         RejectionCode::BalanceCondition | RejectionCode::Expired | RejectionCode::TooEarly => {
             StatusCode::PRECONDITION_FAILED
         }
-        // The money is not right.
+        // The money is not right, or its date.
         RejectionCode::InsufficientFunds
         | RejectionCode::OverdraftInUse
+        | RejectionCode::EffectiveAtOutOfWindow
         | RejectionCode::AmountExceedsHold
         | RejectionCode::AmountExceedsRest
         | RejectionCode::ReversalUncovered

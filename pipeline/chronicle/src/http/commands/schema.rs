@@ -116,6 +116,9 @@ command! {
         /// The account's currency, to be sure.
         #[schema(pattern = "^[A-Z][A-Z0-9]{2,11}$", example = "USD")]
         currency: Option<String>,
+        /// The business date: from when on the money counts as moved. When it is recorded, if absent.
+        #[schema(format = DateTime)]
+        effective_at: Option<String>,
     }
 }
 
@@ -134,6 +137,9 @@ command! {
         /// The accounts' currency, to be sure.
         #[schema(pattern = "^[A-Z][A-Z0-9]{2,11}$", example = "USD")]
         currency: Option<String>,
+        /// The business date: from when on the money counts as moved. When it is recorded, if absent.
+        #[schema(format = DateTime)]
+        effective_at: Option<String>,
     }
 }
 
@@ -254,6 +260,9 @@ command! {
         /// The account credited; without it the money goes to outside.
         #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "BOB")]
         to_account_id: Option<String>,
+        /// The business date: from when on the money counts as moved. When it is recorded, if absent.
+        #[schema(format = DateTime)]
+        effective_at: Option<String>,
     }
 }
 
@@ -299,6 +308,9 @@ command! {
         /// Why; kept with the events.
         #[schema(max_length = 512, example = "the dish was cold")]
         reason: String,
+        /// The business date: from when on the money counts as moved back. When it is recorded, if absent.
+        #[schema(format = DateTime)]
+        effective_at: Option<String>,
     }
 }
 
@@ -414,7 +426,9 @@ mod tests {
             "expected_version" => json!(7),
             "final" => json!(true),
             "scope" => scopes(form)[0].clone(),
-            "not_before" | "expires_at" | "hold_expires_at" => json!("2026-01-31T12:00:00.000001Z"),
+            "not_before" | "expires_at" | "hold_expires_at" | "effective_at" => {
+                json!("2026-01-31T12:00:00.000001Z")
+            }
             "command_id" | "hold_id" | "reversed_command_id" => json!(ID),
             "amount" | "if_balance_at_least" | "initial_balance" | "overdraft_limit" => {
                 json!("25.00")

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::exit;
 
 /// The fields that a command can have, beside `type`, `command_id` and `metadata`.
-const FIELDS: [&str; 11] = [
+const FIELDS: [&str; 12] = [
     "account_id",
     "from_account_id",
     "to_account_id",
@@ -20,6 +20,7 @@ const FIELDS: [&str; 11] = [
     "description",
     "actor",
     "expected_version",
+    "effective_at",
 ];
 
 /// A column, by its name in the header or by its place, from 1 on.

@@ -135,6 +135,8 @@ impl Converter {
                 .parse::<u64>()
                 .map_err(|_| format!("{name}: this is no whole number: {text:?}"))?
                 .into(),
+            // Tables have dates; a date is its beginning.
+            _ if name == "effective_at" && is_date(text) => format!("{text}T00:00:00Z").into(),
             _ => text.into(),
         };
         Ok(Some(value))
@@ -180,6 +182,15 @@ impl Converter {
         }
         metadata
     }
+}
+
+/// Whether it looks like 2026-01-31. Whether there is such a day is for the codec to say.
+fn is_date(text: &str) -> bool {
+    text.len() == 10
+        && text.bytes().enumerate().all(|(index, byte)| match index {
+            4 | 7 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        })
 }
 
 /// Where a column is.

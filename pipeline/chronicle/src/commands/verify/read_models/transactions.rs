@@ -1,7 +1,7 @@
 //! `transactions`: one row per event, and it says what the event says.
 
 use anyhow::Context;
-use ledger::{Event, EventData, Money};
+use ledger::{Event, EventData, Money, Timestamp};
 use rust_decimal::Decimal;
 use sqlx::postgres::{PgPool, PgRow};
 use sqlx::{AssertSqlSafe, Row};
@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::{Applied, ReadModel, UNREADABLE, differ, differences};
 use crate::commands::verify::report::{Invariant, Report, Violation};
 
-const COLUMNS: [&str; 16] = [
+const COLUMNS: [&str; 17] = [
     "transaction_id",
     "type",
     "amount",
@@ -26,6 +26,7 @@ const COLUMNS: [&str; 16] = [
     "hold_id",
     "reversed_command_id",
     "posting_id",
+    "effective_at",
 ];
 
 /// Compares the rows of these events.
@@ -67,7 +68,7 @@ async fn differing(pool: &PgPool, events: &[&Event]) -> Result<Vec<PgRow>, sqlx:
         "SELECT wanted.account_id, wanted.version, found.account_id IS NULL AS missing, {}
          FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::text[], $5::numeric[], $6::text[], $7::numeric[],
             $8::text[], $9::uuid[], $10::text[], $11::uuid[], $12::text[], $13::timestamptz[], $14::numeric[],
-            $15::numeric[], $16::uuid[], $17::uuid[], $18::uuid[])
+            $15::numeric[], $16::uuid[], $17::uuid[], $18::uuid[], $19::timestamptz[])
             AS wanted(account_id, version, {})
          LEFT JOIN transactions AS found ON found.account_id = wanted.account_id AND found.version = wanted.version
          WHERE found.account_id IS NULL OR {}",
@@ -108,6 +109,9 @@ async fn differing(pool: &PgPool, events: &[&Event]) -> Result<Vec<PgRow>, sqlx:
         }))
         .bind(each(events, |event| {
             Some(event.data.posting_id()?.as_uuid())
+        }))
+        .bind(each(events, |event| {
+            event.data.effective_at().map(Timestamp::to_date_time)
         }))
         .fetch_all(pool)
         .await
