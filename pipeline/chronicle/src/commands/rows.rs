@@ -106,7 +106,7 @@ pub(super) fn signed_amount(event: &Event) -> String {
     }
 }
 
-/// What is said of an event: its description, and what it moved back, if it did.
+/// What is said of an event: its description, the posting that it is an entry of, and what it moved back.
 pub(super) fn description(event: &Event) -> String {
     let reversed = event.data.reversal().map(|reversal| {
         format!(
@@ -115,7 +115,13 @@ pub(super) fn description(event: &Event) -> String {
         )
     });
     let description = event.data.description().map(str::to_owned);
-    let said: Vec<String> = description.into_iter().chain(reversed).collect();
+    let posting = event.data.posting_id();
+    let posting = posting.map(|posting_id| format!("in posting {posting_id}"));
+    let said: Vec<String> = description
+        .into_iter()
+        .chain(posting)
+        .chain(reversed)
+        .collect();
     said.join("; ")
 }
 

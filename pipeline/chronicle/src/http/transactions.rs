@@ -56,6 +56,8 @@ struct TransactionDocument {
     reversed_command_id: Option<Uuid>,
     description: Option<String>,
     transfer_id: Option<Uuid>,
+    /// The posting that the line is an entry of. Its other entries have the same.
+    posting_id: Option<Uuid>,
     counterparty_account_id: Option<String>,
     command_id: Uuid,
     /// Who asked; null when the command did not say.
@@ -73,6 +75,10 @@ enum Kind {
     Withdrawal,
     TransferIn,
     TransferOut,
+    /// A credit of a posting.
+    PostingIn,
+    /// A debit of a posting.
+    PostingOut,
     /// Money that was held went to outside; to another account it is a `transfer_out` with a `hold_id`.
     Capture,
     Freeze,
@@ -95,6 +101,8 @@ impl Kind {
             Self::Withdrawal => "withdrawal",
             Self::TransferIn => "transfer_in",
             Self::TransferOut => "transfer_out",
+            Self::PostingIn => "posting_in",
+            Self::PostingOut => "posting_out",
             Self::Capture => "capture",
             Self::Freeze => "freeze",
             Self::Unfreeze => "unfreeze",
@@ -347,6 +355,7 @@ fn document(row: &PgRow) -> Result<TransactionDocument, Problem> {
         reversed_command_id: row.try_get("reversed_command_id")?,
         description: row.try_get("description")?,
         transfer_id: row.try_get("transfer_id")?,
+        posting_id: row.try_get("posting_id")?,
         counterparty_account_id: row.try_get("counterparty_account_id")?,
         command_id: row.try_get("command_id")?,
         actor: row.try_get("actor")?,
