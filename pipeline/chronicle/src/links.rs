@@ -6,7 +6,10 @@
 //! The sums speak of the account that the earlier command was sent to. A command that moved one amount moved it on every
 //! account; for a batch or a posting they are all of its movements on that account, added up.
 
-use ledger::{AccountId, CommandId, CurrencyCode, Event, EventReference, Money, Original, Outcome, Reversal, Timestamp};
+use ledger::{
+    AccountId, CommandId, CurrencyCode, Event, EventReference, Money, Original, Outcome, Reversal,
+    Timestamp,
+};
 use serde::Serialize;
 use store::{Error, EventStore};
 use utoipa::ToSchema;

@@ -199,7 +199,11 @@ pub(crate) enum SendCommand {
     Post {
         /// What an account has less (debit) or more (credit), e.g. ALICE:debit:25.00 or ALICE:debit:25.00:USD; repeated, in
         /// their order
-        #[arg(long = "entry", value_name = "ACCOUNT:DIRECTION:AMOUNT[:CURRENCY]", required = true)]
+        #[arg(
+            long = "entry",
+            value_name = "ACCOUNT:DIRECTION:AMOUNT[:CURRENCY]",
+            required = true
+        )]
         entries: Vec<String>,
         #[command(flatten)]
         envelope: Envelope,

@@ -5,9 +5,7 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 
 use ledger::codec::json;
-use ledger::{
-    Account, AccountId, Command, CommandId, Event, Money, Sum, Timestamp, Version,
-};
+use ledger::{Account, AccountId, Command, CommandId, Event, Money, Sum, Timestamp, Version};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use store::EventStore;
@@ -283,7 +281,9 @@ fn cells(event: &Event, command: &Command) -> [String; 10] {
 
 /// The command that made an event: of a batch, the one that it is a part of.
 fn own_command<'a>(event: &Event, command: &'a Command) -> &'a Command {
-    let part = event.part.and_then(|part| command.parts().get(part as usize));
+    let part = event
+        .part
+        .and_then(|part| command.parts().get(part as usize));
     part.unwrap_or(command)
 }
 

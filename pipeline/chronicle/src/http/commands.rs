@@ -19,8 +19,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use ledger::codec::{self, Malformed};
 use ledger::{
-    Action, Command, CommandId, Event, EventId, EventReference, HoldId, Outcome, PostingId, Timestamp,
-    TransferId,
+    Action, Command, CommandId, Event, EventId, EventReference, HoldId, Outcome, PostingId,
+    Timestamp, TransferId,
 };
 use serde::Serialize;
 use utoipa::{IntoResponses, OpenApi, ToSchema};
@@ -376,10 +376,7 @@ async fn movement(
         Action::Post(_) => Ok((None, Some(command_id.posting_id(0)))),
         // It mirrors whatever it reverses, which only its events tell.
         Action::Reverse(_) if events.len() > 1 => mirrored(api, events).await,
-        _ => Ok((
-            has_reached_another.then(|| command_id.transfer_id(0)),
-            None,
-        )),
+        _ => Ok((has_reached_another.then(|| command_id.transfer_id(0)), None)),
     }
 }
 

@@ -198,13 +198,21 @@ pub fn transfer(from: &str, to: &str, amount: &str) -> Value {
 
 /// Where a command is published.
 pub fn subject_of(command: &Value) -> String {
-    let account_id = command["account_id"]
-        .as_str()
-        .or_else(|| command["from_account_id"].as_str());
-    format!(
-        "ledger.commands.{}",
-        account_id.expect("a command names its account")
-    )
+    let first = ["commands", "entries"]
+        .iter()
+        .find_map(|name| command[*name].get(0));
+    match first {
+        Some(first) => subject_of(first),
+        None => {
+            let account_id = command["account_id"]
+                .as_str()
+                .or_else(|| command["from_account_id"].as_str());
+            format!(
+                "ledger.commands.{}",
+                account_id.expect("a command names its account")
+            )
+        }
+    }
 }
 
 /// What an answer says, in short: `accepted`, or the code of the rejection.

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use ledger::{
-    AccountId, CommandId, Event, EventData, EventId, EventReference, Outcome, Timestamp, TransferId,
-    Version,
+    AccountId, CommandId, Event, EventData, EventId, EventReference, Outcome, Timestamp,
+    TransferId, Version,
 };
 use store::Snapshot;
 
@@ -89,7 +89,9 @@ impl<'a> Book<'a> {
         for event in &events {
             places.extend(commands.followers(event).map(place));
         }
-        let found = self.events_at(&places.into_iter().collect::<Vec<_>>()).await?;
+        let found = self
+            .events_at(&places.into_iter().collect::<Vec<_>>())
+            .await?;
         let entry = |event: Event| {
             let others = others(&event, &commands, &found)?;
             Ok(Entry { event, others })
@@ -147,8 +149,9 @@ pub(super) fn split(page: Vec<Event>) -> Vec<Vec<Event>> {
     let mut parts = Vec::new();
     let (mut part, mut command_ids, mut weight) = (Vec::new(), HashSet::new(), 0);
     for event in page {
-        let is_large =
-            event.part.is_some() || event.data.posting_id().is_some() || event.data.reversal().is_some();
+        let is_large = event.part.is_some()
+            || event.data.posting_id().is_some()
+            || event.data.reversal().is_some();
         let events_max = if is_large { LARGE } else { SMALL };
         if command_ids.insert(event.command_id) {
             weight += events_max;
@@ -242,12 +245,16 @@ fn others(
         return Ok(Vec::new());
     };
     if !commands.indexes.contains_key(&event.event_id) {
-        return missing(format!("the outcome that names this entry of posting {posting_id}"));
+        return missing(format!(
+            "the outcome that names this entry of posting {posting_id}"
+        ));
     }
     let mut others = Vec::new();
     for follower in followers {
         match follower {
-            Some(other) if other.data.posting_id() == Some(posting_id) => others.push(other.clone()),
+            Some(other) if other.data.posting_id() == Some(posting_id) => {
+                others.push(other.clone())
+            }
             // Another posting, of a reversal of several.
             Some(_) => break,
             None => return missing(format!("another entry of posting {posting_id}")),
@@ -299,9 +306,8 @@ mod tests {
         let mut book = ledger::Book::default();
         let mut events = Vec::new();
         for (number, fields) in commands.iter().enumerate() {
-            let body = format!(
-                "{{\"command_id\":\"6f1c2a3e-58b1-4c0e-9a53-{number:012}\",{fields}}}"
-            );
+            let body =
+                format!("{{\"command_id\":\"6f1c2a3e-58b1-4c0e-9a53-{number:012}\",{fields}}}");
             let command = json::decode_command(body.as_bytes()).unwrap();
             let at = "2026-01-31T12:00:00Z".parse().unwrap();
             for event in decide(&book, &command, at).unwrap() {

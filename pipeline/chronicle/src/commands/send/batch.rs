@@ -78,12 +78,18 @@ mod tests {
     #[test]
     fn a_message_about_a_command_is_about_its_line() {
         let of = |message: &str| with_line(message, "f", &[1, 4]);
-        assert_eq!(of("commands[1]: amount is missing"), "f:4: amount is missing");
+        assert_eq!(
+            of("commands[1]: amount is missing"),
+            "f:4: amount is missing"
+        );
         assert_eq!(
             of("commands[1] must be an object, and this is a number"),
             "f:4: must be an object, and this is a number"
         );
         assert_eq!(of("commands[2]: x"), "commands[2]: x");
-        assert_eq!(of("a command has at most 7 bytes"), "a command has at most 7 bytes");
+        assert_eq!(
+            of("a command has at most 7 bytes"),
+            "a command has at most 7 bytes"
+        );
     }
 }

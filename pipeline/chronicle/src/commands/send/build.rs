@@ -278,7 +278,8 @@ fn own_fields<'a>(
             ("reverse", envelope)
         }
         SendCommand::Post { entries, envelope } => {
-            let entries: anyhow::Result<Vec<Value>> = entries.iter().map(|text| entry(text)).collect();
+            let entries: anyhow::Result<Vec<Value>> =
+                entries.iter().map(|text| entry(text)).collect();
             fields.put("entries", entries?);
             ("post", envelope)
         }

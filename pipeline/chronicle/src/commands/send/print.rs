@@ -46,7 +46,11 @@ pub(super) fn print(answer: &Answer) -> anyhow::Result<()> {
 fn events(events: &[EventReference]) -> Table {
     let of_a_batch = events.iter().any(|event| event.part.is_some());
     let columns = ["command", "account", "version", "event"];
-    let columns = if of_a_batch { &columns[..] } else { &columns[1..] };
+    let columns = if of_a_batch {
+        &columns[..]
+    } else {
+        &columns[1..]
+    };
     let mut table = output::table(columns, &["version"]);
     for event in events {
         let part = event.part.map(|part| format!("commands[{part}]"));

@@ -281,11 +281,12 @@ pub(super) fn check_postings(events: &[&Event], report: &mut Report) -> u64 {
         for (currency, sum) in sums.into_iter().filter(|(_, sum)| *sum != 0) {
             let version = i64::try_from(first.version.get()).unwrap_or(i64::MAX);
             let found = format!("{} {currency}", decimal(sum, currency.exponent()));
-            let violation =
-                Violation::new(format!("the entries of posting {posting_id} do not balance"))
-                    .at(first.account_id.as_str(), version)
-                    .command(first.command_id)
-                    .values(format!("0 {currency}"), found);
+            let violation = Violation::new(format!(
+                "the entries of posting {posting_id} do not balance"
+            ))
+            .at(first.account_id.as_str(), version)
+            .command(first.command_id)
+            .values(format!("0 {currency}"), found);
             report.violated(Invariant::Conservation, violation);
         }
     }

@@ -268,6 +268,16 @@ fn check_references<'a>(
             );
             continue;
         }
+        if event.part != reference.part {
+            let shown = |part: Option<u32>| {
+                part.map_or_else(|| "none".to_owned(), |part| format!("commands[{part}]"))
+            };
+            let violation = at("the command's outcome names another command of the batch");
+            report.violated(
+                Invariant::AtomicCommand,
+                violation.values(shown(reference.part), shown(event.part)),
+            );
+        }
         *named += 1;
         events.push(event);
     }

@@ -390,22 +390,22 @@ impl AnyCommand {
 /// The form of every type of command that can stand in a batch.
 fn single_forms() -> [(&'static str, RefOr<Schema>); 15] {
     [
-            ("create_account", CreateAccount::schema()),
-            ("deposit", Movement::schema()),
-            ("withdraw", Movement::schema()),
-            ("transfer", Transfer::schema()),
-            ("freeze_account", FreezeAccount::schema()),
-            ("unfreeze_account", UnfreezeAccount::schema()),
-            ("close_account", CloseAccount::schema()),
-            ("set_overdraft_limit", SetOverdraftLimit::schema()),
-            ("update_account", UpdateAccount::schema()),
-            ("hold", PlaceHold::schema()),
-            ("capture", Capture::schema()),
-            ("release", Release::schema()),
-            ("expire_hold", ExpireHold::schema()),
-            ("reverse", Reverse::schema()),
-            ("post", Post::schema()),
-        ]
+        ("create_account", CreateAccount::schema()),
+        ("deposit", Movement::schema()),
+        ("withdraw", Movement::schema()),
+        ("transfer", Transfer::schema()),
+        ("freeze_account", FreezeAccount::schema()),
+        ("unfreeze_account", UnfreezeAccount::schema()),
+        ("close_account", CloseAccount::schema()),
+        ("set_overdraft_limit", SetOverdraftLimit::schema()),
+        ("update_account", UpdateAccount::schema()),
+        ("hold", PlaceHold::schema()),
+        ("capture", Capture::schema()),
+        ("release", Release::schema()),
+        ("expire_hold", ExpireHold::schema()),
+        ("reverse", Reverse::schema()),
+        ("post", Post::schema()),
+    ]
 }
 
 impl PartialSchema for AnyCommand {
@@ -543,7 +543,8 @@ mod tests {
             is_taken(batch.as_object().unwrap())
         });
         for name in ["command_id", "actor"] {
-            let deposit = json!({"type": "deposit", "account_id": "ALICE", "amount": "1", name: ID});
+            let deposit =
+                json!({"type": "deposit", "account_id": "ALICE", "amount": "1", name: ID});
             let batch = json!({"command_id": ID, "type": "batch", "commands": [deposit]});
             assert!(is_taken(batch.as_object().unwrap()).is_err(), "{name}");
         }
@@ -552,6 +553,7 @@ mod tests {
     #[test]
     fn the_form_of_an_entry_is_the_decoders() {
         let form = serde_json::to_value(PostingEntry::schema()).unwrap();
+        eprintln!("{form:#}");
         let directions = &form["properties"]["direction"]["enum"];
         assert_eq!(*directions, json!(["debit", "credit"]));
         for direction in directions.as_array().unwrap() {
@@ -571,8 +573,16 @@ mod tests {
             }
         }
         for (name, form, field) in [
-            ("entries", serde_json::to_value(Post::schema()).unwrap(), "entries"),
-            ("commands", serde_json::to_value(Batch::schema()).unwrap(), "commands"),
+            (
+                "entries",
+                serde_json::to_value(Post::schema()).unwrap(),
+                "entries",
+            ),
+            (
+                "commands",
+                serde_json::to_value(Batch::schema()).unwrap(),
+                "commands",
+            ),
         ] {
             let field = &form["properties"][field];
             assert_eq!(field["minItems"], 1, "{name}");
@@ -584,10 +594,7 @@ mod tests {
         );
     }
 
-    fn check_forms(
-        forms: &[Value],
-        is_taken: &dyn Fn(&Map<String, Value>) -> Result<(), String>,
-    ) {
+    fn check_forms(forms: &[Value], is_taken: &dyn Fn(&Map<String, Value>) -> Result<(), String>) {
         let mut known: Vec<&String> = forms
             .iter()
             .flat_map(|form| form["properties"].as_object().unwrap().keys())
