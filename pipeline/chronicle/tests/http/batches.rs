@@ -173,8 +173,10 @@ async fn a_batch_is_done_as_a_whole_and_each_event_says_which_command_made_it() 
     assert!(told.get("reverses").is_none() && told.get("reversed_by").is_none());
     // All events at one instant, so no instant shows a part of it.
     let history = client.get("/accounts/BOB/history").await.ok(200);
-    let events = history["events"].as_array().expect("it is a list");
-    for event in events {
+    let steps = history["history"].as_array().expect("it is a list");
+    assert_eq!(steps.len(), 3);
+    for step in steps {
+        let event = &step["event"];
         assert_eq!(event["recorded_at"], told["recorded_at"], "{event}");
         assert!(event["part"].is_number(), "{event}");
     }

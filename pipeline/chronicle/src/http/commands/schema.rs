@@ -302,7 +302,7 @@ command! {
     }
 }
 
-/// Whether an account has less or more.
+/// Whether the account has less (`debit`) or more (`credit`).
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
 enum DirectionForm {
@@ -318,7 +318,6 @@ pub(super) struct PostingEntry {
     /// The account.
     #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "ALICE")]
     account_id: String,
-    /// Whether it has less (`debit`) or more (`credit`).
     #[schema(inline)]
     direction: DirectionForm,
     /// How much: more than zero.
@@ -553,7 +552,6 @@ mod tests {
     #[test]
     fn the_form_of_an_entry_is_the_decoders() {
         let form = serde_json::to_value(PostingEntry::schema()).unwrap();
-        eprintln!("{form:#}");
         let directions = &form["properties"]["direction"]["enum"];
         assert_eq!(*directions, json!(["debit", "credit"]));
         for direction in directions.as_array().unwrap() {
