@@ -201,18 +201,16 @@ pub fn subject_of(command: &Value) -> String {
     let first = ["commands", "entries"]
         .iter()
         .find_map(|name| command[*name].get(0));
-    match first {
-        Some(first) => subject_of(first),
-        None => {
-            let account_id = command["account_id"]
-                .as_str()
-                .or_else(|| command["from_account_id"].as_str());
-            format!(
-                "ledger.commands.{}",
-                account_id.expect("a command names its account")
-            )
-        }
+    if let Some(first) = first {
+        return subject_of(first);
     }
+    let account_id = command["account_id"]
+        .as_str()
+        .or_else(|| command["from_account_id"].as_str());
+    format!(
+        "ledger.commands.{}",
+        account_id.expect("a command names its account")
+    )
 }
 
 /// What an answer says, in short: `accepted`, or the code of the rejection.

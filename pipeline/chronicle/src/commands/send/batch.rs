@@ -63,7 +63,7 @@ fn with_line(message: &str, name: &str, numbers: &[u64]) -> String {
         .and_then(|rest| rest.split_once(']'))
         .and_then(|(index, rest)| {
             let number = numbers.get(index.parse::<usize>().ok()?)?;
-            Some((number, rest.trim_start_matches(&[':', ' '])))
+            Some((number, rest.trim_start_matches([':', ' '])))
         });
     match place {
         Some((number, reason)) => format!("{name}:{number}: {reason}"),
