@@ -644,7 +644,7 @@ async fn what_is_wrong_with_a_batch_is_said_with_its_line_and_nothing_is_sent() 
         ),
         (
             vec![good.as_str(), "", r#"{"type":"deposit","account_id":"A"}"#],
-            "stdin:3: amount",
+            "stdin:3: the field amount is missing",
         ),
         (
             vec![r#"{"type":"batch","commands":[]}"#],
