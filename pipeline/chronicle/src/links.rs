@@ -2,19 +2,25 @@
 //!
 //! Both are read from the event store at the same cost however many commands there are. What reverses a command may be
 //! more than anybody wants to read at a time, so the list has a limit; the sums have none.
+//!
+//! The sums speak of the account that the earlier command was sent to. A command that moved one amount moved it on every
+//! account; for a batch or a posting they are all of its movements on that account, added up.
 
-use ledger::{CommandId, CurrencyCode, Event, Money, Outcome, Reversal, Timestamp};
+use ledger::{
+    AccountId, CommandId, CurrencyCode, Event, EventReference, Money, Original, Outcome, Reversal,
+    Timestamp,
+};
 use serde::Serialize;
 use store::{Error, EventStore};
 use utoipa::ToSchema;
 
-/// How many reversals of a command are told.
+/// How many reversals of a command are told; one of a batch or a posting is told once, however many movements it has.
 const REVERSALS_MAX: usize = 100;
 
 /// The links of an outcome: none for most.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct Links {
-    /// What it moved back, if the command is a reversal.
+    /// What it moved back, if the command is a reversal. Those of a batch are linked from the commands that they reverse.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reverses: Option<Reverses>,
     /// What of it has been moved back, if anything has.
@@ -28,7 +34,7 @@ pub(crate) struct Reverses {
     /// The earlier command.
     #[schema(value_type = String, format = Uuid)]
     pub(crate) command_id: CommandId,
-    /// How much of each of its movements was moved back by this one.
+    /// How much this one moved back, on the account that the earlier command was sent to.
     #[schema(value_type = String, example = "5.00")]
     pub(crate) amount: Money,
     #[schema(value_type = String, example = "USD")]
@@ -40,10 +46,10 @@ pub(crate) struct Reverses {
 /// The commands that reverse one.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ReversedBy {
-    /// How much of each of its movements has been moved back, by all of them.
+    /// How much has been moved back by all of them, on the account that the command was sent to.
     #[schema(value_type = String, example = "5.00")]
     pub(crate) reversed: Money,
-    /// How much has not.
+    /// How much of what it moved there has not.
     #[schema(value_type = String, example = "20.00")]
     pub(crate) rest: Money,
     #[schema(value_type = String, example = "USD")]
@@ -60,7 +66,10 @@ pub(crate) struct ReversalDocument {
     /// The command.
     #[schema(value_type = String, format = Uuid)]
     pub(crate) command_id: CommandId,
-    /// How much it moved back.
+    /// Which command of a batch it is, from 0; absent for one that is no batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) part: Option<u32>,
+    /// How much it moved back, on the account that the command was sent to.
     #[schema(value_type = String, example = "5.00")]
     pub(crate) amount: Money,
     /// Why.
@@ -73,81 +82,121 @@ pub(crate) struct ReversalDocument {
 impl Links {
     /// Asks the event store.
     pub(crate) async fn of(store: &EventStore, outcome: &Outcome) -> Result<Self, Error> {
-        // The first event tells: all movements of a command that can be reversed are of the same amount, and the ledger
-        // keeps its reversals with the account of the first one.
-        let Some(reference) = outcome.events().first() else {
+        let references = outcome.events();
+        let Some(first) = references.first() else {
             return Ok(Self::default());
         };
-        let events = store.events(std::slice::from_ref(reference)).await?;
-        let Some((first, amount)) = events.first().and_then(movement) else {
+        let events = store.events(std::slice::from_ref(first)).await?;
+        let Some(first) = events.first() else {
             return Ok(Self::default());
         };
-        let currency = amount.currency().code();
-        if let Some(reversal) = first.data.reversal() {
-            let reverses = Reverses {
-                command_id: reversal.command_id,
-                amount,
-                currency,
-                reason: reversal.reason.clone(),
-            };
+        if first.data.balance_change().is_none() {
+            // Such a command cannot be reversed.
+            return Ok(Self::default());
+        }
+        if first.data.reversal().is_none() {
             return Ok(Self {
-                reverses: Some(reverses),
-                reversed_by: None,
+                reverses: None,
+                reversed_by: reversed_by(store, first).await?,
             });
         }
+        let reverses = match first.part {
+            Some(_) => None,
+            None => reverses(store, references).await?,
+        };
         Ok(Self {
-            reverses: None,
-            reversed_by: reversed_by(store, first, amount).await?,
+            reverses,
+            reversed_by: None,
         })
     }
 }
 
-/// An event that moves money, and how much.
-fn movement(event: &Event) -> Option<(&Event, Money)> {
-    event.data.balance_change()?;
-    Some((event, event.data.amount()?))
+/// What the reversal with these events has moved back.
+async fn reverses(
+    store: &EventStore,
+    references: &[EventReference],
+) -> Result<Option<Reverses>, Error> {
+    // A reversal goes through the movements from the last to the first, and a command's first movement is on the account
+    // that it was sent to.
+    let Some(last) = references.last() else {
+        return Ok(None);
+    };
+    let is_there = |reference: &&EventReference| reference.account_id == last.account_id;
+    let Some(first) = references.iter().find(is_there) else {
+        return Ok(None);
+    };
+    let ends = store.events(&[first.clone(), last.clone()]).await?;
+    let [first, last] = ends.as_slice() else {
+        return Ok(None);
+    };
+    let (Some(begin), Some(end)) = (first.data.reversal(), last.data.reversal()) else {
+        return Ok(None);
+    };
+    // Each event says how much has been moved back with it: the rest was moved back before this reversal.
+    let amount = first
+        .data
+        .amount()
+        .and_then(|amount| begin.reversed.checked_sub(amount).ok())
+        .and_then(|before| end.reversed.checked_sub(before).ok());
+    Ok(amount.map(|amount| Reverses {
+        command_id: end.command_id,
+        amount,
+        currency: amount.currency().code(),
+        reason: end.reason.clone(),
+    }))
 }
 
-/// What reverses the command of `first`, which moved `amount`.
-async fn reversed_by(
-    store: &EventStore,
-    first: &Event,
-    amount: Money,
-) -> Result<Option<ReversedBy>, Error> {
-    let command_id = first.command_id;
+/// What reverses the command of `first`.
+async fn reversed_by(store: &EventStore, first: &Event) -> Result<Option<ReversedBy>, Error> {
+    let (account_id, command_id) = (&first.account_id, first.command_id);
     let one_more = u32::try_from(REVERSALS_MAX + 1).unwrap_or(u32::MAX);
-    let mut events = store
-        .reversals(&first.account_id, command_id, one_more)
-        .await?;
-    let has_more = events.len() > REVERSALS_MAX;
-    let reversed = if has_more {
-        events.truncate(REVERSALS_MAX);
-        let original = store.originals(&[command_id]).await?;
-        original.first().and_then(|original| original.reversed)
-    } else {
-        let newest = events.last().and_then(|event| event.data.reversal());
-        newest.map(|reversal| reversal.reversed)
-    };
-    let Some(reversed) = reversed else {
+    let mut events = store.reversals(account_id, command_id, one_more).await?;
+    if events.is_empty() {
         return Ok(None);
+    }
+    let originals = store.originals(&[command_id]).await?;
+    let Some(original) = originals.first() else {
+        return Ok(None);
+    };
+    let (Some(whole), Some(reversed)) = (original.whole(account_id), original.reversed) else {
+        return Ok(None);
+    };
+    let has_more;
+    let reversals = if movements_there(original) > 1 {
+        // It is moved back whole, by one command with as many events as it has.
+        has_more = false;
+        let whole = |event| document(event, Some(reversed));
+        events.first().and_then(whole).into_iter().collect()
+    } else {
+        has_more = events.len() > REVERSALS_MAX;
+        events.truncate(REVERSALS_MAX);
+        let part = |event| document(event, event.data.amount());
+        events.iter().filter_map(part).collect()
     };
     Ok(Some(ReversedBy {
         reversed,
         // More cannot be moved back than was moved; `chronicle verify` says it where that is not so.
-        rest: amount
+        rest: whole
             .checked_sub(reversed)
-            .unwrap_or(Money::zero(amount.currency())),
-        currency: amount.currency().code(),
-        reversals: events.iter().filter_map(document).collect(),
+            .unwrap_or(Money::zero(whole.currency())),
+        currency: whole.currency().code(),
+        reversals,
         has_more,
     }))
 }
 
-fn document(event: &Event) -> Option<ReversalDocument> {
+/// How many movements a command has on the account that it was sent to.
+fn movements_there(original: &Original) -> usize {
+    let is_there = |id: &&AccountId| **id == original.account_id;
+    original.account_ids().filter(is_there).count()
+}
+
+fn document(event: &Event, amount: Option<Money>) -> Option<ReversalDocument> {
     let Reversal { reason, .. } = event.data.reversal()?;
     Some(ReversalDocument {
         command_id: event.command_id,
-        amount: event.data.amount()?,
+        part: event.part,
+        amount: amount?,
         reason: reason.clone(),
         recorded_at: event.recorded_at,
     })

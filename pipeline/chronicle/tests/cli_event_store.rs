@@ -350,3 +350,80 @@ async fn outcomes_whose_answers_got_lost_are_looked_up() {
         (&json!(1), &json!(1))
     );
 }
+
+fn of_batch(fields: &str) -> String {
+    format!(r#"{{"command_id":"{}","type":"batch",{fields}}}"#, id(3))
+}
+
+#[tokio::test]
+async fn a_batch_is_told_command_by_command() {
+    let (store, url) = event_store().await;
+    let done = of_batch(
+        r#""description":"pay\u001b day","commands":[{"type":"create_account","account_id":"B","owner_name":"B","currency":"USD"},
+           {"type":"transfer","from_account_id":"A","to_account_id":"B","amount":"30.5","description":"rent"},
+           {"type":"post","entries":[{"account_id":"B","direction":"debit","amount":"1"},{"account_id":"A","direction":"credit","amount":"1"}]}]"#,
+    );
+    let refused = of_batch(
+        r#""commands":[{"type":"deposit","account_id":"A","amount":"1"},{"type":"withdraw","account_id":"A","amount":"5000"}]"#,
+    )
+    .replace(&id(3), &id(4));
+    process(&store, &[open(1), deposit(2), done, refused]).await;
+    let outcome = ask(&url, &["outcome", &id(3)])
+        .await
+        .exits(0)
+        .prints("accepted")
+        .prints("command    batch of 3 commands: pay\\u{1b} day")
+        .prints("transfer 30.5 from A to B");
+    // Five events of three commands, and the three commands.
+    assert_eq!(outcome.out.matches("commands[").count(), 8, "{outcome:#?}");
+    let parts = ask(&url, &["outcome", &id(3), "-o", "json"])
+        .await
+        .exits(0)
+        .document();
+    let parts: Vec<_> = parts["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| &event["part"])
+        .collect();
+    assert_eq!(json!(parts), json!([0, 1, 1, 2, 2]));
+
+    let outcome = ask(&url, &["outcome", &id(4)])
+        .await
+        .exits(0)
+        .prints("rejected: insufficient_funds: commands[1] (withdraw): account A has 72.50 USD")
+        .prints("withdraw 5000 from A");
+    assert!(
+        !outcome.out.contains("deposit"),
+        "only the one that was refused: {outcome:#?}"
+    );
+
+    let history = ask(&url, &["history", "A"]).await.exits(0);
+    let history = history
+        .prints(&format!("{} commands[1]", id(3)))
+        .prints("rent")
+        .prints("in posting ");
+    assert!(
+        !history.out.contains("pay"),
+        "a batch's words are its own: {history:#?}"
+    );
+    ask(&url, &["explain", "A"])
+        .await
+        .exits(0)
+        .prints("post 1 from B, 1 to A (commands[2] of batch of 3 commands)")
+        .prints("add up to 71.50 USD");
+    let explained = ask(&url, &["explain", "A", "-o", "json"])
+        .await
+        .exits(0)
+        .lines();
+    assert_eq!(
+        json!([
+            explained[0]["part"],
+            explained[0]["command"]["type"],
+            explained[1]["part"],
+            explained[1]["command"]["type"]
+        ]),
+        json!([2, "post", 1, "transfer"])
+    );
+    assert_eq!(explained[2].get("part"), None);
+}

@@ -76,7 +76,7 @@ async fn every_flag_has_its_field() {
     let place = Place::new().await;
     let stream = place.commands(&Limits::default()).await;
     let (hold_id, command_id) = (id(7), id(8));
-    let cases: [(&[&str], Value); 19] = [
+    let cases: [(&[&str], Value); 20] = [
         (
             &["freeze-account", "A", "--reason", "a lost card"],
             json!({"type": "freeze_account", "account_id": "A", "reason": "a lost card", "scope": "all"}),
@@ -207,6 +207,18 @@ async fn every_flag_has_its_field() {
         (
             &["reverse", "A", &command_id, "5.00", "--reason", "x"],
             json!({"type": "reverse", "account_id": "A", "reversed_command_id": command_id, "amount": "5.00", "reason": "x"}),
+        ),
+        (
+            &[
+                "post",
+                "--entry",
+                "A:debit:5.00:USD",
+                "--entry",
+                "B:credit:5",
+            ],
+            json!({"type": "post", "entries": [
+                {"account_id": "A", "direction": "debit", "amount": "5.00", "currency": "USD"},
+                {"account_id": "B", "direction": "credit", "amount": "5"}]}),
         ),
         (
             &[
@@ -431,7 +443,7 @@ async fn a_line_that_is_no_command_is_told_with_its_place_and_the_others_go_on()
         .await
         .exits(1)
         .says("stdin:3: the body is no JSON object")
-        .says("stdin:4: a command has at most 65536 bytes");
+        .says("stdin:4: a command has at most 262144 bytes");
     let summary = done.document();
     assert_eq!(
         (
@@ -589,4 +601,174 @@ async fn nats_may_go_away_and_come_back_in_the_middle() {
     let _ledger = play(&place, &stream, |_, command| Some(accepted(command))).await;
     let done = finish(child).await.exits(0);
     assert_eq!(done.document()["accepted"], COMMANDS, "{done:#?}");
+}
+
+/// A deposit as a command of a batch.
+fn of_batch(amount: &str) -> String {
+    format!(r#"{{"type":"deposit","account_id":"A","amount":{amount}}}"#)
+}
+
+#[tokio::test]
+async fn a_batch_is_the_lines_of_a_file_byte_for_byte() {
+    let place = Place::new().await;
+    let stream = place.commands(&Limits::default()).await;
+    let lines = [
+        of_batch("1.10"),
+        String::new(),
+        format!("  {} ", of_batch("\"2\"")),
+    ];
+    let file = place.file("batch.ndjson", &lines);
+    let command_id = id(1);
+    let arguments = [
+        "send",
+        "--wait-seconds",
+        "0",
+        "batch",
+        &file,
+        "--command-id",
+        &command_id,
+    ];
+    place
+        .chronicle(
+            &[
+                &arguments[..],
+                &["--actor", "teller", "--expected-version", "3"],
+            ]
+            .concat(),
+        )
+        .await
+        .exits(3)
+        .says("It is not lost");
+    let input = lines.join("\n");
+    place
+        .chronicle_reading(&["send", "--wait-seconds", "0", "batch", "-"], &input)
+        .await
+        .exits(3);
+    let messages = held(&stream).await;
+    assert_eq!(messages.len(), 2);
+    let text = String::from_utf8(messages[0].payload.to_vec()).unwrap();
+    assert!(
+        text.ends_with(&format!(
+            r#","commands":[{},{}]}}"#,
+            of_batch("1.10"),
+            of_batch("\"2\"")
+        )),
+        "{text}"
+    );
+    let sent: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        [
+            &sent["command_id"],
+            &sent["type"],
+            &sent["actor"],
+            &sent["expected_version"]
+        ],
+        [
+            &json!(command_id),
+            &json!("batch"),
+            &json!("teller"),
+            &json!(3)
+        ]
+    );
+    assert_eq!(messages[0].subject, "ledger.commands.0.A");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_batch_is_said_with_its_line_and_nothing_is_sent() {
+    let place = Place::new().await;
+    let stream = place.commands(&Limits::default()).await;
+    let good = of_batch("1");
+    for (lines, says) in [
+        (vec![], "stdin has no commands; a batch has at least one"),
+        (vec!["", "  "], "stdin has no commands"),
+        (
+            vec![good.as_str(), "", "{"],
+            "stdin:3: the command is no JSON",
+        ),
+        // No line can be more than one command.
+        (
+            vec![good.as_str(), "{},{}"],
+            "stdin:2: the command is no JSON",
+        ),
+        (vec!["{}],\"x\":[{}"], "stdin:1: the command is no JSON"),
+        (
+            vec!["", "7"],
+            "stdin:2: must be an object, and this is a number",
+        ),
+        (
+            vec![good.as_str(), "", r#"{"type":"deposit","account_id":"A"}"#],
+            "stdin:3: the field amount is missing",
+        ),
+        (
+            vec![r#"{"type":"batch","commands":[]}"#],
+            "stdin:1: a batch has no batch in it",
+        ),
+        (
+            vec![
+                r#"{"command_id":"6f1c2a3e-58b1-4c0e-9a53-0d8f6c1f7b11","type":"deposit","account_id":"A","amount":"1"}"#,
+            ],
+            "stdin:1: deposit in a batch has no field \"command_id\"",
+        ),
+        (
+            vec![good.as_str(); 1_001],
+            "stdin:1001: a batch has at most 1000 commands",
+        ),
+        (
+            vec![
+                &*format!(
+                    r#"{{"type":"deposit","account_id":"A","amount":"1","description":"{}"}}"#,
+                    "x".repeat(2_000)
+                );
+                200
+            ],
+            "a batch has at most 262144 bytes, and with this line it has more",
+        ),
+    ] {
+        place
+            .chronicle_reading(&["send", "batch", "-"], &lines.join("\n"))
+            .await
+            .exits(2)
+            .says(says)
+            .prints_nothing();
+    }
+    place
+        .chronicle(&["send", "batch", "nowhere.ndjson"])
+        .await
+        .exits(2)
+        .says("nowhere.ndjson cannot be read");
+    for (entry, says) in [
+        ("A", "--entry is ACCOUNT:DIRECTION:AMOUNT[:CURRENCY]"),
+        (
+            "A:debit:1:USD:x",
+            "--entry is ACCOUNT:DIRECTION:AMOUNT[:CURRENCY]",
+        ),
+        ("A:sideways:1", "entries[0]: direction"),
+        ("A:debit:much", "entries[0]: amount"),
+        ("A b:debit:1", "entries[0]: account_id"),
+    ] {
+        place
+            .chronicle(&["send", "post", "--entry", entry])
+            .await
+            .exits(2)
+            .says(says);
+    }
+    assert_eq!(held(&stream).await.len(), 0);
+}
+
+#[tokio::test]
+async fn an_answer_says_which_command_of_a_batch_made_which_event() {
+    let place = Place::new().await;
+    let stream = place.commands(&Limits::default()).await;
+    let _ledger = play(&place, &stream, |_, command| {
+        let event = |part: u64| json!({"account_id": "A", "version": 2 + part, "event_id": command["command_id"], "part": part});
+        Some(json!({"command_id": command["command_id"], "status": "accepted", "events": [event(0), event(1)]}))
+    })
+    .await;
+    let input = [of_batch("1"), of_batch("2")].join("\n");
+    place
+        .chronicle_reading(&["send", "batch", "-"], &input)
+        .await
+        .exits(0)
+        .prints("COMMAND")
+        .prints("commands[1]");
 }

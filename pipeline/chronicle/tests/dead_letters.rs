@@ -101,7 +101,7 @@ fn all_kinds() -> Vec<Garbage> {
                 .map(|char| u8::try_from(u32::from(char)).expect("Latin-1"))
                 .collect::<Vec<u8>>(),
         ),
-        garbage("too_large", vec![b' '; 64 * 1024 + 1]),
+        garbage("too_large", vec![b' '; ledger::limits::BODY_BYTES_MAX + 1]),
         with("unknown_field", json!({"ammount": "1.00"})),
         garbage("duplicate_field", doubled),
         with("too_many_fields", many_fields),

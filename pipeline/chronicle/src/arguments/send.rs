@@ -1,5 +1,7 @@
 //! The commands of `chronicle send`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 use ledger::{AccountId, CommandId, HoldId, Timestamp};
 
@@ -205,6 +207,26 @@ pub(crate) enum SendCommand {
         /// The business date: from when on the money counts as moved; when it is recorded, if it is not given
         #[arg(long, value_name = "TIMESTAMP")]
         effective_at: Option<Timestamp>,
+        #[command(flatten)]
+        envelope: Envelope,
+    },
+    /// Move money between any number of accounts at once: debits and credits that balance, in each currency
+    Post {
+        /// What an account has less (debit) or more (credit), e.g. ALICE:debit:25.00 or ALICE:debit:25.00:USD; repeated, in
+        /// their order
+        #[arg(
+            long = "entry",
+            value_name = "ACCOUNT:DIRECTION:AMOUNT[:CURRENCY]",
+            required = true
+        )]
+        entries: Vec<String>,
+        #[command(flatten)]
+        envelope: Envelope,
+    },
+    /// Send up to 1,000 commands of which all are done, or none
+    Batch {
+        /// The commands, one JSON object a line, without command_id and actor; `-` is standard input
+        file: PathBuf,
         #[command(flatten)]
         envelope: Envelope,
     },

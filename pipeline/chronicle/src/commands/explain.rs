@@ -5,16 +5,13 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 
 use ledger::codec::json;
-use ledger::{
-    Account, AccountId, Action, Command, CommandId, Conditions, Direction, Entry, Event, Money,
-    Price, Sum, Timestamp, UpdateAccount, Version,
-};
-use rust_decimal::Decimal;
+use ledger::{Account, AccountId, Command, CommandId, Event, Money, Sum, Timestamp, Version};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use store::EventStore;
 
 use super::as_of::{self, Standing};
+use super::asked_for::asked_for;
 use super::reach;
 use super::rows::{self, Column, Rows, signed_amount};
 use crate::arguments::ExplainArguments;
@@ -44,6 +41,10 @@ struct Line<'a> {
     /// The earlier command whose money it moved back.
     reversed_command_id: Option<CommandId>,
     command_id: CommandId,
+    /// Which command of a batch it was, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<u32>,
+    /// What was asked for: of a batch, the one command that made the event.
     command: Box<RawValue>,
 }
 
@@ -237,7 +238,7 @@ impl<'a> Explanation<'a> {
 }
 
 fn line<'a>(event: &'a Event, amount: Money, command: &Command) -> anyhow::Result<Line<'a>> {
-    let body = String::from_utf8(json::encode_command(command))?;
+    let body = String::from_utf8(json::encode_command(own_command(event, command)))?;
     Ok(Line {
         account_id: &event.account_id,
         version: event.version,
@@ -252,6 +253,7 @@ fn line<'a>(event: &'a Event, amount: Money, command: &Command) -> anyhow::Resul
         actor: event.actor.as_deref(),
         reversed_command_id: event.data.reversal().map(|reversal| reversal.command_id),
         command_id: event.command_id,
+        part: event.part,
         command: RawValue::from_string(body)?,
     })
 }
@@ -269,187 +271,26 @@ fn cells(event: &Event, command: &Command) -> [String; 10] {
         rows::description(event),
         event.actor.clone().unwrap_or_default(),
         event.command_id.to_string(),
-        match event
-            .part
-            .and_then(|part| command.parts().get(part as usize))
-        {
-            Some(part) => format!("{} (of {})", asked_for(part), asked_for(command)),
+        match event.part {
+            Some(part) => format!(
+                "{} (commands[{part}] of {})",
+                asked_for(own_command(event, command)),
+                asked_for(command)
+            ),
             None => asked_for(command),
         },
     ]
 }
 
+/// The command that made an event: of a batch, the one that it is a part of.
+fn own_command<'a>(event: &Event, command: &'a Command) -> &'a Command {
+    let part = event
+        .part
+        .and_then(|part| command.parts().get(part as usize));
+    part.unwrap_or(command)
+}
+
 fn counterparty(event: &Event) -> Option<&AccountId> {
     let leg = event.data.transfer()?;
     Some(&leg.counterparty_account_id)
-}
-
-/// An amount, or all that there is.
-fn all_or(amount: Option<Decimal>) -> String {
-    amount.map_or_else(|| "all".to_owned(), |amount| amount.to_string())
-}
-
-/// A command in words, without what stands beside it: its id, description and actor.
-fn asked_for(command: &Command) -> String {
-    let action = match &command.action {
-        Action::CreateAccount(action) => format!(
-            "create_account {} with {} {}",
-            action.account_id, action.initial_balance, action.currency
-        ),
-        Action::Deposit(action) => format!("deposit {} into {}", action.amount, action.account_id),
-        Action::Withdraw(action) => {
-            format!("withdraw {} from {}", action.amount, action.account_id)
-        }
-        Action::Transfer(action) => format!(
-            "transfer {} from {} to {}",
-            action.amount, action.from_account_id, action.to_account_id
-        ),
-        Action::FreezeAccount(action) => format!(
-            "freeze {} of {}: {}",
-            action.scope.as_str(),
-            action.account_id,
-            action.reason
-        ),
-        Action::UnfreezeAccount(action) => {
-            let reason = action.reason.as_ref().map(|reason| format!(": {reason}"));
-            format!(
-                "unfreeze {} of {}{}",
-                action.scope.as_str(),
-                action.account_id,
-                reason.unwrap_or_default()
-            )
-        }
-        Action::CloseAccount(action) => match &action.sweep_to_account_id {
-            Some(to) => format!("close {}, sweeping to {to}", action.account_id),
-            None => format!("close {}", action.account_id),
-        },
-        Action::SetOverdraftLimit(action) => format!(
-            "set overdraft limit of {} to {}",
-            action.account_id, action.overdraft_limit
-        ),
-        Action::UpdateAccount(action) => update(action),
-        Action::Hold(action) => {
-            let until = action
-                .hold_expires_at
-                .map(|expires_at| format!(" until {expires_at}"));
-            format!(
-                "hold {} on {} as {}{}",
-                action.amount,
-                action.account_id,
-                action.hold_id,
-                until.unwrap_or_default()
-            )
-        }
-        Action::Capture(action) => {
-            let to = action.to_account_id.as_ref().map(|to| format!(" to {to}"));
-            format!(
-                "capture {} of hold {} on {}{}{}",
-                all_or(action.amount),
-                action.hold_id,
-                action.account_id,
-                to.unwrap_or_default(),
-                if action.is_final { ", finally" } else { "" }
-            )
-        }
-        Action::Release(action) => format!(
-            "release {} of hold {} on {}",
-            all_or(action.amount),
-            action.hold_id,
-            action.account_id
-        ),
-        Action::Reverse(action) => format!(
-            "reverse {} of command {}: {}",
-            all_or(action.amount),
-            action.reversed_command_id,
-            action.reason
-        ),
-        Action::Post(action) => {
-            let entry = |entry: &Entry| {
-                let preposition = match entry.direction {
-                    Direction::Debit => "from",
-                    Direction::Credit => "to",
-                };
-                format!("{} {preposition} {}", entry.amount, entry.account_id)
-            };
-            some_of("post", &action.entries, entry)
-        }
-        Action::Exchange(action) => {
-            let price = match action.price {
-                Price::ToAmount(to_amount) => format!("for {to_amount}"),
-                Price::Rate(rate) => format!("at {rate}"),
-            };
-            format!(
-                "exchange {} from {} {price} to {}, through {} and {}",
-                action.amount,
-                action.from_account_id,
-                action.to_account_id,
-                action.from_clearing_account_id,
-                action.to_clearing_account_id
-            )
-        }
-        Action::Batch(action) => format!("batch of {} commands", action.commands.len()),
-        Action::ExpireHold(action) => {
-            format!("expire hold {} on {}", action.hold_id, action.account_id)
-        }
-    };
-    let metadata = command
-        .metadata
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"));
-    let effective = command.effective_at.map(|at| format!("effective at {at}"));
-    let words: Vec<String> = std::iter::once(action)
-        .chain(effective)
-        .chain(conditions(&command.conditions))
-        .chain(metadata)
-        .collect();
-    words.join(", ")
-}
-
-/// A list, and of a long one not all of it.
-fn some_of<T>(verb: &str, items: &[T], shown: impl Fn(&T) -> String) -> String {
-    const ITEMS_MAX: usize = 8;
-    let some: Vec<String> = items.iter().take(ITEMS_MAX).map(shown).collect();
-    let more = match items.len().saturating_sub(ITEMS_MAX) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    format!("{verb} {}{more}", some.join(", "))
-}
-
-/// What is to be known about an account from now on.
-fn update(action: &UpdateAccount) -> String {
-    let owner = action
-        .owner_name
-        .as_ref()
-        .map(|owner_name| format!(", owner {owner_name}"));
-    let metadata = action.account_metadata.as_ref().map(|metadata| {
-        let entries: Vec<String> = metadata
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
-        format!(", account metadata {{{}}}", entries.join(", "))
-    });
-    format!(
-        "update {}{}{}",
-        action.account_id,
-        owner.unwrap_or_default(),
-        metadata.unwrap_or_default()
-    )
-}
-
-/// What had to hold.
-fn conditions(conditions: &Conditions) -> impl Iterator<Item = String> {
-    let version = conditions
-        .expected_version
-        .map(|version| format!("expected version {version}"));
-    let balance = conditions
-        .if_balance_at_least
-        .map(|amount| format!("if the balance is at least {amount}"));
-    let not_before = conditions.not_before.map(|at| format!("not before {at}"));
-    let expires_at = conditions.expires_at.map(|at| format!("expires at {at}"));
-    version
-        .into_iter()
-        .chain(balance)
-        .chain(not_before)
-        .chain(expires_at)
 }

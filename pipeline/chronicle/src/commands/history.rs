@@ -91,7 +91,10 @@ fn cells(event: &Event) -> [String; 10] {
         event.held_after.to_string(),
         event.currency().to_string(),
         counterparty.unwrap_or_default(),
-        event.command_id.to_string(),
+        match event.part {
+            Some(part) => format!("{} commands[{part}]", event.command_id),
+            None => event.command_id.to_string(),
+        },
         description(event),
     ]
 }

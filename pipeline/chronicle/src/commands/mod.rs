@@ -3,6 +3,7 @@
 
 mod account;
 mod as_of;
+mod asked_for;
 mod balances;
 mod by_date;
 mod dead_letter;

@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use ledger::codec::json;
-use ledger::{CommandId, Outcome, Timestamp};
+use ledger::{Command, CommandId, Outcome, Timestamp};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use transport::streams;
 
+use super::asked_for::asked_for;
 use super::reach;
 use super::rows::plain;
 use super::send;
@@ -63,11 +64,37 @@ pub(crate) async fn execute(
         Format::Table => {
             send::print_outcome(&stored.outcome)?;
             output::line(format!("decided at {}", stored.recorded_at))?;
-            output::line(format!("command    {}", plain(body.get())))?;
+            if command.parts().is_empty() {
+                output::line(format!("command    {}", plain(body.get())))?;
+            } else {
+                print_batch(&command, &stored.outcome)?;
+            }
             print_links(&links)?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The commands of a batch; of one that was refused, the command because of which it was.
+fn print_batch(batch: &Command, outcome: &Outcome) -> anyhow::Result<()> {
+    let description = batch.description.as_ref();
+    let description = description.map(|text| format!(": {text}"));
+    output::line(format!(
+        "command    {}{}",
+        asked_for(batch),
+        plain(&description.unwrap_or_default())
+    ))?;
+    let refused = outcome
+        .rejection()
+        .and_then(|rejection| rejection.data.get("command"))
+        .and_then(|index| index.parse().ok());
+    let mut table = output::table(&["command", "asked for"], &[]);
+    for (index, command) in batch.parts().iter().enumerate() {
+        if refused.is_none_or(|refused: usize| refused == index) {
+            table.add_row([format!("commands[{index}]"), plain(&asked_for(command))]);
+        }
+    }
+    output::line(table)
 }
 
 fn print_links(links: &Links) -> anyhow::Result<()> {
@@ -101,8 +128,9 @@ fn print_reversals(reversed_by: &ReversedBy) -> anyhow::Result<()> {
     let columns = ["reversed by", "amount", "decided at", "reason"];
     let mut table = output::table(&columns, &["amount"]);
     for reversal in reversals {
+        let part = reversal.part.map(|part| format!(" commands[{part}]"));
         table.add_row([
-            reversal.command_id.to_string(),
+            format!("{}{}", reversal.command_id, part.unwrap_or_default()),
             reversal.amount.to_string(),
             reversal.recorded_at.to_string(),
             plain(&reversal.reason),

@@ -17,7 +17,8 @@ const HEAD: &str = "\
 Why the ledger refuses a command, and what to do about it. Made by `chronicle rejections --page`; do not edit.
 
 Programs match on the code, which never changes its meaning. The message is for people, and may change. `data` has the
-figures as strings, under these names, as far as they apply. See [outcomes](wire.md#outcomes).
+figures as strings, under these names, as far as they apply; of a batch also `command`, the index of the command that was
+refused, and of a posting `entry`, the index of its entry, both from 0. See [outcomes](wire.md#outcomes).
 
 | code | cause | remedy | `data` |
 |---|---|---|---|";

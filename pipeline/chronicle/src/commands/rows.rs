@@ -106,7 +106,8 @@ pub(super) fn signed_amount(event: &Event) -> String {
     }
 }
 
-/// What is said of an event: its description, what it moved back, if it did, and its business date, if it was given one.
+/// What is said of an event: its description, the posting that it is an entry of, what it moved back, if it did, and its
+/// business date, if it was given one.
 pub(super) fn description(event: &Event) -> String {
     let reversed = event.data.reversal().map(|reversal| {
         format!(
@@ -117,8 +118,11 @@ pub(super) fn description(event: &Event) -> String {
     let description = event.data.description().map(str::to_owned);
     let effective = event.data.effective_at();
     let effective = effective.map(|effective_at| format!("effective {effective_at}"));
+    let posting = event.data.posting_id();
+    let posting = posting.map(|posting_id| format!("in posting {posting_id}"));
     let said: Vec<String> = description
         .into_iter()
+        .chain(posting)
         .chain(reversed)
         .chain(effective)
         .collect();

@@ -5,6 +5,7 @@
 //! not even be readable) finds its line. What is malformed is refused here, in the codec's words; what the business
 //! refuses comes from the ledger.
 
+mod batch;
 mod build;
 mod csv;
 mod file;

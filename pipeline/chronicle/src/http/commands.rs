@@ -19,7 +19,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use ledger::codec::{self, Malformed};
 use ledger::{
-    Action, Command, CommandId, EventId, EventReference, HoldId, Outcome, Timestamp, TransferId,
+    Action, Command, CommandId, Event, EventId, EventReference, HoldId, Outcome, PostingId,
+    Timestamp, TransferId,
 };
 use serde::Serialize;
 use utoipa::{IntoResponses, OpenApi, ToSchema};
@@ -64,13 +65,18 @@ struct Accepted {
     /// The first event.
     #[schema(value_type = String, format = Uuid)]
     event_id: EventId,
-    /// All events, in order, with the version that each account has now: to be used as `min_version`.
+    /// All events, in order, with the versions that the accounts have now: the last one of an account is to be used as
+    /// `min_version`.
     #[schema(value_type = Vec<EventPlace>)]
     events: Vec<EventReference>,
     /// The transfer, if money went from one account to another: also by a capture, and by a closing that sweeps.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = Uuid)]
     transfer_id: Option<TransferId>,
+    /// The posting, if it was one, or moved one back. The commands of a batch have theirs in their events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = Uuid)]
+    posting_id: Option<PostingId>,
     /// The hold, if it was about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = Uuid)]
@@ -91,6 +97,8 @@ pub(super) struct EventPlace {
     /// Its name.
     #[schema(format = Uuid)]
     event_id: String,
+    /// Which command of a batch made it, from 0; absent for any other command.
+    part: Option<u32>,
 }
 
 /// The command is kept, and its outcome is still to come.
@@ -135,7 +143,7 @@ enum Answers {
     /// The body is not JSON.
     #[response(status = 415, content_type = "application/problem+json")]
     NotJson(Problem),
-    /// The money is not right: `insufficient_funds`, `currency_mismatch`, `amount_exceeds_hold`, `reversal_uncovered` …
+    /// The money is not right: `insufficient_funds`, `currency_mismatch`, `amount_exceeds_hold`, `unbalanced` …
     #[response(status = 422, content_type = "application/problem+json")]
     Refused(Problem),
 }
@@ -222,7 +230,7 @@ async fn submit(
     let submitted = submitted.map_err(|error| unacknowledged(&error, command.command_id))?;
     match submitted {
         Submitted::Pending => Ok(pending(command.command_id, &preference)),
-        Submitted::Answered(answer) => answered(&command, answer),
+        Submitted::Answered(answer) => answered(api, &command, answer).await,
     }
 }
 
@@ -322,7 +330,7 @@ fn pending(command_id: CommandId, preference: &Preference) -> Response {
     response
 }
 
-fn answered(command: &Command, answer: Answer) -> Result<Response, Problem> {
+async fn answered(api: &Api, command: &Command, answer: Answer) -> Result<Response, Problem> {
     let command_id = command.command_id;
     let (code, message) = match answer.meaning() {
         Meaning::Accepted => {
@@ -331,12 +339,13 @@ fn answered(command: &Command, answer: Answer) -> Result<Response, Problem> {
                     "command {command_id} was accepted without an event"
                 )));
             };
+            let (transfer_id, posting_id) = movement(api, command, &answer.events).await?;
             let accepted = Accepted {
                 success: true,
                 command_id,
                 event_id: first.event_id,
-                transfer_id: is_transfer(command, &answer.events)
-                    .then(|| command_id.transfer_id(0)),
+                transfer_id,
+                posting_id,
                 hold_id: command.hold_id(),
                 events: answer.events,
             };
@@ -351,16 +360,45 @@ fn answered(command: &Command, answer: Answer) -> Result<Response, Problem> {
         .with(answer.data()))
 }
 
-/// Whether money has come to another account than the one that the command is about.
-fn is_transfer(command: &Command, events: &[EventReference]) -> bool {
-    let is_of_one = !matches!(
-        command.action,
-        Action::Post(_) | Action::Batch(_) | Action::Exchange(_)
-    );
-    is_of_one
-        && events
-            .iter()
-            .any(|event| event.account_id != *command.account_id())
+/// The transfer or the posting that a command has made, if it is one of one. The commands of a batch have theirs in their
+/// events.
+async fn movement(
+    api: &Api,
+    command: &Command,
+    events: &[EventReference],
+) -> Result<(Option<TransferId>, Option<PostingId>), Problem> {
+    let command_id = command.command_id;
+    let has_reached_another = events
+        .iter()
+        .any(|event| event.account_id != *command.account_id());
+    match &command.action {
+        Action::Batch(_) => Ok((None, None)),
+        Action::Post(_) | Action::Exchange(_) => Ok((None, Some(command_id.posting_id(0)))),
+        // It mirrors whatever it reverses, which only its events tell.
+        Action::Reverse(_) if events.len() > 1 => mirrored(api, events).await,
+        _ => Ok((has_reached_another.then(|| command_id.transfer_id(0)), None)),
+    }
+}
+
+/// What a reversal of several movements has made: one transfer or one posting back, or several.
+async fn mirrored(
+    api: &Api,
+    events: &[EventReference],
+) -> Result<(Option<TransferId>, Option<PostingId>), Problem> {
+    let (Some(first), Some(last)) = (events.first(), events.last()) else {
+        return Ok((None, None));
+    };
+    let ends = api.store.events(&[first.clone(), last.clone()]).await?;
+    let [first, last] = ends.as_slice() else {
+        return Ok((None, None));
+    };
+    // All entries of a posting stand side by side, and so do both halves of a transfer.
+    let transfer_id = |event: &Event| event.data.transfer().map(|leg| leg.transfer_id);
+    let posting_id = |event: &Event| event.data.posting_id();
+    Ok((
+        transfer_id(first).filter(|id| transfer_id(last) == Some(*id)),
+        posting_id(first).filter(|id| posting_id(last) == Some(*id)),
+    ))
 }
 
 #[cfg(test)]

@@ -35,8 +35,9 @@ pub(super) struct EventDocument {
     balance_after: String,
     #[schema(format = Uuid)]
     command_id: String,
-    /// What is particular to the type: amounts, currency, for a half of a transfer its id and the other account, the
-    /// business date of a movement that was given one, and the hold as it is afterwards.
+    /// What is particular to the type: amounts, currency, for a half of a transfer its id and the other account, for an
+    /// entry of a posting its `posting_id`, the business date of a movement that was given one, and the hold as it is
+    /// afterwards.
     data: serde_json::Value,
     #[schema(format = Uuid)]
     event_id: String,
@@ -46,6 +47,8 @@ pub(super) struct EventDocument {
     /// What of the balance is held afterwards; absent when it is nothing.
     #[schema(example = "20.00")]
     held_after: Option<String>,
+    /// Which command of a batch made it, from 0; absent for any other command.
+    part: Option<u32>,
     /// The hash of the version before; zeros for version 1.
     #[schema(pattern = "^[0-9a-f]{64}$")]
     prev_hash: String,

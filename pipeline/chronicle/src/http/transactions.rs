@@ -60,6 +60,8 @@ struct TransactionDocument {
     effective_at: Option<Timestamp>,
     description: Option<String>,
     transfer_id: Option<Uuid>,
+    /// The posting that the line is an entry of. Its other entries have the same.
+    posting_id: Option<Uuid>,
     counterparty_account_id: Option<String>,
     command_id: Uuid,
     /// Who asked; null when the command did not say.
@@ -77,6 +79,10 @@ enum Kind {
     Withdrawal,
     TransferIn,
     TransferOut,
+    /// A credit of a posting.
+    PostingIn,
+    /// A debit of a posting.
+    PostingOut,
     /// Money that was held went to outside; to another account it is a `transfer_out` with a `hold_id`.
     Capture,
     Freeze,
@@ -99,6 +105,8 @@ impl Kind {
             Self::Withdrawal => "withdrawal",
             Self::TransferIn => "transfer_in",
             Self::TransferOut => "transfer_out",
+            Self::PostingIn => "posting_in",
+            Self::PostingOut => "posting_out",
             Self::Capture => "capture",
             Self::Freeze => "freeze",
             Self::Unfreeze => "unfreeze",
@@ -354,6 +362,7 @@ fn document(row: &PgRow) -> Result<TransactionDocument, Problem> {
             .map(Timestamp::from_date_time),
         description: row.try_get("description")?,
         transfer_id: row.try_get("transfer_id")?,
+        posting_id: row.try_get("posting_id")?,
         counterparty_account_id: row.try_get("counterparty_account_id")?,
         command_id: row.try_get("command_id")?,
         actor: row.try_get("actor")?,

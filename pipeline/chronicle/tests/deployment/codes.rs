@@ -174,6 +174,12 @@ fn every_limit_is_the_code_s() {
     };
     for (limit, around) in [
         (limit("BODY_BYTES_MAX"), "UTF-8, at most {} bytes"),
+        (limit("POST_ENTRIES_MAX"), "required; 1 to {} of them"),
+        (limit("BATCH_COMMANDS_MAX"), "required; 1 to {} commands"),
+        (
+            limit("WRITTEN_BYTES_MAX") / 1024 / 1024,
+            "would write more than {} MiB",
+        ),
         (limit("OWNER_NAME_BYTES_MAX"), "required; at most {} bytes"),
         (limit("DESCRIPTION_BYTES_MAX"), "why; at most {} bytes"),
         (limit("ACTOR_BYTES_MAX"), "who asks; at most {} bytes"),
@@ -202,6 +208,12 @@ fn every_limit_is_the_code_s() {
             "docs/wire.md does not say {sentence:?}"
         );
     }
+}
+
+#[test]
+fn a_body_over_http_is_as_large_as_a_command() {
+    let row = format!("| a body | {} KiB | 413 |", limit("BODY_BYTES_MAX") / 1024);
+    assert!(read("docs/http.md").contains(&row), "{row}");
 }
 
 #[test]

@@ -124,6 +124,107 @@ pub(crate) fn dated() -> Past {
     small().into_iter().chain(more).collect()
 }
 
+/// The small book, and behind it a day of postings and batches, also of one in two currencies, and of what was moved back.
+pub(crate) fn batched() -> Past {
+    let entry = |account: &str, direction: &str, amount: &str| {
+        format!(r#"{{"account_id":"{account}","direction":"{direction}","amount":"{amount}"}}"#)
+    };
+    let exchange = [
+        entry("ALICE", "debit", "10"),
+        entry("J", "debit", "300"),
+        entry("bob_2", "credit", "7.5"),
+        entry("J-2", "credit", "300"),
+        entry("ALICE", "credit", "2.5"),
+    ]
+    .join(",");
+    let transfer = r#"{"type":"transfer","from_account_id":"bob_2","to_account_id":"ALICE","amount":"1","description":"one; of three"}"#;
+    let pay = [
+        transfer,
+        r#"{"type":"deposit","account_id":"K","amount":"0.5"}"#,
+        transfer,
+        r#"{"type":"post","entries":[{"account_id":"bob_2","direction":"debit","amount":"2"},{"account_id":"ALICE","direction":"credit","amount":"2"}]}"#,
+        transfer,
+        r#"{"type":"post","entries":[{"account_id":"ALICE","direction":"debit","amount":"3"},{"account_id":"bob_2","direction":"credit","amount":"3"}]}"#,
+    ]
+    .join(",");
+    let reverse = |account: &str, number: u64| {
+        format!(
+            r#""type":"reverse","account_id":"{account}","reversed_command_id":"{}","reason":"a mistake""#,
+            id(number)
+        )
+    };
+    let more = [
+        r#""type":"create_account","account_id":"J-2","owner_name":"Jun","currency":"JPY""#
+            .to_owned(),
+        format!(
+            r#""type":"post","entries":[{exchange}],"description":"yen; and dollars","actor":"teller-3","metadata":{{"invoice":"77, 78"}}"#
+        ),
+        format!(r#""type":"batch","commands":[{pay}],"description":"the batch's own""#),
+        reverse("ALICE", 201),
+        reverse("bob_2", 202),
+    ];
+    let more = (200..)
+        .zip(more)
+        .map(|(number, fields)| ("2026-02-03T13:00:00Z".to_owned(), command(number, &fields)));
+    small().into_iter().chain(more).collect()
+}
+
+/// A batch of a thousand transfers to and fro, a posting of a thousand entries, and a batch of postings: of 2,000 events
+/// on two accounts, all of one command or another. The second half of them is moved back.
+pub(crate) fn large() -> Past {
+    let open = |account: &str| {
+        format!(
+            r#""type":"create_account","account_id":"{account}","owner_name":"O","currency":"USD","initial_balance":"100""#
+        )
+    };
+    let accounts = |number: u64| {
+        if number.is_multiple_of(3) {
+            ("B", "A")
+        } else {
+            ("A", "B")
+        }
+    };
+    let transfers: Vec<String> = (0..1_000)
+        .map(|number| {
+            let (from, to) = accounts(number);
+            format!(
+                r#"{{"type":"transfer","from_account_id":"{from}","to_account_id":"{to}","amount":"0.0{}"}}"#,
+                1 + number % 9
+            )
+        })
+        .collect();
+    let entries: Vec<String> = (0..1_000)
+        .map(|number| {
+            let (direction, account) = [("debit", "A"), ("credit", "B")][number % 2];
+            format!(r#"{{"account_id":"{account}","direction":"{direction}","amount":"0.01"}}"#)
+        })
+        .collect();
+    let postings: Vec<String> = entries
+        .chunks(2)
+        .map(|pair| format!(r#"{{"type":"post","entries":[{}]}}"#, pair.join(",")))
+        .collect();
+    [
+        open("A"),
+        open("B"),
+        format!(r#""type":"batch","commands":[{}]"#, transfers.join(",")),
+        format!(r#""type":"post","entries":[{}]"#, entries.join(",")),
+        format!(r#""type":"batch","commands":[{}]"#, postings.join(",")),
+        format!(
+            r#""type":"reverse","account_id":"A","reversed_command_id":"{}","reason":"x""#,
+            id(5)
+        ),
+    ]
+    .into_iter()
+    .zip(1..)
+    .map(|(fields, number)| {
+        (
+            format!("2026-02-0{number}T00:00:00Z"),
+            command(number, &fields),
+        )
+    })
+    .collect()
+}
+
 /// Puts a book into an event store.
 pub(crate) async fn book(past: &Past) -> Book {
     let url = testing::event_store_url("export").await;
@@ -222,13 +323,14 @@ async fn insert(pool: &PgPool, decided: &[Decided]) {
     };
     sqlx::query(
         "INSERT INTO events (account_id, version, event_id, event_type, command_id, data, balance_after, actor,
-            recorded_at, prev_hash, hash, profile, profile_version, held_after, thread_key)
+            recorded_at, prev_hash, hash, profile, profile_version, held_after, thread_key, part)
          SELECT account_id, version, event_id, event_type, command_id, data::jsonb, balance_after::numeric, actor,
-            recorded_at, prev_hash, hash, profile::jsonb, profile_version, held_after::numeric, thread_key
+            recorded_at, prev_hash, hash, profile::jsonb, profile_version, held_after::numeric, thread_key, part
          FROM unnest($1::text[], $2::bigint[], $3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::text[],
-            $9::timestamptz[], $10::bytea[], $11::bytea[], $12::text[], $13::bigint[], $14::text[], $15::text[])
+            $9::timestamptz[], $10::bytea[], $11::bytea[], $12::text[], $13::bigint[], $14::text[], $15::text[],
+            $16::bigint[])
             AS u(account_id, version, event_id, event_type, command_id, data, balance_after, actor, recorded_at, prev_hash,
-                hash, profile, profile_version, held_after, thread_key)",
+                hash, profile, profile_version, held_after, thread_key, part)",
     )
     .bind(events.iter().map(|it| it.account_id.to_string()).collect::<Vec<_>>())
     .bind(events.iter().map(|it| signed(it.version)).collect::<Vec<_>>())
@@ -245,6 +347,7 @@ async fn insert(pool: &PgPool, decided: &[Decided]) {
     .bind(lines.iter().map(|it| signed(it.profile_version)).collect::<Vec<_>>())
     .bind(events.iter().map(held).collect::<Vec<_>>())
     .bind(events.iter().map(|it| store::thread_key(it)).collect::<Vec<_>>())
+    .bind(events.iter().map(|it| it.part.map(i64::from)).collect::<Vec<_>>())
     .execute(pool)
     .await
     .expect("the events can be inserted");

@@ -2,7 +2,7 @@
 
 use ledger::codec::json;
 
-use crate::book::{Past, book, dated, eventful, small};
+use crate::book::{Past, batched, book, dated, eventful, large, small};
 
 const END: &str = "2026-02-04T00:00:00Z";
 
@@ -49,6 +49,52 @@ async fn business_dates_look_as_they_should() {
     golden(&dated(), "hledger", "dated.journal").await;
     golden(&dated(), "beancount", "dated.beancount").await;
     golden(&dated(), "csv", "dated.csv").await;
+}
+
+/// A posting is one transaction, and so is each command of a batch.
+#[tokio::test]
+async fn postings_and_batches_look_as_they_should() {
+    golden(&batched(), "hledger", "batched.journal").await;
+    golden(&batched(), "beancount", "batched.beancount").await;
+    golden(&batched(), "csv", "batched.csv").await;
+}
+
+/// Every event is in the journal once, each transaction's amounts add up to nothing, and no transaction is told twice.
+#[tokio::test]
+async fn of_commands_of_thousands_of_events_every_event_is_told_once() {
+    let book = book(&large()).await;
+    let journal = book.export("hledger", "2026-02-07T00:00:00Z").await;
+    let mut told: Vec<&str> = Vec::new();
+    let mut transactions = 0;
+    for transaction in journal.split("\n\n") {
+        let mut sum = rust_decimal::Decimal::ZERO;
+        let mut postings = 0;
+        for line in transaction
+            .lines()
+            .filter(|line| line.contains("event_id: "))
+        {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            sum += words[1].parse::<rust_decimal::Decimal>().unwrap();
+            told.push(
+                line.split("event_id: ")
+                    .nth(1)
+                    .unwrap()
+                    .split(',')
+                    .next()
+                    .unwrap(),
+            );
+            postings += 1;
+        }
+        if postings > 1 {
+            assert_eq!(sum, rust_decimal::Decimal::ZERO, "{transaction}");
+            transactions += 1;
+        }
+    }
+    assert_eq!(transactions, 1_000 + 1 + 500 + 500);
+    assert_eq!(told.len(), book.events.len());
+    told.sort_unstable();
+    told.dedup();
+    assert_eq!(told.len(), book.events.len());
 }
 
 #[tokio::test]

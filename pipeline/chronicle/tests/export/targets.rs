@@ -5,7 +5,7 @@ use std::fs;
 use sqlx::Executor;
 use sqlx::postgres::PgPool;
 
-use crate::book::{Book, book, small};
+use crate::book::{Book, batched, book, small};
 
 const AT: &str = "2026-02-03T00:00:00Z";
 
@@ -54,6 +54,23 @@ async fn an_export_that_fails_leaves_no_file_and_the_older_one_as_it_was() {
         .says("chronicle verify");
     assert_eq!(fs::read_to_string(&path).unwrap(), "an older one");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn a_posting_of_which_an_entry_is_missing_is_named() {
+    let book = book(&batched()).await;
+    let owner = PgPool::connect(&book.url).await.unwrap();
+    owner
+        .execute("DELETE FROM events WHERE account_id = 'J-2' AND version = 2")
+        .await
+        .unwrap();
+    owner.close().await;
+    let at = "2026-02-04T00:00:00Z";
+    book.ask(&["export", "--format", "beancount", "--at", at])
+        .await
+        .exits(1)
+        .says("account ALICE version 6: another entry of posting")
+        .says("chronicle verify");
 }
 
 #[tokio::test]

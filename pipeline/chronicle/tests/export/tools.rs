@@ -8,7 +8,7 @@ use std::process::Command;
 use ledger::codec::json;
 use serde_json::Value;
 
-use crate::book::{Book, Past, book, command, eventful, small};
+use crate::book::{Book, Past, batched, book, command, eventful, large, small};
 use crate::texts::{TEXTS, nasty};
 
 type Balances = BTreeMap<String, String>;
@@ -156,6 +156,20 @@ async fn both_find_the_balances_of_a_small_book_at_every_instant() {
 #[ignore = "needs hledger and Beancount: run .ci/export"]
 async fn both_find_the_balances_of_a_book_with_holds_and_closings_at_every_instant() {
     check_at_every_instant(&book(&eventful()).await).await;
+}
+
+#[tokio::test]
+#[ignore = "needs hledger and Beancount: run .ci/export"]
+async fn both_find_the_balances_of_a_book_with_batches_and_postings_at_every_instant() {
+    check_at_every_instant(&book(&batched()).await).await;
+}
+
+#[tokio::test]
+#[ignore = "needs hledger and Beancount: run .ci/export"]
+async fn both_find_the_balances_of_batches_and_postings_of_a_thousand() {
+    let book = book(&large()).await;
+    let dates = ["2026-02-02", "2026-02-03", "2026-02-04", "2026-02-05"];
+    check(&book, &dates, &["2026-02-07T00:00:00Z"]).await;
 }
 
 async fn check_at_every_instant(book: &Book) {

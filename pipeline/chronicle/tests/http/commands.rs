@@ -165,7 +165,7 @@ async fn refusals_have_the_status_and_the_code_of_their_kind() {
         ),
         (
             "deposit",
-            json!({"account_id": "ALICE", "amount": "1", "description": "x".repeat(70_000)}),
+            json!({"account_id": "ALICE", "amount": "1", "description": "x".repeat(270_000)}),
             413,
             "too_large",
         ),

@@ -26,6 +26,8 @@ async fn every_described_route_is_there_and_the_pages_are_self_contained() {
         "/commands/capture",
         "/commands/release",
         "/commands/reverse",
+        "/commands/post",
+        "/commands/batch",
         "/commands/{command_id}",
         "/accounts",
         "/accounts/{account_id}",

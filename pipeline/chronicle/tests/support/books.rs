@@ -132,6 +132,8 @@ fn plain(number: &str) -> String {
 fn kind(data: &EventData) -> &'static str {
     match data {
         EventData::AccountCreated(_) => "opening",
+        EventData::MoneyDeposited(moved) if moved.posting_id.is_some() => "posting_in",
+        EventData::MoneyWithdrawn(moved) if moved.posting_id.is_some() => "posting_out",
         EventData::MoneyDeposited(moved) if moved.transfer.is_some() => "transfer_in",
         EventData::MoneyDeposited(_) => "deposit",
         EventData::MoneyWithdrawn(moved) if moved.transfer.is_some() => "transfer_out",
@@ -198,6 +200,10 @@ fn transaction(event: &Event) -> String {
             .data
             .reversal()
             .map_or(String::new(), |reversal| reversal.command_id.to_string()),
+        event
+            .data
+            .posting_id()
+            .map_or(String::new(), |posting_id| posting_id.to_string()),
         event
             .data
             .effective_at()
@@ -291,6 +297,7 @@ impl Books {
                  coalesce(transfer_id::text, ''), coalesce(counterparty_account_id, ''), \
                  coalesce(trim_scale(held)::text, ''), coalesce(trim_scale(held_after)::text, ''), \
                  coalesce(hold_id::text, ''), coalesce(reversed_command_id::text, ''), \
+                 coalesce(posting_id::text, ''),
                  coalesce((extract(epoch FROM effective_at) * 1000000)::bigint::text, '')) AS line FROM transactions",
             )
             .await,

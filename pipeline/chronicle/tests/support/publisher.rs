@@ -198,6 +198,12 @@ pub fn transfer(from: &str, to: &str, amount: &str) -> Value {
 
 /// Where a command is published.
 pub fn subject_of(command: &Value) -> String {
+    let first = ["commands", "entries"]
+        .iter()
+        .find_map(|name| command[*name].get(0));
+    if let Some(first) = first {
+        return subject_of(first);
+    }
     let account_id = command["account_id"]
         .as_str()
         .or_else(|| command["from_account_id"].as_str());

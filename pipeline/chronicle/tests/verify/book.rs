@@ -1,4 +1,4 @@
-//! Two small ledgers of known content, made by the project's own writer and projections, and the means to break them.
+//! Three small ledgers of known content, made by the project's own writer and projections, and the means to break them.
 //!
 //! | account | versions |
 //! |---|---|
@@ -19,6 +19,19 @@
 //! | I | 1 opened with 0.00 · 2 transfer of 3.00 from H |
 //!
 //! A withdrawal of 5.00 from G is rejected.
+//!
+//! The batched one has P and Q in USD, R and S in EUR, and the commands' ids end in 1 … 12, in the order of
+//! [`batched_commands`]:
+//!
+//! | account | versions |
+//! |---|---|
+//! | P | 1 opened with 100.00 · 2 posting of 10.00 out · 3 transfer of 20.00 to Q · 4 posting of 2.00 in · 5, 6 transfers of 3.00 and 4.00 to Q · 7, 8 these back · 9 the first posting back · 10 transfer of 2.00 to Q · 11 of it, 1.00 back |
+//! | Q | 1 opened with 0.00 · 2 posting of 10.00 in · 3 deposit 1.00 · 4 transfer of 20.00 from P · 5 posting of 2.00 out · 6, 7 transfers of 3.00 and 4.00 from P · 8, 9 these back · 10 the first posting back · 11 transfer of 2.00 from P · 12 of it, 1.00 back · 13 deposit 1.00 |
+//! | R | 1 opened with 50.00 · 2 posting of 5.00 out · 3 it back |
+//! | S | 1 opened with 0.00 · 2 posting of 5.00 in · 3 it back |
+//!
+//! Command 5 is the posting in both currencies. Command 6 is a batch of Q 3, of P 3 and Q 4, and of Q 5 and P 4; 8 is one
+//! of two transfers, and 12 one of a reversal and a deposit. The batch 7 is rejected.
 
 use std::collections::BTreeSet;
 
@@ -114,6 +127,74 @@ fn eventful_commands() -> Vec<Command> {
     .collect()
 }
 
+fn batched_commands() -> Vec<Command> {
+    let open = |account: &str, currency: &str, balance: &str| {
+        format!(
+            r#""type":"create_account","account_id":"{account}","owner_name":"O","currency":"{currency}","initial_balance":"{balance}""#
+        )
+    };
+    let transfer = |from: &str, to: &str, amount: &str| {
+        format!(
+            r#""type":"transfer","from_account_id":"{from}","to_account_id":"{to}","amount":"{amount}""#
+        )
+    };
+    let post = |entries: &[(&str, &str, &str)]| {
+        let entries: Vec<String> = entries
+            .iter()
+            .map(|(account, direction, amount)| {
+                format!(
+                    r#"{{"account_id":"{account}","direction":"{direction}","amount":"{amount}"}}"#
+                )
+            })
+            .collect();
+        format!(r#""type":"post","entries":[{}]"#, entries.join(","))
+    };
+    let batch = |commands: &[String]| {
+        let commands: Vec<String> = commands
+            .iter()
+            .map(|fields| format!("{{{fields}}}"))
+            .collect();
+        format!(r#""type":"batch","commands":[{}]"#, commands.join(","))
+    };
+    let back = |number, more: &str| {
+        format!(
+            r#""type":"reverse","account_id":"P","reversed_command_id":"{}","reason":"a mistake"{more}"#,
+            command_id(number)
+        )
+    };
+    let deposit = r#""type":"deposit","account_id":"Q","amount":"1","description":"one""#;
+    [
+        open("P", "USD", "100"),
+        open("Q", "USD", "0"),
+        open("R", "EUR", "50"),
+        open("S", "EUR", "0"),
+        post(&[
+            ("P", "debit", "10"),
+            ("R", "debit", "5"),
+            ("Q", "credit", "10"),
+            ("S", "credit", "5"),
+        ]) + r#","description":"a deal""#,
+        batch(&[
+            deposit.to_owned(),
+            transfer("P", "Q", "20"),
+            post(&[("Q", "debit", "2"), ("P", "credit", "2")]),
+        ]) + r#","actor":"teller-3","description":"the batch's own""#,
+        batch(&[
+            transfer("Q", "P", "1"),
+            r#""type":"withdraw","account_id":"Q","amount":"1000""#.to_owned(),
+        ]),
+        batch(&[transfer("P", "Q", "3"), transfer("P", "Q", "4")]),
+        back(8, ""),
+        back(5, ""),
+        transfer("P", "Q", "2"),
+        batch(&[back(11, r#","amount":"1""#), deposit.to_owned()]),
+    ]
+    .into_iter()
+    .zip(1..)
+    .map(|(fields, number)| command(number, &fields))
+    .collect()
+}
+
 /// The ledger.
 pub(crate) struct Book {
     pub(crate) ledger: Ledger,
@@ -149,6 +230,11 @@ impl Book {
     /// The eventful one.
     pub(crate) async fn eventful() -> Self {
         Self::of(&eventful_commands()).await
+    }
+
+    /// The batched one.
+    pub(crate) async fn batched() -> Self {
+        Self::of(&batched_commands()).await
     }
 
     async fn of(commands: &[Command]) -> Self {
@@ -289,7 +375,7 @@ impl Book {
     async fn overwrite(&self, event: &Event) {
         let written = sqlx::query(
             "UPDATE events SET data = $3::text::jsonb, balance_after = $4, recorded_at = $5, prev_hash = $6, hash = $7,
-                held_after = $8
+                held_after = $8, part = $9
              WHERE account_id = $1 AND version = $2",
         )
         .bind(event.account_id.as_str())
@@ -300,6 +386,7 @@ impl Book {
         .bind(event.prev_hash.as_bytes().as_slice())
         .bind(event.hash.as_bytes().as_slice())
         .bind((!event.held_after.is_zero()).then(|| event.held_after.value()))
+        .bind(event.part.map(i64::from))
         .execute(&self.owner);
         assert_eq!(written.await.unwrap().rows_affected(), 1);
     }

@@ -2,6 +2,7 @@
 //! by the right invariants, with the offender named.
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
+mod batches;
 mod book;
 mod chain;
 mod clean;

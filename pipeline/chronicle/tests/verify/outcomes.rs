@@ -159,7 +159,7 @@ async fn a_transfer_with_only_one_half() {
     }));
     report.names(
         "conservation",
-        &json!({"message":"USD: transfers do not add up","found":"30.00 credited"}),
+        &json!({"message":"USD: transfers and postings do not add up","found":"30.00 credited"}),
     );
     report.names(
         "atomic_command",

@@ -106,8 +106,14 @@ fn write(transaction: &Transaction<'_>, out: &mut dyn Write) -> io::Result<()> {
         metadata("  ", "effective_at", &effective_at.to_string(), out)?;
     }
     metadata("  ", "command_id", &event.command_id.to_string(), out)?;
+    if let Some(part) = event.part {
+        writeln!(out, "  part: {part}")?;
+    }
     if let Some(leg) = event.data.transfer() {
         metadata("  ", "transfer_id", &leg.transfer_id.to_string(), out)?;
+    }
+    if let Some(posting_id) = event.data.posting_id() {
+        metadata("  ", "posting_id", &posting_id.to_string(), out)?;
     }
     if let Some(reversal) = event.data.reversal() {
         let command_id = reversal.command_id.to_string();

@@ -8,7 +8,7 @@ use super::Form;
 use super::book::Entry;
 
 /// The names of the columns; what they hold is in [`cells`].
-const COLUMNS: [&str; 25] = [
+const COLUMNS: [&str; 27] = [
     "account_id",
     "version",
     "type",
@@ -33,6 +33,8 @@ const COLUMNS: [&str; 25] = [
     "scope",
     "reason",
     "reversed_command_id",
+    "posting_id",
+    "part",
     "effective_at",
 ];
 
@@ -91,6 +93,9 @@ fn cells(event: &Event) -> [String; COLUMNS.len()] {
         text(freeze.map(|freeze| freeze.scope.as_str())),
         text(reason(data)),
         reversal.map_or_else(String::new, |reversal| reversal.command_id.to_string()),
+        data.posting_id()
+            .map_or_else(String::new, |posting_id| posting_id.to_string()),
+        event.part.map_or_else(String::new, |part| part.to_string()),
         data.effective_at()
             .map_or_else(String::new, |effective_at| effective_at.to_string()),
     ]

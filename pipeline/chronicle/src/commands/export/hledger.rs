@@ -115,8 +115,14 @@ fn write(transaction: &Transaction<'_>, out: &mut dyn Write) -> io::Result<()> {
         tag("effective_at", &effective_at.to_string(), out)?;
     }
     tag("command_id", &event.command_id.to_string(), out)?;
+    if let Some(part) = event.part {
+        tag("part", &part.to_string(), out)?;
+    }
     if let Some(leg) = event.data.transfer() {
         tag("transfer_id", &leg.transfer_id.to_string(), out)?;
+    }
+    if let Some(posting_id) = event.data.posting_id() {
+        tag("posting_id", &posting_id.to_string(), out)?;
     }
     if let Some(reversal) = event.data.reversal() {
         let command_id = reversal.command_id.to_string();

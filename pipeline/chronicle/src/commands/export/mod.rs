@@ -33,7 +33,7 @@ use crate::servers_at::ServerArguments;
 
 /// A form in which the book can be written. Gets the entries by account and version.
 trait Form: Send {
-    /// Whether it wants the other halves of transfers, and the ends of days.
+    /// Whether it wants the other halves of transfers, the other entries of postings, and the ends of days.
     fn is_journal(&self) -> bool;
 
     /// What stands before all else.
@@ -113,16 +113,18 @@ async fn entries(
 ) -> anyhow::Result<Counts> {
     let mut counts = Counts::default();
     while let Some(events) = book.next_page().await? {
-        let entries = if form.is_journal() {
-            book.with_other_halves(events).await?
-        } else {
-            events.into_iter().map(Entry::from).collect()
-        };
-        for entry in &entries {
-            counts.events += 1;
-            counts.accounts += u64::from(entry.event.version == ledger::Version::FIRST);
-            form.entry(entry, target)
-                .or_else(|error| target.failed(error))?;
+        for events in book::split(events) {
+            let entries = if form.is_journal() {
+                book.with_others(events).await?
+            } else {
+                events.into_iter().map(Entry::from).collect()
+            };
+            for entry in &entries {
+                counts.events += 1;
+                counts.accounts += u64::from(entry.event.version == ledger::Version::FIRST);
+                form.entry(entry, target)
+                    .or_else(|error| target.failed(error))?;
+            }
         }
     }
     Ok(counts)

@@ -6,13 +6,13 @@ use ledger::{AccountCreated, Event, EventData, Money};
 
 use super::book::Entry;
 
-/// One transaction: what two places have more and less.
+/// One transaction: what places have more and less, which is nothing in each currency.
 pub(super) struct Transaction<'a> {
     /// What happened, for those who gave no description.
     pub(super) kind: &'static str,
     /// The event that stands for it.
     pub(super) event: &'a Event,
-    pub(super) postings: [Posting<'a>; 2],
+    pub(super) postings: Vec<Posting<'a>>,
 }
 
 /// What one place has more or less.
@@ -54,8 +54,8 @@ impl fmt::Display for Signed {
     }
 }
 
-/// The transaction that an event makes. `None` for one that moves no money, and for the credit of a transfer, which is
-/// told with its debit.
+/// The transaction that an event makes. `None` for one that moves no money, and for one that is told with another: the
+/// credit of a transfer with its debit, and the entries of a posting with the first of them.
 pub(super) fn transaction(entry: &Entry) -> Option<Transaction<'_>> {
     let event = &entry.event;
     let here = Place::Account(event);
@@ -64,28 +64,40 @@ pub(super) fn transaction(entry: &Entry) -> Option<Transaction<'_>> {
             let amount = created.initial_balance;
             (
                 "opening",
-                [more(here, amount), less(Place::Opening, amount)],
+                vec![more(here, amount), less(Place::Opening, amount)],
             )
+        }
+        EventData::MoneyDeposited(moved) | EventData::MoneyWithdrawn(moved)
+            if moved.posting_id.is_some() =>
+        {
+            if entry.others.is_empty() {
+                return None;
+            }
+            let entries = std::iter::once(event).chain(&entry.others);
+            ("posting", entries.filter_map(of_entry).collect())
         }
         EventData::MoneyDeposited(moved) if moved.transfer.is_some() => return None,
         EventData::MoneyDeposited(moved) => {
             let amount = moved.amount;
             (
                 "deposit",
-                [more(here, amount), less(Place::External, amount)],
+                vec![more(here, amount), less(Place::External, amount)],
             )
         }
         EventData::MoneyWithdrawn(moved) => {
             let amount = moved.amount;
-            if let Some(credit) = &entry.credit {
+            if let Some(credit) = entry.others.first() {
                 let there = more(Place::Account(credit), amount);
-                ("transfer", [less(here, amount), there])
+                ("transfer", vec![less(here, amount), there])
             } else {
                 let kind = match moved.hold {
                     Some(_) => "capture",
                     None => "withdrawal",
                 };
-                (kind, [less(here, amount), more(Place::External, amount)])
+                (
+                    kind,
+                    vec![less(here, amount), more(Place::External, amount)],
+                )
             }
         }
         EventData::AccountFrozen(_)
@@ -106,6 +118,16 @@ pub(super) fn transaction(entry: &Entry) -> Option<Transaction<'_>> {
         event,
         postings,
     })
+}
+
+/// What an entry of a posting does to its account.
+fn of_entry(event: &Event) -> Option<Posting<'_>> {
+    let here = Place::Account(event);
+    match &event.data {
+        EventData::MoneyDeposited(moved) => Some(more(here, moved.amount)),
+        EventData::MoneyWithdrawn(moved) => Some(less(here, moved.amount)),
+        _ => None,
+    }
 }
 
 fn more(place: Place<'_>, amount: Money) -> Posting<'_> {

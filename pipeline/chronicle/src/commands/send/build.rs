@@ -6,6 +6,7 @@ use ledger::{Command, CommandId};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::batch;
 use crate::arguments::{Envelope, SendCommand};
 use crate::exit;
 
@@ -62,6 +63,9 @@ pub(super) fn build(command: &SendCommand) -> anyhow::Result<(Command, Vec<u8>)>
         fields.text("hold_id", &command_id);
     }
     add_envelope(envelope, &mut fields)?;
+    if let SendCommand::Batch { file, .. } = command {
+        return batch::build(&fields.0, file);
+    }
     let payload = serde_json::to_vec(&fields.0)?;
     let command = codec::decode_command(Some(CONTENT_TYPE_JSON), &payload)
         .map_err(|malformed| exit::usage(malformed.to_string()))?;
@@ -82,6 +86,28 @@ fn add_envelope(envelope: &Envelope, fields: &mut Fields) -> anyhow::Result<()> 
     fields.some("not_before", envelope.not_before.as_ref());
     fields.some("expires_at", envelope.expires_at.as_ref());
     Ok(())
+}
+
+/// An entry of a posting, such as `ALICE:debit:25.00` or `ALICE:debit:25.00:USD`.
+fn entry(text: &str) -> anyhow::Result<Value> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let (account_id, direction, amount, currency) = match parts[..] {
+        [account_id, direction, amount] => (account_id, direction, amount, None),
+        [account_id, direction, amount, currency] => {
+            (account_id, direction, amount, Some(currency))
+        }
+        _ => {
+            return Err(exit::usage(format!(
+                "--entry is ACCOUNT:DIRECTION:AMOUNT[:CURRENCY], such as ALICE:debit:25.00, and this is not: {text:?}"
+            )));
+        }
+    };
+    let mut fields = Fields::default();
+    fields.put("account_id", account_id);
+    fields.put("direction", direction);
+    fields.put("amount", amount);
+    fields.some("currency", currency.as_ref());
+    Ok(fields.0.into())
 }
 
 /// What is particular to the type of the command.
@@ -261,5 +287,13 @@ fn own_fields<'a>(
             fields.some("effective_at", effective_at.as_ref());
             ("reverse", envelope)
         }
+        SendCommand::Post { entries, envelope } => {
+            let entries: anyhow::Result<Vec<Value>> =
+                entries.iter().map(|text| entry(text)).collect();
+            fields.put("entries", entries?);
+            ("post", envelope)
+        }
+        // Its commands are read as text: see `batch`.
+        SendCommand::Batch { envelope, .. } => ("batch", envelope),
     })
 }

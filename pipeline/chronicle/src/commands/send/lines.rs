@@ -64,9 +64,15 @@ impl Input {
 
     /// Begins to read. The lines end with the file, or with an error.
     pub(super) fn lines(self) -> mpsc::Receiver<io::Result<Line>> {
+        let mut lines = self.here();
+        ahead(move || lines.next().transpose())
+    }
+
+    /// The same lines, read when they are asked for.
+    pub(super) fn here(self) -> impl Iterator<Item = io::Result<Line>> + Send {
         let mut reader = self.buffered();
         let mut place = Place::default();
-        ahead(move || next(&mut reader, &mut place))
+        std::iter::from_fn(move || next(&mut reader, &mut place).transpose())
     }
 
     /// As bytes.

@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+use comfy_table::Table;
+use ledger::EventReference;
+
 use crate::commands::rows::plain;
 use crate::submission::answer::{Answer, Meaning};
 use crate::{exit, output};
@@ -23,12 +26,7 @@ pub(super) fn print(answer: &Answer) -> anyhow::Result<()> {
     match answer.meaning() {
         Meaning::Accepted => {
             output::line(format!("{command}accepted"))?;
-            let mut table = output::table(&["account", "version", "event"], &["version"]);
-            for event in &answer.events {
-                let (version, event_id) = (event.version.to_string(), event.event_id.to_string());
-                table.add_row([event.account_id.as_str(), &version, &event_id]);
-            }
-            output::line(table)
+            output::line(events(&answer.events))
         }
         Meaning::Rejected { code, message } => output::line(format!(
             "{command}rejected: {}: {}",
@@ -42,4 +40,27 @@ pub(super) fn print(answer: &Answer) -> anyhow::Result<()> {
             plain(id)
         )),
     }
+}
+
+/// Where events are; those of a batch with the command that made them.
+fn events(events: &[EventReference]) -> Table {
+    let of_a_batch = events.iter().any(|event| event.part.is_some());
+    let columns = ["command", "account", "version", "event"];
+    let columns = if of_a_batch {
+        &columns[..]
+    } else {
+        &columns[1..]
+    };
+    let mut table = output::table(columns, &["version"]);
+    for event in events {
+        let part = event.part.map(|part| format!("commands[{part}]"));
+        let place = [
+            event.account_id.to_string(),
+            event.version.to_string(),
+            event.event_id.to_string(),
+        ];
+        let of_part = of_a_batch.then(|| part.unwrap_or_default());
+        table.add_row(of_part.into_iter().chain(place));
+    }
+    table
 }

@@ -259,6 +259,40 @@ pub(super) fn check_transfers(events: &[&Event], report: &mut Report) -> u64 {
     transfers.len() as u64
 }
 
+/// Checks that each posting among the events of one command adds up to nothing, in each currency.
+pub(super) fn check_postings(events: &[&Event], report: &mut Report) -> u64 {
+    let mut postings: BTreeMap<_, Vec<&Event>> = BTreeMap::new();
+    for event in events {
+        if let Some(posting_id) = event.data.posting_id() {
+            postings.entry(posting_id).or_default().push(event);
+        }
+    }
+    for (posting_id, entries) in &postings {
+        let mut sums: BTreeMap<Currency, i128> = BTreeMap::new();
+        for entry in entries {
+            if let Some(change) = entry.data.balance_change() {
+                // Each has at most 27 digits, and a command has not more than some thousands of events.
+                *sums.entry(change.currency()).or_default() += units(change);
+            }
+        }
+        let Some(first) = entries.first() else {
+            continue;
+        };
+        for (currency, sum) in sums.into_iter().filter(|(_, sum)| *sum != 0) {
+            let version = i64::try_from(first.version.get()).unwrap_or(i64::MAX);
+            let found = format!("{} {currency}", decimal(sum, currency.exponent()));
+            let violation = Violation::new(format!(
+                "the entries of posting {posting_id} do not balance"
+            ))
+            .at(first.account_id.as_str(), version)
+            .command(first.command_id)
+            .values(format!("0 {currency}"), found);
+            report.violated(Invariant::Conservation, violation);
+        }
+    }
+    postings.len() as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use ledger::{Action, Event, EventReference, Hash, Reverse};
+use ledger::{Action, Command, Event, EventReference, Hash, Reverse};
 use store::{CommandRow, EventRow, Place, Snapshot};
 
 use super::conservation;
@@ -58,6 +58,7 @@ pub(super) async fn walk(
     report.checked(Invariant::AtomicCommand, "commands", totals.accepted);
     report.checked(Invariant::AtomicCommand, "events", events);
     report.checked(Invariant::Conservation, "transfers", totals.transfers);
+    report.checked(Invariant::Conservation, "postings", totals.postings);
     Ok(())
 }
 
@@ -179,16 +180,38 @@ async fn check_events(
                 check_together(command, &events, report);
             }
             totals.transfers += conservation::check_transfers(&events, report);
-            if let Ok(body) = &command.body
-                && let Action::Reverse(reverse) = &body.action
-                && !events.is_empty()
-            {
-                reversals.push((reverse, events));
+            totals.postings += conservation::check_postings(&events, report);
+            if let Ok(body) = &command.body {
+                reversals.extend(reversals_of(body, events));
             }
         }
     }
     reversals::check(snapshot, &reversals, report).await?;
     Ok(named)
+}
+
+/// The reversals that a command is or has, with their events.
+fn reversals_of<'a>(
+    body: &'a Command,
+    events: Vec<&'a Event>,
+) -> impl Iterator<Item = (&'a Reverse, Vec<&'a Event>)> {
+    let of = |command: &'a Command| match &command.action {
+        Action::Reverse(reverse) => Some(reverse),
+        _ => None,
+    };
+    let whole = of(body).map(|reverse| (reverse, events.clone()));
+    let mut by_part: HashMap<u32, Vec<&Event>> = HashMap::new();
+    for event in events {
+        if let Some(part) = event.part {
+            by_part.entry(part).or_default().push(event);
+        }
+    }
+    let part = move |(part, command)| Some((of(command)?, by_part.remove(&part)?));
+    let parts = (0..).zip(body.parts()).filter_map(part);
+    whole
+        .into_iter()
+        .chain(parts)
+        .filter(|(_, events)| !events.is_empty())
 }
 
 /// The events that a command's outcome names, as far as they are there; `None` if one of them cannot be read.
@@ -244,6 +267,16 @@ fn check_references<'a>(
                 violation.values(reference.event_id, event.event_id),
             );
             continue;
+        }
+        if event.part != reference.part {
+            let shown = |part: Option<u32>| {
+                part.map_or_else(|| "none".to_owned(), |part| format!("commands[{part}]"))
+            };
+            let violation = at("the command's outcome names another command of the batch");
+            report.violated(
+                Invariant::AtomicCommand,
+                violation.values(shown(reference.part), shown(event.part)),
+            );
         }
         *named += 1;
         events.push(event);

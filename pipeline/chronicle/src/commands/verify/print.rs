@@ -19,6 +19,7 @@ pub(super) struct Totals {
     pub(super) accepted: u64,
     pub(super) rejected: u64,
     pub(super) transfers: u64,
+    pub(super) postings: u64,
     pub(super) currencies: Vec<CurrencyTotals>,
     pub(super) elapsed_ms: u64,
 }

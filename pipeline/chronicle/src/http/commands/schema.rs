@@ -314,35 +314,114 @@ command! {
     }
 }
 
+/// Whether the account has less (`debit`) or more (`credit`).
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+enum DirectionForm {
+    Debit,
+    Credit,
+}
+
+/// What one account has less or more.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[serde(deny_unknown_fields)]
+pub(super) struct PostingEntry {
+    /// The account.
+    #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "ALICE")]
+    account_id: String,
+    #[schema(inline)]
+    direction: DirectionForm,
+    /// How much: more than zero.
+    #[schema(value_type = Amount)]
+    amount: Amount,
+    /// The account's currency, to be sure.
+    #[schema(pattern = "^[A-Z][A-Z0-9]{2,11}$", example = "USD")]
+    currency: Option<String>,
+}
+
+command! {
+    /// Moves money between any number of accounts at once.
+    Post {
+        /// What each account has less or more: debits and credits balance, in each currency.
+        #[schema(min_items = 1, max_items = 1000)]
+        entries: Vec<PostingEntry>,
+    }
+}
+
+command! {
+    /// Several commands of which all are done, or none.
+    Batch {
+        /// The commands, in their order. Each may have a description, metadata and conditions of its own.
+        #[schema(min_items = 1, max_items = 1000)]
+        commands: Vec<BatchedCommand>,
+    }
+}
+
+/// A command of a batch: any but a batch, without `command_id` and `actor`, which are the batch's.
+pub(super) struct BatchedCommand;
+
+impl PartialSchema for BatchedCommand {
+    fn schema() -> RefOr<Schema> {
+        let mut any = OneOfBuilder::new().description(Some(
+            "A command of a batch: any but a batch, without `command_id` and `actor`, which are the batch's",
+        ));
+        for (name, form) in single_forms() {
+            let Schema::Object(mut form) = typed(name, form) else {
+                unreachable!("a command is an object");
+            };
+            form.properties.remove("command_id");
+            form.properties.remove("actor");
+            any = any.item(Schema::Object(form));
+        }
+        any.into()
+    }
+}
+
+impl ToSchema for BatchedCommand {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        // All that the forms refer to.
+        CreateAccount::schemas(schemas);
+        Post::schemas(schemas);
+    }
+}
+
 /// Any command: the fields of its type, and `type`.
 pub(in crate::http) struct AnyCommand;
 
 impl AnyCommand {
     /// The form of every type of command.
-    fn forms() -> [(&'static str, RefOr<Schema>); 14] {
-        [
-            ("create_account", CreateAccount::schema()),
-            ("deposit", Movement::schema()),
-            ("withdraw", Movement::schema()),
-            ("transfer", Transfer::schema()),
-            ("freeze_account", FreezeAccount::schema()),
-            ("unfreeze_account", UnfreezeAccount::schema()),
-            ("close_account", CloseAccount::schema()),
-            ("set_overdraft_limit", SetOverdraftLimit::schema()),
-            ("update_account", UpdateAccount::schema()),
-            ("hold", PlaceHold::schema()),
-            ("capture", Capture::schema()),
-            ("release", Release::schema()),
-            ("expire_hold", ExpireHold::schema()),
-            ("reverse", Reverse::schema()),
-        ]
+    fn forms() -> impl Iterator<Item = (&'static str, RefOr<Schema>)> {
+        single_forms()
+            .into_iter()
+            .chain([("batch", Batch::schema())])
     }
+}
+
+/// The form of every type of command that can stand in a batch.
+fn single_forms() -> [(&'static str, RefOr<Schema>); 15] {
+    [
+        ("create_account", CreateAccount::schema()),
+        ("deposit", Movement::schema()),
+        ("withdraw", Movement::schema()),
+        ("transfer", Transfer::schema()),
+        ("freeze_account", FreezeAccount::schema()),
+        ("unfreeze_account", UnfreezeAccount::schema()),
+        ("close_account", CloseAccount::schema()),
+        ("set_overdraft_limit", SetOverdraftLimit::schema()),
+        ("update_account", UpdateAccount::schema()),
+        ("hold", PlaceHold::schema()),
+        ("capture", Capture::schema()),
+        ("release", Release::schema()),
+        ("expire_hold", ExpireHold::schema()),
+        ("reverse", Reverse::schema()),
+        ("post", Post::schema()),
+    ]
 }
 
 impl PartialSchema for AnyCommand {
     fn schema() -> RefOr<Schema> {
         Self::forms()
-            .into_iter()
             .fold(OneOfBuilder::new(), |any, (name, form)| {
                 any.item(typed(name, form))
             })
@@ -355,6 +434,8 @@ impl ToSchema for AnyCommand {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         // All that the forms refer to.
         CreateAccount::schemas(schemas);
+        Post::schemas(schemas);
+        Batch::schemas(schemas);
     }
 }
 
@@ -405,7 +486,7 @@ struct RejectionDocument {
 
 #[cfg(test)]
 mod tests {
-    use ledger::{Action, codec};
+    use ledger::{Action, codec, limits};
     use serde_json::{Map, Value};
 
     use super::*;
@@ -437,6 +518,8 @@ mod tests {
                 json!("ALICE")
             }
             "currency" => json!("USD"),
+            "entries" => json!([{"account_id": "ALICE", "direction": "debit", "amount": "25.00"}]),
+            "commands" => json!([{"type": "deposit", "account_id": "ALICE", "amount": "25.00"}]),
             "type" => form["enum"][0].clone(),
             _ => json!("some words"),
         }
@@ -459,6 +542,71 @@ mod tests {
             .map(|form| form["title"].as_str().unwrap())
             .collect();
         assert_eq!(names, Action::TYPE_NAMES);
+        check_forms(forms, &is_taken);
+    }
+
+    /// The same for the commands of a batch, which have no id and no actor of their own.
+    #[test]
+    fn the_forms_of_a_batch_are_the_decoders() {
+        let any = serde_json::to_value(BatchedCommand::schema()).unwrap();
+        let forms = any["oneOf"].as_array().unwrap();
+        assert_eq!(forms.len(), Action::TYPE_NAMES.len() - 1);
+        check_forms(forms, &|document| {
+            let batch = json!({"command_id": ID, "type": "batch", "commands": [document]});
+            is_taken(batch.as_object().unwrap())
+        });
+        for name in ["command_id", "actor"] {
+            let deposit =
+                json!({"type": "deposit", "account_id": "ALICE", "amount": "1", name: ID});
+            let batch = json!({"command_id": ID, "type": "batch", "commands": [deposit]});
+            assert!(is_taken(batch.as_object().unwrap()).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_form_of_an_entry_is_the_decoders() {
+        let form = serde_json::to_value(PostingEntry::schema()).unwrap();
+        let directions = &form["properties"]["direction"]["enum"];
+        assert_eq!(*directions, json!(["debit", "credit"]));
+        for direction in directions.as_array().unwrap() {
+            let entry = json!({"account_id": "ALICE", "direction": direction, "amount": "1", "currency": "USD"});
+            let taken = |entry: &Value| {
+                let post = json!({"command_id": ID, "type": "post", "entries": [entry]});
+                is_taken(post.as_object().unwrap())
+            };
+            taken(&entry).unwrap();
+            let names: Vec<&String> = form["properties"].as_object().unwrap().keys().collect();
+            assert_eq!(names.len(), entry.as_object().unwrap().len());
+            for name in names {
+                let mut part = entry.clone();
+                part.as_object_mut().unwrap().remove(name);
+                let must = form["required"].as_array().unwrap().contains(&json!(name));
+                assert_eq!(taken(&part).is_err(), must, "without {name}");
+            }
+        }
+        for (name, form, field) in [
+            (
+                "entries",
+                serde_json::to_value(Post::schema()).unwrap(),
+                "entries",
+            ),
+            (
+                "commands",
+                serde_json::to_value(Batch::schema()).unwrap(),
+                "commands",
+            ),
+        ] {
+            let field = &form["properties"][field];
+            assert_eq!(field["minItems"], 1, "{name}");
+            assert_eq!(field["maxItems"], 1000, "{name}");
+        }
+        assert_eq!(
+            (limits::POST_ENTRIES_MAX, limits::BATCH_COMMANDS_MAX),
+            (1000, 1000)
+        );
+    }
+
+    fn check_forms(forms: &[Value], is_taken: &dyn Fn(&Map<String, Value>) -> Result<(), String>) {
         let mut known: Vec<&String> = forms
             .iter()
             .flat_map(|form| form["properties"].as_object().unwrap().keys())

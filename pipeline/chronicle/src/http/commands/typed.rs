@@ -28,6 +28,8 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(capture))
         .routes(routes!(release))
         .routes(routes!(reverse))
+        .routes(routes!(post))
+        .routes(routes!(batch))
 }
 
 /// Makes the handler of a type of command, and its description.
@@ -110,4 +112,18 @@ command_route! {
     ///
     /// All of it, or a part: a refund, or a mistake that is mended.
     reverse, "/commands/reverse", Reverse
+}
+command_route! {
+    /// Move money between any number of accounts at once
+    ///
+    /// Debits and credits must balance, in each currency. They are looked at in their order: an account must have what
+    /// leaves it when its turn comes.
+    post, "/commands/post", Post
+}
+command_route! {
+    /// Send several commands of which all are done, or none
+    ///
+    /// Each sees what those before it have done. When one is refused, none is done: the answer has the code of the first
+    /// that is, and `data.command` says which one it is.
+    batch, "/commands/batch", Batch
 }

@@ -42,7 +42,7 @@ pub(super) fn document() -> Value {
         "channels": {
             "commands": channel(
                 format!("{}.{{account_id}}", subjects::COMMANDS), Some(streams::COMMANDS), "account_id",
-                "Commands, under the account that is debited, or the only one", "command",
+                "Commands, under the account that is debited, or the only one; of a posting and a batch, that of the first entry or command", "command",
             ),
             "outcomes": channel(
                 format!("{}.{{command_id}}", subjects::OUTCOMES), None, "command_id",
@@ -82,7 +82,7 @@ pub(super) fn document() -> Value {
                     "payload": {"type": "object", "required": ["command_id", "status", "events"], "properties": {
                         "command_id": {"type": "string", "format": "uuid"},
                         "status": {"enum": ["accepted", "rejected"]},
-                        "events": {"type": "array", "items": {"type": "object"}},
+                        "events": {"type": "array", "items": place()},
                         "rejection": {"type": "object"},
                     }},
                 },
@@ -91,7 +91,8 @@ pub(super) fn document() -> Value {
                         headers::EVENT_TYPE: {"enum": EventData::TYPE_NAMES},
                         headers::MESSAGE_ID: {"type": "string", "description": "The event's id"},
                     }},
-                    "payload": {"type": "object", "required": ["event_id", "account_id", "version", "type", "data", "hash"]},
+                    "payload": {"type": "object", "required": ["event_id", "account_id", "version", "type", "data", "hash"],
+                        "properties": {"part": part()}},
                 },
                 "dead_letter": {
                     "headers": {"type": "object", "properties": {
@@ -105,6 +106,24 @@ pub(super) fn document() -> Value {
             "schemas": schemas(),
         },
     })
+}
+
+/// Where an event is.
+fn place() -> Value {
+    json!({
+        "type": "object",
+        "required": ["account_id", "version", "event_id"],
+        "properties": {
+            "account_id": {"type": "string"},
+            "version": {"type": "integer"},
+            "event_id": {"type": "string", "format": "uuid"},
+            "part": part(),
+        },
+    })
+}
+
+fn part() -> Value {
+    json!({"type": "integer", "description": "Which command of a batch made it, from 0"})
 }
 
 /// The forms of commands, which are those of the HTTP API; only that nobody else says the id here.
