@@ -100,8 +100,16 @@ fn hold_id() -> impl Strategy<Value = HoldId> {
     uuid().prop_map(HoldId::from)
 }
 
-fn action() -> impl Strategy<Value = Action> {
-    prop_oneof![4 => movement(), 4 => life(), 4 => of_a_hold(), 2 => reverse(), 2 => post()]
+/// On the heap, as strategies made of many are too large for a test's stack.
+fn action() -> BoxedStrategy<Action> {
+    prop_oneof![
+        4 => movement().boxed(),
+        4 => life().boxed(),
+        4 => of_a_hold().boxed(),
+        2 => reverse().boxed(),
+        2 => post().boxed(),
+    ]
+    .boxed()
 }
 
 fn post() -> impl Strategy<Value = Action> {
@@ -315,17 +323,20 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
 }
 
 /// A command that is no batch.
-fn one_command(command_id: CommandId, actor: Option<String>) -> impl Strategy<Value = Command> {
-    (action(), option::of(text(512)), metadata(), conditions()).prop_map(
-        move |(action, description, metadata, conditions)| Command {
-            command_id,
-            action,
-            description,
-            actor: actor.clone(),
-            metadata,
-            conditions,
-        },
-    )
+fn one_command(command_id: CommandId, actor: Option<String>) -> BoxedStrategy<Command> {
+    let words = (option::of(text(512)), metadata());
+    (action(), words, conditions())
+        .prop_map(
+            move |(action, (description, metadata), conditions)| Command {
+                command_id,
+                action,
+                description,
+                actor: actor.clone(),
+                metadata,
+                conditions,
+            },
+        )
+        .boxed()
 }
 
 fn currency() -> impl Strategy<Value = Currency> {
