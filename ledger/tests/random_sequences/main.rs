@@ -9,6 +9,8 @@
 
 mod ask;
 mod asking;
+mod combined;
+mod combining;
 mod history;
 mod judge;
 mod model;

@@ -1,6 +1,7 @@
 //! The ledger once more, as simply as it can be said: whole numbers of minor units, no decimals, no events, no types of
 //! the crate but the words for rejections. What `decide` does is judged by it.
 
+mod combined;
 mod holds;
 mod life;
 mod movements;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 
 use ledger::RejectionCode;
 
+pub(crate) use combined::Refused;
 pub(crate) use reversals::Moved;
 
 use crate::ask::{Amount, Ask, HOLDS, LARGEST, Terms};
@@ -65,6 +67,11 @@ pub(crate) struct Line {
     pub(crate) counterparty: Option<usize>,
     pub(crate) hold: Option<(usize, Held)>,
     pub(crate) undone: Option<Undone>,
+    /// The place of the transfer's first half among all lines of the command, and of the posting's first entry.
+    pub(crate) transfer: Option<u32>,
+    pub(crate) posting: Option<u32>,
+    /// Which command of a batch it is of.
+    pub(crate) part: Option<u32>,
 }
 
 /// What a line moves back: of which command, how much of it by then, and why.
@@ -78,11 +85,13 @@ pub(crate) struct Undone {
 /// All accounts, and what has come in from outside and gone out by currency.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Model {
-    /// By the accounts' numbers; those behind the last one that was opened are missing.
-    books: Vec<Option<Book>>,
+    /// By the accounts' numbers.
+    books: BTreeMap<usize, Book>,
     pub(crate) from_outside: BTreeMap<&'static str, i128>,
     /// What each accepted command moved, by the commands' numbers; see [`Model::process_named`].
     pub(crate) moved: BTreeMap<u64, Moved>,
+    /// Which command of a batch, and which entry of a posting, the newest refusal was about.
+    pub(crate) refused: Refused,
 }
 
 type Lines = Result<Vec<Line>, RejectionCode>;
@@ -184,25 +193,27 @@ impl Book {
 impl Model {
     /// An account; `None` when it has not been opened.
     pub(crate) fn known(&self, account: usize) -> Option<&Book> {
-        self.books.get(account)?.as_ref()
+        self.books.get(&account)
     }
 
     /// When the command would be recorded.
-    pub(crate) fn recorded_at(&self, ask: Ask, now: i64) -> i64 {
-        let after = |account: usize| self.known(account).map(|book| book.last_recorded_at + 1);
-        let first = after(ask.account()).unwrap_or(now);
-        let second = ask.other().and_then(after).unwrap_or(now);
-        let [third, fourth] = self
-            .concerned(ask)
-            .map(|one| one.and_then(after).unwrap_or(now));
-        now.max(first).max(second).max(third).max(fourth)
+    pub(crate) fn recorded_at(&self, ask: &Ask, now: i64) -> i64 {
+        let concerned = self.concerned(ask).into_iter();
+        let known = concerned.filter_map(|account| self.known(account));
+        known.fold(now, |at, book| at.max(book.last_recorded_at + 1))
     }
 
     /// Does what is asked, or says why not and changes nothing.
-    pub(crate) fn process(&mut self, ask: Ask, terms: Terms, now: i64) -> Lines {
+    pub(crate) fn process(&mut self, ask: &Ask, terms: Terms, now: i64) -> Lines {
         let at = self.recorded_at(ask, now);
+        self.refused = Refused::default();
         self.check_terms(ask, terms, at)?;
-        match ask {
+        self.all_or_nothing(ask, at)
+    }
+
+    /// What is asked, without its terms. After a refusal some of it may be done.
+    fn act(&mut self, ask: &Ask, at: i64) -> Lines {
+        match *ask {
             Ask::Open {
                 account,
                 currency,
@@ -273,10 +284,12 @@ impl Model {
                 amount,
                 reason,
             } => self.reverse((account, command), amount, reason, at),
+            Ask::Post { ref entries } => self.post(entries, at),
+            Ask::Batch { ref parts } => self.batch(parts, at),
         }
     }
 
-    fn check_terms(&self, ask: Ask, terms: Terms, at: i64) -> Result<(), RejectionCode> {
+    fn check_terms(&self, ask: &Ask, terms: Terms, at: i64) -> Result<(), RejectionCode> {
         let first = self.known(ask.account());
         if terms.expires_at.is_some_and(|over| at >= over) {
             return Err(RejectionCode::Expired);
@@ -343,7 +356,7 @@ impl Model {
     }
 
     fn book_mut(&mut self, account: usize) -> &mut Book {
-        self.books[account].as_mut().expect("the caller saw it")
+        self.books.get_mut(&account).expect("the caller saw it")
     }
 
     fn hold_mut(&mut self, account: usize, hold: usize) -> &mut Held {
@@ -381,6 +394,9 @@ impl Model {
             counterparty: None,
             hold: None,
             undone: None,
+            transfer: None,
+            posting: None,
+            part: None,
         }
     }
 }
