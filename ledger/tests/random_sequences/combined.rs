@@ -98,7 +98,10 @@ fn count_posting(lines: &[Line], before: &Model, tally: &mut Tally) {
         tally.meet("a posting of more than two entries");
     }
     let currency = |line: &Line| before.known(line.account).map(|book| book.currency);
-    if lines.iter().any(|line| currency(line) != currency(&lines[0])) {
+    if lines
+        .iter()
+        .any(|line| currency(line) != currency(&lines[0]))
+    {
         tally.meet("a posting of two currencies");
     }
     if lines.iter().all(|line| line.account == lines[0].account) {
@@ -123,7 +126,10 @@ fn count_batch(parts: &[Part], lines: &[Line], tally: &mut Tally) {
     if parts.len() > 1 {
         tally.meet("a batch of several commands");
     }
-    if parts.iter().any(|part| matches!(part.ask, Ask::Post { .. })) {
+    if parts
+        .iter()
+        .any(|part| matches!(part.ask, Ask::Post { .. }))
+    {
         tally.meet("a batch with a posting");
     }
     let mut versions: HashMap<usize, u32> = HashMap::new();
@@ -254,7 +260,9 @@ fn count_refused_part(
     else {
         return;
     };
-    let had_a_rest = model.moved_by(account, command).is_some_and(|moved| moved.rest() > 0);
+    let had_a_rest = model
+        .moved_by(account, command)
+        .is_some_and(|moved| moved.rest() > 0);
     if code == RejectionCode::AlreadyReversed && had_a_rest {
         tally.meet("a batch was refused for it moves one command back too often");
     }

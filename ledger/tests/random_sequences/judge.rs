@@ -64,7 +64,8 @@ fn check_step(
         check_decision_again(&ledger.book, &command, now, &decision)?;
     }
     let before = model.known(step.ask.account()).copied();
-    let is_one = step.ask.parts().is_empty() && !matches!(step.ask, Ask::Post { .. } | Ask::Reverse { .. });
+    let is_one =
+        step.ask.parts().is_empty() && !matches!(step.ask, Ask::Post { .. } | Ask::Reverse { .. });
     let whole_before = (!is_one).then(|| model.clone());
     let is_pushed = is_pushed_by_the_other(step, model);
     let judgement = model.process_named(step.id, &step.ask, step.terms, step.now);
@@ -139,7 +140,9 @@ fn check_rejection(
     let part = refused.part.map_or_else(String::new, |part| {
         format!("commands[{part}] ({}): ", command.parts()[part].type_name())
     });
-    let entry = refused.entry.map_or_else(String::new, |entry| format!("entries[{entry}]: "));
+    let entry = refused
+        .entry
+        .map_or_else(String::new, |entry| format!("entries[{entry}]: "));
     let prefix = part + &entry;
     equal("message", rejection.message.starts_with(&prefix), true)?;
     let known = rejection.code.data_names();

@@ -168,7 +168,9 @@ fn check_once<'a>(
     };
     let goes_out = |event: &Event| matches!(event.data, EventData::MoneyWithdrawn(_));
     let is_whole = once.iter().zip(moved.iter().rev());
-    let is_whole = is_whole.into_iter().all(|(event, moved)| units(event) == units(moved));
+    let is_whole = is_whole
+        .into_iter()
+        .all(|(event, moved)| units(event) == units(moved));
     for (event, moved) in once.iter().zip(moved.iter().rev()) {
         let reversal = event.data.reversal().ok_or("no reversal")?;
         equal("account", &event.account_id, &moved.account_id)?;

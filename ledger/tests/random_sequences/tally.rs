@@ -88,7 +88,8 @@ impl Tally {
         for edge in EDGES
             .into_iter()
             .chain(reversals::EDGES)
-            .chain(combined::EDGES) {
+            .chain(combined::EDGES)
+        {
             let count = count(&self.met, edge);
             assert!(count > 20, "only {count} times: {edge}");
         }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use ledger::{
     Action, Batch, Capture, CloseAccount, Command, CommandId, Conditions, CreateAccount,
     CurrencyCode, Deposit, Direction, Entry, ExpireHold, FreezeAccount, HoldId, PlaceHold, Post,
-    Release, Reverse, Scope, SetOverdraftLimit, Timestamp, Transfer, UnfreezeAccount, UpdateAccount, Version, Withdraw,
+    Release, Reverse, Scope, SetOverdraftLimit, Timestamp, Transfer, UnfreezeAccount,
+    UpdateAccount, Version, Withdraw,
 };
 use rust_decimal::Decimal;
 use uuid::Uuid;
