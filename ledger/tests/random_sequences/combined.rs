@@ -10,7 +10,7 @@ use crate::same::equal;
 use crate::tally::Tally;
 
 /// Cases on an edge, which [`Tally::met`] counts besides those of [`crate::tally::EDGES`].
-pub(crate) const EDGES: [&str; 33] = [
+pub(crate) const EDGES: [&str; 34] = [
     "a posting of more than two entries",
     "a posting of two currencies",
     "a posting took from an account what it had given it",
@@ -42,6 +42,7 @@ pub(crate) const EDGES: [&str; 33] = [
     "a batch of one movement was moved back in part",
     "a batch that did more than move money was not moved back",
     "a part of several amounts was not moved back",
+    "a part of the same amount on two accounts was not moved back",
     "several amounts were not moved back a second time",
     "several amounts were not moved back for want of funds",
 ];
@@ -273,6 +274,12 @@ fn count_refused_back(moved: &Moved, code: RejectionCode, tally: &mut Tally) {
     match (code, is_several) {
         (RejectionCode::NotReversible, true) => {
             tally.meet("a part of several amounts was not moved back");
+            if let [one, two] = moved.movements[..]
+                && one.units == two.units
+                && one.account != two.account
+            {
+                tally.meet("a part of the same amount on two accounts was not moved back");
+            }
         }
         (RejectionCode::AlreadyReversed, true) => {
             tally.meet("several amounts were not moved back a second time");

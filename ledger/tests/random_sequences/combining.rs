@@ -63,8 +63,8 @@ fn post(random: &mut Random, model: &Model, table: Table) -> Ask {
 fn balanced(random: &mut Random, model: &Model, accounts: &[usize], first: usize) -> Vec<Entry> {
     let book = model.known(first);
     let currency_of = |account: usize| model.known(account).map(|book| book.currency);
-    let same = |other: &&usize| currency_of(**other) == currency_of(first);
-    let mut others: Vec<usize> = accounts.iter().filter(same).copied().collect();
+    let is_alike = |other: &&usize| currency_of(**other) == currency_of(first);
+    let mut others: Vec<usize> = accounts.iter().filter(is_alike).copied().collect();
     if others.len() > 1 && !random.chance(6) {
         others.retain(|other| *other != first);
     }
@@ -167,6 +167,23 @@ fn batch(random: &mut Random, model: &Model, table: Table, now: i64, next: u64) 
     // The same once more: a hold that is there by now, a command that is moved back already.
     if random.chance(6) {
         parts.push(random.pick(&parts).clone());
+    }
+    // The same amount for another account: that is not one amount that was moved once.
+    if let [
+        Part {
+            ask: Ask::Deposit { amount, .. },
+            ..
+        },
+    ] = parts[..]
+        && random.chance(50)
+    {
+        let ask = Ask::Deposit {
+            account: *random.pick(&table),
+            amount,
+            currency: None,
+        };
+        let terms = Terms::default();
+        parts.push(Part { ask, terms });
     }
     Ask::Batch { parts }
 }
