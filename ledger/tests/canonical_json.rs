@@ -29,6 +29,11 @@ fn sha256(bytes: &[u8]) -> Hash {
 /// What a fingerprint is made of, by somebody who has only read its documentation.
 fn normalized(command: &Command) -> Value {
     let mut value = parsed(&json::encode_command(command));
+    normalize(&mut value);
+    value
+}
+
+fn normalize(value: &mut Value) {
     for name in [
         "amount",
         "if_balance_at_least",
@@ -47,7 +52,11 @@ fn normalized(command: &Command) -> Value {
             }
         }
     }
-    value
+    for name in ["commands", "entries"] {
+        if let Some(Value::Array(values)) = value.get_mut(name) {
+            values.iter_mut().for_each(normalize);
+        }
+    }
 }
 
 proptest! {

@@ -8,8 +8,9 @@ use ledger::RejectionCode::{
     SameAccount, TooEarly, VersionConflict,
 };
 use support::{
-    Given, NOON, Request, capture, close, deposit, expire_hold, freeze, given, hold, open, release,
-    rename, reverse, set_overdraft_limit, timestamp, transfer, unfreeze, withdraw,
+    Given, NOON, Request, batch, capture, close, credit, debit, deposit, expire_hold, freeze,
+    given, hold, open, post, release, rename, reverse, set_overdraft_limit, timestamp, transfer,
+    unfreeze, withdraw,
 };
 
 const BEFORE_NOON: &str = "2026-01-31T11:59:59.999999Z";
@@ -27,7 +28,7 @@ fn before() -> Given {
 }
 
 /// One of each type, which would all be accepted at noon.
-fn one_of_each() -> [Request; 14] {
+fn one_of_each() -> [Request; 16] {
     [
         open("C", "1"),
         deposit("B", "1"),
@@ -43,6 +44,8 @@ fn one_of_each() -> [Request; 14] {
         capture("A", 2),
         expire_hold("A", 1),
         reverse("B", 6),
+        post([debit("A", "1"), credit("B", "1")]),
+        batch([withdraw("A", "1"), deposit("B", "1")]),
     ]
 }
 

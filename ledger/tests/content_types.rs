@@ -54,7 +54,7 @@ fn the_wrong_content_type_is_told_which_would_be_right() {
     assert_eq!(malformed.code, "unsupported_format_version");
     assert_eq!(
         malformed.message,
-        "bincode begins with the format's version, 1 or 2, and this body begins with 123; if it is JSON, send it with Content-Type: application/json"
+        "bincode begins with the format's version, 1 to 3, and this body begins with 123; if it is JSON, send it with Content-Type: application/json"
     );
     let bytes = binary::encode_command(&json::decode_command(BODY).unwrap());
     let malformed = decode_command(None, &bytes).unwrap_err();
@@ -67,7 +67,7 @@ fn the_wrong_content_type_is_told_which_would_be_right() {
 
 #[test]
 fn the_size_is_limited_whatever_the_content_type() {
-    let large = vec![1; 65_537];
+    let large = vec![1; 262_145];
     for content_type in [None, Some(CONTENT_TYPE_BINCODE), Some("text/plain")] {
         let malformed = decode_command(content_type, &large).unwrap_err();
         assert_eq!(malformed.code, "too_large");

@@ -183,7 +183,58 @@ const BUSINESS_DATES: Archive = Archive {
     fingerprints: "business_dates_fingerprints.txt",
 };
 
-const ARCHIVES: [&Archive; 4] = [&MOVEMENTS, &LIFE_AND_HOLDS, &REVERSALS, &BUSINESS_DATES];
+/// Several accounts and several commands at once.
+const BATCHES: Archive = Archive {
+    begin: "2026-06-01T12:00:00.000001Z",
+    commands: &[
+        "create_account_paying",
+        "create_account_paid",
+        "post_plain",
+        "batch_plain",
+        "batch",
+        "post",
+        "reverse_post",
+        "batch_of_reversals",
+    ],
+    events: &[
+        "account_created_paying",
+        "account_created_paid",
+        "posting_plain_debit",
+        "posting_plain_credit",
+        "deposit_in_a_batch",
+        "account_created_in_a_batch",
+        "hold_placed_in_a_batch",
+        "posting_in_a_batch_debit",
+        "posting_in_a_batch_other_debit",
+        "posting_in_a_batch_credit",
+        "posting_in_a_batch_other_credit",
+        "transfer_in_a_batch_debit",
+        "transfer_in_a_batch_credit",
+        "capture_in_a_batch",
+        "rest_released_in_a_batch",
+        "posting_debit",
+        "posting_credit",
+        "reversal_of_a_posting_debit",
+        "reversal_of_a_posting_credit",
+        "reversal_in_a_batch_debit",
+        "reversal_in_a_batch_credit",
+        "reversal_of_a_batch",
+    ],
+    bincode: &[
+        (1, "batches_bincode_v1.txt"),
+        (2, "batches_bincode_v2.txt"),
+        (3, "batches_bincode_v3.txt"),
+    ],
+    fingerprints: "batches_fingerprints.txt",
+};
+
+const ARCHIVES: [&Archive; 5] = [
+    &MOVEMENTS,
+    &LIFE_AND_HOLDS,
+    &REVERSALS,
+    &BUSINESS_DATES,
+    &BATCHES,
+];
 
 fn golden(path: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");

@@ -7,7 +7,7 @@
 mod support;
 
 use ledger::{CommandId, Outcome, Rejection, RejectionCode};
-use support::{given, open, transfer, withdraw};
+use support::{Request, batch, credit, debit, deposit, given, open, post, transfer, withdraw};
 
 const COMMAND: &str = "6f1c2a3e-58b1-4c0e-9a53-0d8f6c1f7b11";
 
@@ -88,6 +88,56 @@ fn a_command_id_used_for_another_command_is_told_so() {
     assert_eq!(rejection.data["fields"], "actor amount");
 }
 
+/// Whatever is different within them.
+#[test]
+fn entries_and_commands_are_named_as_a_whole() {
+    let fields = |first: Request, second: Request| {
+        let (first, second) = (first.named(COMMAND).command, second.named(COMMAND).command);
+        let rejection = Rejection::idempotency_conflict(&second, Some(&first));
+        assert_ne!(first.fingerprint(), second.fingerprint());
+        rejection.data["fields"].clone()
+    };
+    let posted = |amount| post([debit("A", amount), credit("B", "1")]);
+    assert_eq!(
+        fields(posted("1"), posted("2").because("x")),
+        "description entries"
+    );
+    let sent = |amount| batch([deposit("A", "1"), withdraw("A", amount)]);
+    assert_eq!(fields(sent("1"), sent("2")), "commands");
+    assert_eq!(fields(sent("1"), posted("1")), "commands entries type");
+    let swapped = batch([withdraw("A", "1"), deposit("A", "1")]);
+    assert_eq!(fields(sent("1"), swapped.by("teller-3")), "actor commands");
+    // The same amounts spelt otherwise are the same.
+    assert_eq!(
+        sent("1").command.fingerprint(),
+        sent("1.00").command.fingerprint()
+    );
+    assert_eq!(
+        posted("1").command.fingerprint(),
+        posted("1.0").command.fingerprint()
+    );
+}
+
+#[test]
+fn an_accepted_batch_says_which_command_made_each_event() {
+    let decision = given([open("A", "10"), open("B", "0")])
+        .when(batch([deposit("B", "2"), transfer("A", "B", "1")]).named(COMMAND));
+    let outcome = Outcome::of(command_id(), decision.result.as_deref());
+    let written = serde_json::to_value(&outcome).unwrap();
+    let id = command_id();
+    let event = |account, version, index, part| {
+        let event_id = id.event_id(index);
+        serde_json::json!({"account_id": account, "version": version, "event_id": event_id, "part": part})
+    };
+    let expected = serde_json::json!({
+        "command_id": COMMAND,
+        "status": "accepted",
+        "events": [event("B", 2, 0, 0), event("A", 2, 1, 1), event("B", 3, 2, 1)],
+    });
+    assert_eq!(written, expected);
+    assert_eq!(serde_json::from_value::<Outcome>(written).unwrap(), outcome);
+}
+
 /// Programs match on these words: none may change.
 #[test]
 fn the_codes_are_these() {
@@ -128,6 +178,8 @@ fn the_codes_are_these() {
             "already_reversed",
             "amount_exceeds_rest",
             "reversal_uncovered",
+            "unbalanced",
+            "too_much_written",
             "idempotency_conflict",
         ]
     );

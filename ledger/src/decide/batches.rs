@@ -184,13 +184,13 @@ fn check_balanced(entries: &[Entry], amounts: &[Money]) -> Result<(), Rejection>
 
 /// What a command writes so far, in bytes.
 #[derive(Default)]
-struct Written {
+pub(super) struct Written {
     bytes: usize,
 }
 
 impl Written {
     /// One event more, after which the account is as given.
-    fn add(&mut self, event: &Event, account: &Account) -> Result<(), Rejection> {
+    pub(super) fn add(&mut self, event: &Event, account: &Account) -> Result<(), Rejection> {
         let profile_bytes = if account.profile_version == event.version {
             let profile = serde_json::to_vec(&account.profile());
             profile.expect("a profile always becomes JSON").len()

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use rust_decimal::Decimal;
 
+use super::batches::Written;
 use super::{Decision, check_funds, original_of, positive_amount};
 use crate::command::Reverse;
 use crate::event::{EventData, MoneyMoved, Reversal, TransferLeg};
@@ -42,12 +43,16 @@ impl Decision<'_> {
             transfer: None,
             posting: None,
         };
+        let mut written = Written::default();
         for movement in original.movements.iter().rev() {
             let (amount, before) = match &share {
                 Share::Whole => (movement.amount, None),
                 Share::Part { amount, before } => (*amount, Some(*before)),
             };
             self.move_back(&mut back, movement, amount, before)?;
+            if let Some(event) = self.events.last() {
+                written.add(event, &*self.existing(&movement.account_id)?)?;
+            }
         }
         Ok(())
     }
@@ -168,11 +173,18 @@ impl Share {
     }
 }
 
-/// Whether the command moved one amount, once: from or to outside, or from one account to another.
+/// Whether the command moved one amount, once: from or to outside, or from one account to another. Two movements that only
+/// have the same amount are two.
 fn moved_one_amount(original: &Original) -> bool {
     match original.movements.as_slice() {
         [_] => true,
-        [first, second] => first.account_id != second.account_id && first.amount == second.amount,
+        [first, second] => first.account_id != second.account_id && are_halves(first, second),
         _ => false,
     }
+}
+
+fn are_halves(first: &Movement, second: &Movement) -> bool {
+    let transfer_id = |movement: &Movement| movement.transfer.as_ref().map(|(id, _)| *id);
+    (transfer_id(first), first.posting_id) == (transfer_id(second), second.posting_id)
+        && (transfer_id(first).is_some() || first.posting_id.is_some())
 }

@@ -5,8 +5,9 @@ use ledger::codec::{binary, json};
 
 use crate::support::random::Random;
 use crate::support::{
-    Given, capture, close, deposit, describe, expire_hold, freeze, given, hold, open, release,
-    rename, reverse, set_overdraft_limit, sweep, transfer, unfreeze, withdraw,
+    Given, batch, capture, close, credit, debit, deposit, describe, expire_hold, freeze, given,
+    hold, open, post, release, rename, reverse, set_overdraft_limit, sweep, transfer, unfreeze,
+    withdraw,
 };
 
 /// Valid bodies of every kind, and the accounts that their events would follow upon.
@@ -63,6 +64,17 @@ impl Samples {
                 .reasoning("twice paid 😀")
                 .because("a mistake"),
             reverse("A", 6).if_balance_at_least("90"),
+            post([debit("A", "7.50"), credit("B", "7.5")])
+                .because("wages")
+                .expecting_version(3),
+            batch([
+                deposit("A", "1").because("one").noting("k", "v"),
+                post([debit("A", "2"), credit("B", "2")]),
+                reverse("A", 5).only("1").if_balance_at_least("0"),
+                hold("A", 9, "1").until("2026-02-01T00:00:00Z"),
+            ])
+            .by("teller-3")
+            .expiring_at("2026-12-31T23:59:59.999999Z"),
         ];
         let mut bodies = Vec::new();
         let (mut commands, mut events) = (0, 0);

@@ -36,7 +36,7 @@ pub(crate) struct Reach {
 }
 
 /// What a command asks for.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Ask {
     Open {
         account: usize,
@@ -113,6 +113,30 @@ pub(crate) enum Ask {
         amount: Option<Amount>,
         reason: u8,
     },
+    /// At least one entry.
+    Post {
+        entries: Vec<Entry>,
+    },
+    /// At least one, and no batch.
+    Batch {
+        parts: Vec<Part>,
+    },
+}
+
+/// One entry of a posting.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Entry {
+    pub(crate) account: usize,
+    pub(crate) is_debit: bool,
+    pub(crate) amount: Amount,
+    pub(crate) currency: Option<&'static str>,
+}
+
+/// One command of a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Part {
+    pub(crate) ask: Ask,
+    pub(crate) terms: Terms,
 }
 
 /// What must hold when the command is decided.
@@ -122,19 +146,20 @@ pub(crate) struct Terms {
     pub(crate) balance_at_least: Option<Amount>,
     pub(crate) not_before: Option<i64>,
     pub(crate) expires_at: Option<i64>,
-    /// The business date; only what [moves money](Ask::moves_money) has one.
+    /// The business date; only what [can have one](Ask::can_be_dated).
     pub(crate) effective_at: Option<i64>,
 }
 
 impl Ask {
     /// Whether it can have a business date.
-    pub(crate) fn moves_money(&self) -> bool {
+    pub(crate) fn can_be_dated(&self) -> bool {
         match self {
             Self::Deposit { .. }
             | Self::Withdraw { .. }
             | Self::Transfer { .. }
             | Self::Capture { .. }
-            | Self::Reverse { .. } => true,
+            | Self::Reverse { .. }
+            | Self::Post { .. } => true,
             Self::Open { .. }
             | Self::Freeze { .. }
             | Self::Unfreeze { .. }
@@ -143,13 +168,16 @@ impl Ask {
             | Self::Update { .. }
             | Self::Hold { .. }
             | Self::Release { .. }
-            | Self::Expire { .. } => false,
+            | Self::Expire { .. }
+            | Self::Batch { .. } => false,
         }
     }
 
-    /// The account debited, or the only one.
+    /// The account debited, or the only one; of a posting and of a batch, that of the first.
     pub(crate) fn account(&self) -> usize {
         match *self {
+            Self::Post { ref entries } => entries[0].account,
+            Self::Batch { ref parts } => parts[0].ask.account(),
             Self::Open { account, .. }
             | Self::Deposit { account, .. }
             | Self::Withdraw { account, .. }
@@ -176,6 +204,38 @@ impl Ask {
         }
     }
 
+    /// The commands of a batch; none of any other.
+    pub(crate) fn parts(&self) -> &[Part] {
+        match self {
+            Self::Batch { parts } => parts,
+            _ => &[],
+        }
+    }
+
+    /// Whether it does nothing but move money, and no money back.
+    pub(crate) fn moves_money(&self) -> bool {
+        match self {
+            Self::Deposit { .. }
+            | Self::Withdraw { .. }
+            | Self::Transfer { .. }
+            | Self::Capture { .. }
+            | Self::Post { .. } => true,
+            Self::Batch { parts } => parts.iter().all(|part| part.ask.moves_money()),
+            _ => false,
+        }
+    }
+
+    /// Whether what it moves is one amount, once.
+    pub(crate) fn moves_once(&self) -> bool {
+        match self {
+            Self::Post { entries } => {
+                entries.len() == 2 && entries[0].account != entries[1].account
+            }
+            Self::Batch { parts } => parts.len() == 1 && parts[0].ask.moves_once(),
+            _ => self.moves_money(),
+        }
+    }
+
     /// The amounts that it names.
     pub(crate) fn amounts(&mut self) -> Vec<&mut Amount> {
         match self {
@@ -192,6 +252,11 @@ impl Ask {
             Self::Capture { amount, .. }
             | Self::Release { amount, .. }
             | Self::Reverse { amount, .. } => amount.iter_mut().collect(),
+            Self::Post { entries } => entries.iter_mut().map(|entry| &mut entry.amount).collect(),
+            Self::Batch { parts } => {
+                let parts = parts.iter_mut();
+                parts.flat_map(|part| part.ask.amounts()).collect()
+            }
             Self::Freeze { .. }
             | Self::Unfreeze { .. }
             | Self::Close { .. }
@@ -202,7 +267,7 @@ impl Ask {
 }
 
 /// One command of a sequence. The same `id` twice is the same command sent again, or another that stole its id.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Step {
     pub(crate) id: u64,
     pub(crate) ask: Ask,

@@ -34,7 +34,7 @@ pub(crate) fn around(random: &mut Random, instant: i64) -> i64 {
 pub(crate) fn sent_again(random: &mut Random, steps: &[Step], now: i64) -> Step {
     let mut step = Step {
         now,
-        ..*random.pick(steps)
+        ..random.pick(steps).clone()
     };
     match random.below(8) {
         0 | 1 => {}
@@ -55,11 +55,14 @@ pub(crate) fn sent_again(random: &mut Random, steps: &[Step], now: i64) -> Step 
             Ask::Capture { is_final, .. } => *is_final = !*is_final,
             Ask::Reverse { reason, .. } => *reason += 1,
             Ask::Hold { expires_at: at, .. } => *at = Some(at.map_or(now, |at| at + 1)),
+            Ask::Post { entries } => entries.reverse(),
+            Ask::Batch { parts } if parts.len() > 1 => drop(parts.pop()),
+            Ask::Batch { parts } => parts[0].terms.expires_at = Some(now),
             _ => step.terms.expires_at = Some(now),
         },
-        _ => step.ask = random.pick(steps).ask,
+        _ => step.ask = random.pick(steps).ask.clone(),
     }
-    if !step.ask.moves_money() {
+    if !step.ask.can_be_dated() {
         step.terms.effective_at = None;
     }
     step
@@ -318,7 +321,7 @@ fn overdraft(random: &mut Random, book: Option<&Book>) -> Amount {
 }
 
 /// Zero, below zero, too many decimals, too many digits.
-fn odd(random: &mut Random) -> Amount {
+pub(crate) fn odd(random: &mut Random) -> Amount {
     match random.below(6) {
         0 => units(0, 2),
         1 => units(-1 - random.wide_below(100), 0),
@@ -329,11 +332,11 @@ fn odd(random: &mut Random) -> Amount {
     }
 }
 
-fn units(digits: i128, scale: u32) -> Amount {
+pub(crate) fn units(digits: i128, scale: u32) -> Amount {
     Amount { digits, scale }
 }
 
-fn currency(random: &mut Random, book: Option<&Book>) -> Option<&'static str> {
+pub(crate) fn currency(random: &mut Random, book: Option<&Book>) -> Option<&'static str> {
     match random.below(20) {
         0..=9 => None,
         10 => Some(*random.pick(&CURRENCIES)),
@@ -342,7 +345,7 @@ fn currency(random: &mut Random, book: Option<&Book>) -> Option<&'static str> {
     }
 }
 
-pub(crate) fn terms(random: &mut Random, model: &Model, ask: Ask, now: i64) -> Terms {
+pub(crate) fn terms(random: &mut Random, model: &Model, ask: &Ask, now: i64) -> Terms {
     let book = model.known(ask.account());
     let version = book.map_or(0, |book| book.version);
     let at = model.recorded_at(ask, now);
@@ -371,7 +374,7 @@ pub(crate) fn terms(random: &mut Random, model: &Model, ask: Ask, now: i64) -> T
         not_before,
         expires_at,
         effective_at: ask
-            .moves_money()
+            .can_be_dated()
             .then(|| business_date(random, at))
             .flatten(),
     }

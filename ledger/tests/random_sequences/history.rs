@@ -10,6 +10,7 @@ use ledger::{
 };
 
 use crate::ask::{Ask, Step};
+use crate::combined::check_postings;
 use crate::dates::{check_business_dates, count_business_dates};
 use crate::judge::Ledger;
 use crate::model::{self, Line, Model};
@@ -22,6 +23,7 @@ use crate::tally::Tally;
 pub(crate) fn check_history(ledger: &Ledger, model: &Model, close: bool) -> Result<(), String> {
     check_commands(&ledger.events)?;
     check_transfers(&ledger.events)?;
+    check_postings(&ledger.events)?;
     check_reversals(&ledger.events)?;
     check_originals(ledger, model)?;
     check_business_dates(&ledger.events, model, close)?;

@@ -9,8 +9,9 @@ use ledger::{
 };
 
 use crate::ask::{Ask, HOLDS, Step, Terms};
+use crate::combined::{count_combined, count_refused_combined};
 use crate::history::{check_history, count_edges, count_refusals};
-use crate::model::{self, Line, Model};
+use crate::model::{self, Line, Model, Refused};
 use crate::names::name_of;
 use crate::reversals::{
     count_refused_reversal, count_reversal, is_pushed_by_the_other, same_reversal,
@@ -63,8 +64,11 @@ fn check_step(
         check_decision_again(&ledger.book, &command, now, &decision)?;
     }
     let before = model.known(step.ask.account()).copied();
+    let is_one =
+        step.ask.parts().is_empty() && !matches!(step.ask, Ask::Post { .. } | Ask::Reverse { .. });
+    let whole_before = (!is_one).then(|| model.clone());
     let is_pushed = is_pushed_by_the_other(step, model);
-    let judgement = model.process_named(step.id, step.ask, step.terms, step.now);
+    let judgement = model.process_named(step.id, &step.ask, step.terms, step.now);
     match (decision, judgement) {
         (Ok(events), Ok(lines)) => {
             *tally.accepted.entry(command.type_name()).or_default() += 1;
@@ -81,6 +85,9 @@ fn check_step(
             ledger.book.insert_original(original);
             count_edges(step, before.as_ref(), &lines, tally);
             count_reversal(step, &lines, model, tally);
+            if let Some(before) = &whole_before {
+                count_combined(step, &lines, before, tally);
+            }
             if is_pushed {
                 tally.meet("a reversal was pushed behind the other account's newest event");
             }
@@ -89,16 +96,17 @@ fn check_step(
         (Err(rejection), Err(code)) => {
             *tally.rejected.entry(code).or_default() += 1;
             equal("rejection", rejection.code, code)?;
-            check_rejection(&rejection)?;
-            let at = model.recorded_at(step.ask, step.now);
+            check_rejection(&rejection, &command, model.refused)?;
+            let at = model.recorded_at(&step.ask, step.now);
             count_refusals(step, at, model, tally);
             count_refused_reversal(step, code, model, tally);
+            count_refused_combined(step, code, model, tally);
         }
         (decision, judgement) => {
             return Err(format!("decide: {decision:?}\nmodel: {judgement:?}"));
         }
     }
-    let known = (command, step.ask, step.terms);
+    let known = (command, step.ask.clone(), step.terms);
     ledger.outcomes.insert(step.id, known);
     Ok(())
 }
@@ -119,10 +127,27 @@ fn check_sent_again(first: &Command, command: &Command, same: bool) -> Result<()
     )
 }
 
-/// Only what the reference says a code can have.
-fn check_rejection(rejection: &Rejection) -> Result<(), String> {
+/// Only what the reference says a code can have, and which part of the command it is about.
+fn check_rejection(
+    rejection: &Rejection,
+    command: &Command,
+    refused: Refused,
+) -> Result<(), String> {
+    let of = |name| rejection.data.get(name).cloned();
+    let text = |number: Option<usize>| number.map(|number| number.to_string());
+    equal("refused command", of("command"), text(refused.part))?;
+    equal("refused entry", of("entry"), text(refused.entry))?;
+    let part = refused.part.map_or_else(String::new, |part| {
+        format!("commands[{part}] ({}): ", command.parts()[part].type_name())
+    });
+    let entry = refused
+        .entry
+        .map_or_else(String::new, |entry| format!("entries[{entry}]: "));
+    let prefix = part + &entry;
+    equal("message", rejection.message.starts_with(&prefix), true)?;
     let known = rejection.code.data_names();
-    let strange = |name: &&String| !known.contains(&name.as_str());
+    let strange =
+        |name: &&String| !known.contains(&name.as_str()) && *name != "command" && *name != "entry";
     match rejection.data.keys().find(strange) {
         None if !rejection.message.is_empty() => Ok(()),
         _ => Err(format!(
@@ -165,6 +190,13 @@ fn check_event(event: &Event, line: &Line, command: &Command, index: u32) -> Res
     let recorded_at = event.recorded_at.unix_microseconds();
     equal("recorded_at", recorded_at, line.recorded_at)?;
     equal("counterparty", counterparty, line.counterparty.map(name_of))?;
+    let transfer_id = |index| command.command_id.transfer_id(index);
+    let posting_id = |index| command.command_id.posting_id(index);
+    let known = line.transfer.map(transfer_id);
+    equal("transfer", transfer.map(|leg| leg.transfer_id), known)?;
+    let known = line.posting.map(posting_id);
+    equal("posting", event.data.posting_id(), known)?;
+    equal("part", event.part, line.part)?;
     match (event.data.hold(), line.hold) {
         (Some(hold), Some((number, known))) => same_hold(hold, number, &known)?,
         (hold, known) => equal("the event has a hold", hold.is_some(), known.is_some())?,

@@ -9,6 +9,8 @@
 
 mod ask;
 mod asking;
+mod combined;
+mod combining;
 mod dates;
 mod history;
 mod judge;

@@ -102,86 +102,95 @@ fn same_original(original: &Original, moved: &Moved) -> Result<(), String> {
     if moved.back < 0 || moved.rest() < 0 {
         return Err(format!("more was moved back than was moved: {moved:?}"));
     }
-    let of_direction = |came_in| {
-        let mut movements = original.movements.iter();
-        movements.find(|movement| movement.came_in == came_in)
-    };
-    for (movement, account) in [
-        (of_direction(false), moved.paid),
-        (of_direction(true), moved.got),
-    ] {
-        let name = movement.map(|movement| &movement.account_id);
-        equal("account of a movement", name, account.map(name_of))?;
-        if let Some(movement) = movement {
-            let units = movement.amount.value().mantissa();
-            equal("amount of a movement", units, moved.units)?;
-        }
+    let movements = &moved.movements;
+    equal("movements", original.movements.len(), movements.len())?;
+    for (movement, known) in original.movements.iter().zip(movements) {
+        let account = name_of(known.account);
+        equal("account of a movement", &movement.account_id, account)?;
+        equal("direction of a movement", movement.came_in, known.came_in)?;
+        let units = movement.amount.value().mantissa();
+        equal("amount of a movement", units, known.units)?;
+        let other = movement.transfer.as_ref().map(|(_, other)| other);
+        let known = known.counterparty.map(name_of);
+        equal("counterparty of a movement", other, known)?;
     }
-    let count = usize::from(moved.paid.is_some()) + usize::from(moved.got.is_some());
-    equal("movements", original.movements.len(), count)
+    Ok(())
 }
 
-/// How much of a command has been moved back on each of its accounts.
-type Sums<'a> = BTreeMap<(CommandId, &'a AccountId), i128>;
-
-/// Each reversal is a movement on an account of its command in the other direction; on each of them they add up to the
-/// same, which is what the newest one says, and never to more than the command moved there.
+/// Each reversal goes through the movements of its command from the last to the first, in the other direction: all of each,
+/// or of the one amount that was moved the same part of each. On each account they add up to what the newest one says, and
+/// never to more than the command moved there.
 pub(crate) fn check_reversals(events: &[Event]) -> Result<(), String> {
-    let mut movements: HashMap<(CommandId, &AccountId), &Event> = HashMap::new();
-    let mut sums: Sums<'_> = BTreeMap::new();
+    let mut movements: HashMap<CommandId, Vec<&Event>> = HashMap::new();
+    let mut back: BTreeMap<CommandId, Vec<&Event>> = BTreeMap::new();
     for event in events {
-        let is_movement = matches!(
-            event.data,
-            EventData::MoneyDeposited(_) | EventData::MoneyWithdrawn(_)
-        );
-        if is_movement {
-            let key = (event.command_id, &event.account_id);
-            equal("one movement", movements.insert(key, event), None)?;
+        if event.data.balance_change().is_none() || event.data.type_name() == "AccountCreated" {
+            continue;
         }
+        movements.entry(event.command_id).or_default().push(event);
         if let Some(reversal) = event.data.reversal() {
-            check_reversal(event, reversal, &movements, &mut sums)?;
+            equal("before", movements.contains_key(&reversal.command_id), true)?;
+            back.entry(reversal.command_id).or_default().push(event);
         }
     }
-    for ((command_id, account_id), sum) in &sums {
-        let moved = movements[&(*command_id, *account_id)];
-        if let Some(leg) = moved.data.transfer() {
-            let other = sums.get(&(*command_id, &leg.counterparty_account_id));
-            equal("moved back on the other account", other, Some(sum))?;
+    for (command_id, back) in back {
+        let moved = &movements[&command_id];
+        equal("half a reversal", back.len() % moved.len(), 0)?;
+        let mut sums: BTreeMap<&AccountId, i128> = BTreeMap::new();
+        for once in back.chunks(moved.len()) {
+            check_once(once, moved, &mut sums)?;
+        }
+        for (account_id, sum) in sums {
+            let own = moved.iter().filter(|event| event.account_id == *account_id);
+            let whole: i128 = own.map(|event| units(event)).sum();
+            if sum > whole {
+                return Err(format!("more of {command_id} was moved back than moved"));
+            }
         }
     }
     Ok(())
 }
 
-fn check_reversal<'a>(
-    event: &'a Event,
-    reversal: &Reversal,
-    movements: &HashMap<(CommandId, &AccountId), &Event>,
-    sums: &mut Sums<'a>,
+fn units(event: &Event) -> i128 {
+    let amount = event.data.amount();
+    amount.map_or(0, |money| money.value().mantissa())
+}
+
+/// One reversal of what was moved.
+fn check_once<'a>(
+    once: &[&'a Event],
+    moved: &[&Event],
+    sums: &mut BTreeMap<&'a AccountId, i128>,
 ) -> Result<(), String> {
-    let key = (reversal.command_id, &event.account_id);
-    let moved = movements
-        .get(&key)
-        .ok_or_else(|| format!("it moves nothing back: {event:?}"))?;
-    let units = |event: &Event| {
-        event
-            .data
-            .amount()
-            .map_or(0, |money| money.value().mantissa())
-    };
-    let goes_out = |event: &Event| matches!(event.data, EventData::MoneyWithdrawn(_));
-    equal("another direction", goes_out(event), !goes_out(moved))?;
-    equal("no reversal itself", moved.data.reversal(), None)?;
-    equal("hold of a reversal", event.data.hold(), None)?;
     let counterparty = |event: &Event| {
         let leg = event.data.transfer();
         leg.map(|leg| leg.counterparty_account_id.clone())
     };
-    equal("counterparty", counterparty(event), counterparty(moved))?;
-    let sum = sums.entry(key).or_default();
-    *sum += units(event);
-    equal("reversed", reversal.reversed.value().mantissa(), *sum)?;
-    if *sum > units(moved) || units(event) <= 0 {
-        return Err(format!("more was moved back than was moved: {event:?}"));
+    let goes_out = |event: &Event| matches!(event.data, EventData::MoneyWithdrawn(_));
+    let is_whole = once.iter().zip(moved.iter().rev());
+    let is_whole = is_whole
+        .into_iter()
+        .all(|(event, moved)| units(event) == units(moved));
+    for (event, moved) in once.iter().zip(moved.iter().rev()) {
+        let reversal = event.data.reversal().ok_or("no reversal")?;
+        equal("account", &event.account_id, &moved.account_id)?;
+        equal("another direction", goes_out(event), !goes_out(moved))?;
+        equal("no reversal itself", moved.data.reversal(), None)?;
+        equal("hold of a reversal", event.data.hold(), None)?;
+        equal("counterparty", counterparty(event), counterparty(moved))?;
+        let is_posted = |event: &Event| event.data.posting_id().is_some();
+        equal("of a posting", is_posted(event), is_posted(moved))?;
+        let of_one = (once[0].command_id, once[0].part, units(once[0]));
+        equal("command", event.command_id, of_one.0)?;
+        equal("part", event.part, of_one.1)?;
+        if !is_whole {
+            equal("the same part of each", units(event), of_one.2)?;
+            equal("of one amount", once.len() <= 2, true)?;
+        }
+        let sum = sums.entry(&event.account_id).or_default();
+        *sum += units(event);
+        equal("reversed", reversal.reversed.value().mantissa(), *sum)?;
+        equal("something", units(event) > 0, true)?;
     }
     Ok(())
 }
@@ -195,6 +204,9 @@ pub(crate) fn count_reversal(step: &Step, lines: &[Line], model: &Model, tally: 
         return;
     };
     let moved = model.moved_by(account, command).expect("it was moved back");
+    if !moved.is_divisible() {
+        return;
+    }
     let units = lines[0].amount.expect("money was moved");
     let before = moved.back - units;
     tally.meet(match (before, moved.rest()) {
@@ -211,8 +223,8 @@ pub(crate) fn count_reversal(step: &Step, lines: &[Line], model: &Model, tally: 
     if units > 10_i128.pow(20) {
         tally.meet("a reversal of more than 20 digits");
     }
-    count_kind(&moved, model, tally);
-    if let Some(got) = moved.got.and_then(|got| model.known(got)) {
+    count_kind(moved, model, tally);
+    if let Some(got) = moved.got().and_then(|got| model.known(got)) {
         let line = lines[0];
         if line.balance < 0 {
             tally.meet("a reversal overdrew the account that it took from");
@@ -224,7 +236,7 @@ pub(crate) fn count_reversal(step: &Step, lines: &[Line], model: &Model, tally: 
             tally.meet("a reversal took from an account whose credits are frozen");
         }
     }
-    if let Some(paid) = moved.paid.and_then(|paid| model.known(paid)) {
+    if let Some(paid) = moved.paid().and_then(|paid| model.known(paid)) {
         if paid.balance + paid.overdraft == LARGEST {
             tally.meet("a reversal filled an account to the last unit");
         }
@@ -267,7 +279,7 @@ pub(crate) fn is_pushed_by_the_other(step: &Step, model: &Model) -> bool {
     let own = model
         .known(account)
         .map_or(step.now, |book| book.last_recorded_at + 1);
-    model.recorded_at(step.ask, step.now) > own.max(step.now)
+    model.recorded_at(&step.ask, step.now) > own.max(step.now)
 }
 
 /// What a refused reversal was that is worth to have been met.
@@ -288,7 +300,7 @@ pub(crate) fn count_refused_reversal(
     };
     if code == RejectionCode::CommandNotFound {
         return tally.meet(match model.moved.get(&command) {
-            Some(moved) if moved.got == Some(account) => {
+            Some(moved) if moved.got() == Some(account) => {
                 "a reversal was refused to the account that got the money"
             }
             Some(_) => "a reversal of another account's command was refused",
@@ -304,7 +316,7 @@ pub(crate) fn count_refused_reversal(
         let exponent = model.known(account)?.exponent;
         (amount.scale == exponent).then_some(amount.digits)
     });
-    let got = moved.got.and_then(|got| model.known(got));
+    let got = moved.got().and_then(|got| model.known(got));
     let available = got.map(|book| book.balance + book.overdraft - book.held());
     match (code, other) {
         (RejectionCode::NotReversible, _) => {

@@ -10,16 +10,11 @@ const UNKNOWN: u64 = 1_000;
 /// Of these accounts, of any command so far; `next` is the number of the one that asks.
 pub(crate) fn reverse(random: &mut Random, model: &Model, table: [usize; 4], next: u64) -> Ask {
     let account = *random.pick(&table);
-    let all = || {
-        model
-            .moved
-            .iter()
-            .map(|(command, moved)| (*command, *moved))
-    };
-    let some = |fits: &dyn Fn(&Moved) -> bool| -> Vec<(u64, Moved)> {
+    let some = |fits: &dyn Fn(&Moved) -> bool| -> Vec<(u64, &Moved)> {
         let is_here = |moved: &Moved| table.contains(&moved.ask.account());
-        all()
-            .filter(|(_, moved)| is_here(moved) && fits(moved))
+        let all = model.moved.iter();
+        all.filter(|(_, moved)| is_here(moved) && fits(moved))
+            .map(|(command, moved)| (*command, moved))
             .collect()
     };
     let is_open = |number: usize| model.known(number).is_some_and(|book| !book.closed);
@@ -43,7 +38,8 @@ pub(crate) fn reverse(random: &mut Random, model: &Model, table: [usize; 4], nex
         6 | 7 => some(&|moved| moved.is_reversible() && moved.rest() == 0),
         // Of which a part is back already.
         8..=11 => some(&|moved| moved.is_reversible() && moved.back > 0 && moved.rest() > 0),
-        12..=15 => some(&|moved| matches!(moved.ask, Ask::Capture { .. })),
+        12..=14 => some(&|moved| matches!(moved.ask, Ask::Capture { .. })),
+        15..=17 => some(&|moved| moved.is_reversible() && !moved.is_divisible()),
         _ => Vec::new(),
     };
     let candidates = if candidates.is_empty() {
@@ -57,12 +53,12 @@ pub(crate) fn reverse(random: &mut Random, model: &Model, table: [usize; 4], nex
     Ask::Reverse {
         account: moved.ask.account(),
         command,
-        amount: part(random, model, &moved),
+        amount: part(random, model, moved),
         reason: random.byte() % 3,
     }
 }
 
-fn pick(random: &mut Random, candidates: &[(u64, Moved)]) -> Option<(u64, Moved)> {
+fn pick<'a>(random: &mut Random, candidates: &[(u64, &'a Moved)]) -> Option<(u64, &'a Moved)> {
     (!candidates.is_empty()).then(|| *random.pick(candidates))
 }
 
@@ -89,13 +85,16 @@ fn part(random: &mut Random, model: &Model, moved: &Moved) -> Option<Amount> {
             scale: exponent,
         })
     };
+    if !moved.is_divisible() && random.chance(85) {
+        return None;
+    }
     let rest = moved.rest().max(1);
     let around = 1 - random.wide_below(3);
     match random.below(20) {
         0..=5 => None,
         6..=8 => units(rest + around),
         9 | 10 => {
-            let got = moved.got.and_then(|got| model.known(got));
+            let got = moved.got().and_then(|got| model.known(got));
             let available = got.map(|book| book.balance + book.overdraft - book.held());
             units(available.unwrap_or(rest) + around)
         }

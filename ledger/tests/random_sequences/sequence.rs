@@ -2,6 +2,7 @@
 
 use crate::ask::Step;
 use crate::asking::{Table, around, ask, sent_again, terms};
+use crate::combining::combined;
 use crate::model::{Model, Moved};
 use crate::random::Random;
 use crate::reversing::reverse;
@@ -30,9 +31,10 @@ pub(crate) fn generate(seed: u64) -> Vec<Step> {
             let ask = if is_moved && random.chance(REVERSE_PERCENT) {
                 reverse(&mut random, &model, ALL, id)
             } else {
-                ask(&mut random, &model, ALL, now)
+                let combined = combined(&mut random, &model, ALL, now, id);
+                combined.unwrap_or_else(|| ask(&mut random, &model, ALL, now))
             };
-            let terms = terms(&mut random, &model, ask, now);
+            let terms = terms(&mut random, &model, &ask, now);
             Step {
                 id,
                 ask,
@@ -42,7 +44,7 @@ pub(crate) fn generate(seed: u64) -> Vec<Step> {
         };
         if step.id == id {
             // Whether it is accepted does not matter here.
-            drop(model.process_named(id, step.ask, step.terms, now));
+            drop(model.process_named(id, &step.ask, step.terms, now));
         }
         steps.push(step);
     }

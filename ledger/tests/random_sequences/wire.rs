@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use ledger::{
-    Action, Capture, CloseAccount, Command, CommandId, Conditions, CreateAccount, CurrencyCode,
-    Deposit, ExpireHold, FreezeAccount, HoldId, PlaceHold, Release, Reverse, Scope,
-    SetOverdraftLimit, Timestamp, Transfer, UnfreezeAccount, UpdateAccount, Version, Withdraw,
+    Action, Batch, Capture, CloseAccount, Command, CommandId, Conditions, CreateAccount,
+    CurrencyCode, Deposit, Direction, Entry, ExpireHold, FreezeAccount, HoldId, PlaceHold, Post,
+    Release, Reverse, Scope, SetOverdraftLimit, Timestamp, Transfer, UnfreezeAccount,
+    UpdateAccount, Version, Withdraw,
 };
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use crate::ask::{Amount, Ask, LARGEST, Reach, Step};
+use crate::ask::{self, Amount, Ask, LARGEST, Reach, Step, Terms};
 use crate::names::name_of;
 
 pub(crate) fn hold_id(number: usize) -> HoldId {
@@ -37,18 +38,34 @@ pub(crate) fn notes(number: u8) -> BTreeMap<String, String> {
 
 /// `decide` is given some commands that no decoder lets through: more than 27 digits, versions beyond 2^53.
 pub(crate) fn fits_the_wire(step: &Step) -> bool {
-    let mut ask = step.ask;
+    let mut ask = step.ask.clone();
+    let parts = step.ask.parts().iter().map(|part| part.terms);
+    let terms: Vec<Terms> = std::iter::once(step.terms).chain(parts).collect();
     let amounts = ask.amounts().into_iter().map(|amount| *amount);
-    let mut amounts = amounts.chain(step.terms.balance_at_least);
+    let mut amounts = amounts.chain(terms.iter().filter_map(|terms| terms.balance_at_least));
+    let mut versions = terms.iter().filter_map(|terms| terms.expected_version);
     amounts.all(|amount| amount.digits.abs() <= LARGEST)
-        && step.terms.expected_version.unwrap_or(0) <= Version::MAX.get()
+        && versions.all(|version| version <= Version::MAX.get())
 }
 
 pub(crate) fn command_of(step: &Step) -> Command {
-    let terms = step.terms;
+    command(command_id(step.id), &step.ask, step.terms)
+}
+
+fn command(command_id: CommandId, ask: &Ask, terms: Terms) -> Command {
+    let action = match ask {
+        Ask::Batch { parts } => {
+            let parts = parts.iter();
+            let commands = parts.map(|part| command(command_id, &part.ask, part.terms));
+            Action::Batch(Batch {
+                commands: commands.collect(),
+            })
+        }
+        ask => action_of(ask),
+    };
     Command {
-        command_id: command_id(step.id),
-        action: action_of(step.ask),
+        command_id,
+        action,
         description: None,
         actor: None,
         metadata: BTreeMap::new(),
@@ -79,10 +96,10 @@ fn scope(reach: Reach) -> Scope {
 }
 
 #[expect(clippy::too_many_lines, reason = "one arm per type of command")]
-fn action_of(ask: Ask) -> Action {
+fn action_of(ask: &Ask) -> Action {
     let account_id = name_of(ask.account()).clone();
     let other = ask.other().map(|other| name_of(other).clone());
-    match ask {
+    match *ask {
         Ask::Open {
             currency,
             initial,
@@ -196,5 +213,21 @@ fn action_of(ask: Ask) -> Action {
             amount: amount.map(decimal),
             reason: reason(why),
         }),
+        Ask::Post { ref entries } => {
+            let entry = |entry: &ask::Entry| Entry {
+                account_id: name_of(entry.account).clone(),
+                direction: if entry.is_debit {
+                    Direction::Debit
+                } else {
+                    Direction::Credit
+                },
+                amount: decimal(entry.amount),
+                currency: entry.currency.map(code),
+            };
+            Action::Post(Post {
+                entries: entries.iter().map(entry).collect(),
+            })
+        }
+        Ask::Batch { .. } => unreachable!("a batch is made of its commands"),
     }
 }

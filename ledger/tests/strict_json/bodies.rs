@@ -126,23 +126,23 @@ fn a_body_that_is_not_utf8_is_refused() {
 }
 
 #[test]
-fn a_body_over_64_kib_is_refused_before_it_is_read() {
+fn a_body_over_256_kib_is_refused_before_it_is_read() {
     let padded = |length: usize| {
         let body = deposit_with("actor", "");
         let padding = " ".repeat(length - body.len());
         body + &padding
     };
-    accepted(padded(65_536));
+    accepted(padded(262_144));
     refused(
-        padded(65_537),
+        padded(262_145),
         "too_large",
-        "a command has at most 65536 bytes, and this has 65537",
+        "a command has at most 262144 bytes, and this has 262145",
     );
     let megabyte = vec![0xff; 1 << 20];
     refused(
         megabyte,
         "too_large",
-        "a command has at most 65536 bytes, and this has 1048576",
+        "a command has at most 262144 bytes, and this has 1048576",
     );
 }
 

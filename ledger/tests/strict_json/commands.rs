@@ -7,6 +7,8 @@ use ledger::{Action, Command, Scope};
 use crate::{ID, accepted, entries, refused};
 
 const HOLD: &str = r#""11111111-2222-4333-8444-555555555555""#;
+const ENTRIES: &str = r#"[{"account_id":"ACC-1","direction":"debit","amount":"25.00"},{"account_id":"ACC-2","direction":"credit","amount":"25.00"}]"#;
+const COMMANDS: &str = r#"[{"type":"deposit","account_id":"ACC-1","amount":"25.00"}]"#;
 const REVERSED: &str = r#""66666666-7777-4888-9999-aaaaaaaaaaaa""#;
 
 /// The types that can have a business date.
@@ -39,6 +41,8 @@ fn needed(type_name: &str) -> Vec<(&'static str, &'static str)> {
             ("reversed_command_id", REVERSED),
             ("reason", r#""a mistake""#),
         ],
+        "post" => vec![("entries", ENTRIES)],
+        "batch" => vec![("commands", COMMANDS)],
         other => panic!("{other} is no type"),
     }
 }
@@ -293,7 +297,8 @@ fn a_hold_id_is_a_uuid_with_hyphens() {
 fn what_is_reversed_is_named_as_a_command_is() {
     let needed = "reversed_command_id: an id of this kind is a UUID with hyphens such as 6f1c2a3e-58b1-4c0e-9a53-0d8f6c1f7b11, and this is not:";
     let command = least("reverse");
-    let id = command.reversed_command_ids().next().unwrap().1.to_string();
+    let (_, id) = command.reversed_command_ids().next().unwrap();
+    let id = id.to_string();
     assert_eq!(format!("{id:?}"), REVERSED);
     let upper = REVERSED.to_uppercase();
     let upper = accepted(with("reverse", "reversed_command_id", &upper));

@@ -5,6 +5,7 @@
 )]
 
 mod bodies;
+mod combined;
 mod commands;
 mod fields;
 mod values;

@@ -100,7 +100,7 @@ fn hold_id() -> impl Strategy<Value = HoldId> {
     uuid().prop_map(HoldId::from)
 }
 
-/// Boxed: the strategies together are large, and a test has two megabytes of stack.
+/// On the heap, as strategies made of many are too large for a test's stack.
 fn action() -> BoxedStrategy<Action> {
     prop_oneof![
         4 => movement().boxed(),
@@ -346,16 +346,11 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
 
 /// A command that is no batch.
 fn one_command(command_id: CommandId, actor: Option<String>) -> BoxedStrategy<Command> {
+    let words = (option::of(text(512)), metadata());
     let dated = option::weighted(0.3, instant());
-    (
-        action(),
-        option::of(text(512)),
-        metadata(),
-        conditions(),
-        dated,
-    )
+    (action(), words, conditions(), dated)
         .prop_map(
-            move |(action, description, metadata, conditions, effective_at)| Command {
+            move |(action, (description, metadata), conditions, effective_at)| Command {
                 command_id,
                 effective_at: effective_at.filter(|_| action.moves_money()),
                 action,

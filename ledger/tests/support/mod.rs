@@ -15,11 +15,11 @@ pub(crate) mod random;
 use std::collections::{BTreeMap, HashMap};
 
 use ledger::{
-    Account, AccountId, Accounts, Action, Book, Capture, CloseAccount, Command, CommandId,
-    Conditions, CreateAccount, Deposit, Event, Exchange, ExpireHold, FreezeAccount, Hold, HoldId,
-    Money, Original, PlaceHold, Policy, Price, Rejection, RejectionCode, Release, Reverse, Scope,
-    SetOverdraftLimit, Sum, Timestamp, Transfer, UnfreezeAccount, UpdateAccount, Version, Withdraw,
-    decide, parse_decimal,
+    Account, AccountId, Accounts, Action, Batch, Book, Capture, CloseAccount, Command, CommandId,
+    Conditions, CreateAccount, Deposit, Direction, Entry, Event, Exchange, ExpireHold,
+    FreezeAccount, Hold, HoldId, Money, Original, PlaceHold, Policy, Post, Price, Rejection,
+    RejectionCode, Release, Reverse, Scope, SetOverdraftLimit, Sum, Timestamp, Transfer,
+    UnfreezeAccount, UpdateAccount, Version, Withdraw, decide, parse_decimal,
 };
 use uuid::Uuid;
 
@@ -197,6 +197,39 @@ pub(crate) fn reverse(account: &str, number: u128) -> Request {
     }))
 }
 
+/// What an account has less in a posting.
+pub(crate) fn debit(account: &str, amount: &str) -> Entry {
+    entry(account, Direction::Debit, amount)
+}
+
+/// What an account has more in a posting.
+pub(crate) fn credit(account: &str, amount: &str) -> Entry {
+    entry(account, Direction::Credit, amount)
+}
+
+fn entry(account: &str, direction: Direction, amount: &str) -> Entry {
+    Entry {
+        account_id: account_id(account),
+        direction,
+        amount: decimal(amount),
+        currency: None,
+    }
+}
+
+/// Moves money between any number of accounts at once.
+pub(crate) fn post(entries: impl IntoIterator<Item = Entry>) -> Request {
+    let entries = entries.into_iter().collect();
+    request(Action::Post(Post { entries }))
+}
+
+/// Several commands at once; they get the id and the actor of the batch.
+pub(crate) fn batch(requests: impl IntoIterator<Item = Request>) -> Request {
+    let commands = requests.into_iter().map(|request| request.command);
+    request(Action::Batch(Batch {
+        commands: commands.collect(),
+    }))
+}
+
 pub(crate) fn command_id(number: u128) -> CommandId {
     Uuid::from_u128(number).into()
 }
@@ -236,6 +269,18 @@ impl Request {
         if id.as_uuid().is_nil() {
             let number = u128::try_from(number).expect("a small number");
             *id = Uuid::from_u128(number).into();
+        }
+        self.shared()
+    }
+
+    /// What the commands of a batch have of the batch.
+    fn shared(mut self) -> Self {
+        let (command_id, actor) = (self.command.command_id, self.command.actor.clone());
+        if let Action::Batch(batch) = &mut self.command.action {
+            for part in &mut batch.commands {
+                part.command_id = command_id;
+                part.actor.clone_from(&actor);
+            }
         }
         self
     }
@@ -352,7 +397,7 @@ impl Request {
 
     pub(crate) fn by(mut self, actor: &str) -> Self {
         self.command.actor = Some(actor.to_owned());
-        self
+        self.shared()
     }
 
     pub(crate) fn noting(mut self, key: &str, value: &str) -> Self {
@@ -429,12 +474,14 @@ impl Given {
             let original = self.book.original(reversal.command_id);
             let original = original.expect("what is reversed is known");
             assert!(original.reversed.is_some(), "{original:?}");
-            let of_account = |movement: &&ledger::Movement| movement.account_id == event.account_id;
-            let movement = original.movements.iter().find(of_account);
-            let movement = movement.expect("it moved money on that account");
-            assert!(sum.value() <= movement.amount.value(), "{event:?}");
+            let whole = original.whole(&event.account_id);
+            let whole = whole.expect("it moved money on that account");
+            assert!(sum.value() <= whole.value(), "{event:?}");
             let goes_out = matches!(event.data, ledger::EventData::MoneyWithdrawn(_));
-            assert_eq!(goes_out, movement.came_in, "{event:?}");
+            let is_moved_back = |movement: &ledger::Movement| {
+                movement.account_id == event.account_id && movement.came_in == goes_out
+            };
+            assert!(original.movements.iter().any(is_moved_back), "{event:?}");
         }
         for ((account_id, command_id), sum) in sums {
             let original = self.book.original(command_id);
@@ -504,8 +551,19 @@ fn check_promises(command: &Command, events: &[Event]) {
         assert_eq!(event.event_id, command.command_id.event_id(index));
         assert_eq!(event.command_id, command.command_id);
         assert_eq!(event.actor, command.actor);
-        assert_eq!(event.data.description(), command.description.as_deref());
-        assert_eq!(event.data.metadata(), &command.metadata);
+        let part = event
+            .part
+            .map(|part| usize::try_from(part).expect("a small number"));
+        let own = match (&command.action, part) {
+            (Action::Batch(_), Some(part)) => &command.parts()[part],
+            (Action::Batch(_), None) => panic!("it is of no part: {event:?}"),
+            (_, part) => {
+                assert_eq!(part, None, "it is no batch");
+                command
+            }
+        };
+        assert_eq!(event.data.description(), own.description.as_deref());
+        assert_eq!(event.data.metadata(), &own.metadata);
         assert_eq!(event.recorded_at, events[0].recorded_at);
         let moves_money = matches!(
             event.data,
@@ -593,8 +651,8 @@ impl Decision {
 }
 
 /// `A v2 MoneyWithdrawn 30.00 USD, balance 70.00`, and of what is held, what there is to say: `held 20.00`, then the
-/// event's hold as it is afterwards, `hold 1: 30.00 captured, 20.00 remain`; and what has been moved back so far, `5.00 of
-/// command 3 moved back`.
+/// event's hold as it is afterwards, `hold 1: 30.00 captured, 20.00 remain`; what has been moved back so far, `5.00 of
+/// command 3 moved back`; and of an event of a batch, `part 2`.
 fn summary(event: &Event) -> String {
     use std::fmt::Write as _;
 
@@ -628,6 +686,9 @@ fn summary(event: &Event) -> String {
             reversal.reversed
         )
         .expect("a text grows");
+    }
+    if let Some(part) = event.part {
+        write!(text, ", part {part}").expect("a text grows");
     }
     text
 }

@@ -36,7 +36,7 @@ struct CommandV1 {
 }
 
 /// Behind [`CommandV1`] in version 2.
-#[derive(Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct ConditionsV2 {
     if_balance_at_least: Option<DecimalBytes>,
     not_before: Option<i64>,
@@ -242,7 +242,6 @@ fn encode_part(part: &Command) -> PartV3 {
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "one arm per type of command")]
 fn encode_action(action: &Action) -> ActionV1 {
     let code = |currency: &Option<CurrencyCode>| currency.map(|code| code.to_string());
     let text = |account_id: &Option<AccountId>| account_id.as_ref().map(AccountId::to_string);
@@ -603,7 +602,7 @@ fn action_of(read: ActionV1) -> Result<Action, Malformed> {
         ActionV1::Post { entries } => {
             check_count("entries", entries.len(), limits::POST_ENTRIES_MAX)?;
             let entry = |(index, read)| {
-                entry_of(read).map_err(|malformed| malformed.within(&format!("entries[{index}]")))
+                entry_of(&read).map_err(|malformed| malformed.within(&format!("entries[{index}]")))
             };
             Action::Post(Post {
                 entries: entries
@@ -640,7 +639,7 @@ fn action_of(read: ActionV1) -> Result<Action, Malformed> {
     })
 }
 
-fn entry_of(read: EntryV1) -> Result<Entry, Malformed> {
+fn entry_of(read: &EntryV1) -> Result<Entry, Malformed> {
     Ok(Entry {
         account_id: account_of("account_id", &read.account_id)?,
         direction: if read.is_debit {

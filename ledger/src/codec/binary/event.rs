@@ -47,7 +47,7 @@ struct MoreV2 {
 }
 
 /// Behind [`MoreV2`] in version 3.
-#[derive(Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 struct MoreV3 {
     /// The posting that the event is an entry of.
     posting_id: Option<[u8; 16]>,

@@ -30,6 +30,10 @@ const VERSION_1: u8 = FORMAT_VERSIONS[0];
 const VERSION_2: u8 = FORMAT_VERSIONS[1];
 const VERSION_3: u8 = FORMAT_VERSIONS[2];
 
+/// Bounds what a length that somebody made up can reserve. bincode counts a number as its type is wide, so that one byte
+/// of a body may count as eight.
+const READ_BYTES_MAX: usize = 8 * limits::BODY_BYTES_MAX;
+
 /// The 16 bytes of [`Decimal::serialize`].
 type DecimalBytes = [u8; 16];
 
@@ -148,8 +152,7 @@ where
 }
 
 fn read_whole<T: for<'de> Deserialize<'de>>(what: &str, body: &[u8]) -> Result<T, Malformed> {
-    // Bounds what a length that somebody made up can reserve.
-    let configuration = bincode::config::standard().with_limit::<{ limits::BODY_BYTES_MAX }>();
+    let configuration = bincode::config::standard().with_limit::<READ_BYTES_MAX>();
     let (value, length) = bincode::serde::decode_from_slice(body, configuration)
         .map_err(|error| invalid(format!("the body is no {what}: {}", reason(&error))))?;
     if length == body.len() {

@@ -119,6 +119,7 @@ fn finish(
     Ok(command)
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm per type of command")]
 fn action_of(type_name: &str, fields: &mut Fields<'_>) -> Result<Action, Malformed> {
     Ok(match type_name {
         "create_account" => Action::CreateAccount(CreateAccount {
@@ -444,7 +445,6 @@ fn encode(command: &Command, decimal: impl Fn(Decimal) -> String) -> Vec<u8> {
 }
 
 /// All but what the commands of a batch have of the batch.
-#[expect(clippy::too_many_lines, reason = "one arm per type of command")]
 fn command_json<'a>(command: &'a Command, decimal: &impl Fn(Decimal) -> String) -> CommandJson<'a> {
     let conditions = &command.conditions;
     let mut json = CommandJson {

@@ -23,10 +23,7 @@ impl Model {
             return Err(RejectionCode::AmountOverflow);
         }
         *self.from_outside.entry(currency).or_default() += balance;
-        if self.books.len() <= account {
-            self.books.resize(account + 1, None);
-        }
-        self.books[account] = Some(Book {
+        let book = Book {
             currency,
             exponent,
             balance,
@@ -40,7 +37,8 @@ impl Model {
             holds: [None; HOLDS],
             version: 0,
             last_recorded_at: at,
-        });
+        };
+        self.books.insert(account, book);
         Ok(vec![self.line(
             account,
             "AccountCreated",

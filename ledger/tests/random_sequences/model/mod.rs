@@ -1,6 +1,7 @@
 //! The ledger once more, as simply as it can be said: whole numbers of minor units, no decimals, no events, no types of
 //! the crate but the words for rejections. What `decide` does is judged by it.
 
+mod combined;
 mod holds;
 mod life;
 mod movements;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 
 use ledger::RejectionCode;
 
+pub(crate) use combined::Refused;
 pub(crate) use reversals::Moved;
 
 use crate::ask::{Amount, Ask, HOLDS, LARGEST, Terms};
@@ -69,6 +71,11 @@ pub(crate) struct Line {
     pub(crate) hold: Option<(usize, Held)>,
     pub(crate) undone: Option<Undone>,
     pub(crate) effective_at: Option<i64>,
+    /// The place of the transfer's first half among all lines of the command, and of the posting's first entry.
+    pub(crate) transfer: Option<u32>,
+    pub(crate) posting: Option<u32>,
+    /// Which command of a batch it is of.
+    pub(crate) part: Option<u32>,
 }
 
 /// What changed the balance of an account, by how much, and when: by the clock and by the books.
@@ -91,13 +98,15 @@ pub(crate) struct Undone {
 /// All accounts, and what has come in from outside and gone out by currency.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Model {
-    /// By the accounts' numbers; those behind the last one that was opened are missing.
-    books: Vec<Option<Book>>,
+    /// By the accounts' numbers.
+    books: BTreeMap<usize, Book>,
     pub(crate) from_outside: BTreeMap<&'static str, i128>,
     /// What each accepted command moved, by the commands' numbers; see [`Model::process_named`].
     pub(crate) moved: BTreeMap<u64, Moved>,
     /// Everything that changed a balance, in the order in which it happened.
     pub(crate) entries: Vec<Entry>,
+    /// Which command of a batch, and which entry of a posting, the newest refusal was about.
+    pub(crate) refused: Refused,
 }
 
 type Lines = Result<Vec<Line>, RejectionCode>;
@@ -196,40 +205,40 @@ impl Book {
     }
 }
 
+/// What moves money has the business date of its command.
+fn date(lines: &mut [Line], terms: Terms) {
+    for line in lines {
+        if line.what.starts_with("Money") && terms.effective_at.is_some() {
+            line.effective_at = terms.effective_at;
+        }
+    }
+}
+
 impl Model {
     /// An account; `None` when it has not been opened.
     pub(crate) fn known(&self, account: usize) -> Option<&Book> {
-        self.books.get(account)?.as_ref()
+        self.books.get(&account)
     }
 
     /// When the command would be recorded.
-    pub(crate) fn recorded_at(&self, ask: Ask, now: i64) -> i64 {
-        let after = |account: usize| self.known(account).map(|book| book.last_recorded_at + 1);
-        let first = after(ask.account()).unwrap_or(now);
-        let second = ask.other().and_then(after).unwrap_or(now);
-        let [third, fourth] = self
-            .concerned(ask)
-            .map(|one| one.and_then(after).unwrap_or(now));
-        now.max(first).max(second).max(third).max(fourth)
+    pub(crate) fn recorded_at(&self, ask: &Ask, now: i64) -> i64 {
+        let concerned = self.concerned(ask).into_iter();
+        let known = concerned.filter_map(|account| self.known(account));
+        known.fold(now, |at, book| at.max(book.last_recorded_at + 1))
     }
 
     /// Does what is asked, or says why not and changes nothing.
-    pub(crate) fn process(&mut self, ask: Ask, terms: Terms, now: i64) -> Lines {
+    pub(crate) fn process(&mut self, ask: &Ask, terms: Terms, now: i64) -> Lines {
         let at = self.recorded_at(ask, now);
+        self.refused = Refused::default();
         self.check_terms(ask, terms, at)?;
-        let mut lines = self.carry_out(ask, at)?;
-        for line in &mut lines {
+        let mut lines = self.all_or_nothing(ask, at)?;
+        date(&mut lines, terms);
+        for line in &lines {
             let Some(units) = line.amount else { continue };
             let units = match line.what {
-                "AccountCreated" => units,
-                "MoneyDeposited" | "MoneyWithdrawn" => {
-                    line.effective_at = terms.effective_at;
-                    if line.what == "MoneyDeposited" {
-                        units
-                    } else {
-                        -units
-                    }
-                }
+                "AccountCreated" | "MoneyDeposited" => units,
+                "MoneyWithdrawn" => -units,
                 _ => continue,
             };
             self.entries.push(Entry {
@@ -252,8 +261,9 @@ impl Model {
             .sum()
     }
 
-    fn carry_out(&mut self, ask: Ask, at: i64) -> Lines {
-        match ask {
+    /// What is asked, without its terms. After a refusal some of it may be done.
+    fn act(&mut self, ask: &Ask, at: i64) -> Lines {
+        match *ask {
             Ask::Open {
                 account,
                 currency,
@@ -324,10 +334,12 @@ impl Model {
                 amount,
                 reason,
             } => self.reverse((account, command), amount, reason, at),
+            Ask::Post { ref entries } => self.post(entries, at),
+            Ask::Batch { ref parts } => self.batch(parts, at),
         }
     }
 
-    fn check_terms(&self, ask: Ask, terms: Terms, at: i64) -> Result<(), RejectionCode> {
+    fn check_terms(&self, ask: &Ask, terms: Terms, at: i64) -> Result<(), RejectionCode> {
         let first = self.known(ask.account());
         if terms.expires_at.is_some_and(|over| at >= over) {
             return Err(RejectionCode::Expired);
@@ -399,7 +411,7 @@ impl Model {
     }
 
     fn book_mut(&mut self, account: usize) -> &mut Book {
-        self.books[account].as_mut().expect("the caller saw it")
+        self.books.get_mut(&account).expect("the caller saw it")
     }
 
     fn hold_mut(&mut self, account: usize, hold: usize) -> &mut Held {
@@ -438,6 +450,9 @@ impl Model {
             hold: None,
             undone: None,
             effective_at: None,
+            transfer: None,
+            posting: None,
+            part: None,
         }
     }
 }

@@ -58,10 +58,14 @@ impl Model {
         hold: Option<usize>,
         at: i64,
     ) -> Vec<Line> {
-        vec![
+        let mut lines = vec![
             self.debit(from, units, Some(to), hold, at),
             self.credit(to, units, Some(from), at),
-        ]
+        ];
+        for line in &mut lines {
+            line.transfer = Some(0);
+        }
+        lines
     }
 
     pub(super) fn debit(

@@ -196,10 +196,11 @@ pub(crate) fn check_outcome(outcome: &Outcome, id: u64, course: &Course) {
     assert_eq!(command_id.as_uuid().as_u128(), u128::from(id));
     let is_right = match (&outcome.verdict, fate) {
         (Verdict::Accepted { events }, Fate::Accepted(places)) => {
-            let reference = |(index, place): (u32, &(usize, u64))| EventReference {
+            let reference = |(index, place): (u32, &(usize, u64, Option<u32>))| EventReference {
                 account_id: name_of(place.0).clone(),
                 version: Version::new(place.1),
                 event_id: command_id.event_id(index),
+                part: place.2,
             };
             *events == (0..).zip(places).map(reference).collect::<Vec<_>>()
         }

@@ -19,6 +19,8 @@ mod ask;
 #[path = "../../../../ledger/tests/random_sequences/asking.rs"]
 #[allow(dead_code, reason = "each test uses a part of it")]
 mod asking;
+#[path = "../../../../ledger/tests/random_sequences/combining.rs"]
+mod combining;
 mod course;
 mod flight;
 #[path = "../../../../ledger/tests/random_sequences/model/mod.rs"]
@@ -28,6 +30,8 @@ mod names;
 mod present;
 #[path = "../../../../ledger/tests/support/random.rs"]
 mod random;
+#[path = "../../../../ledger/tests/random_sequences/reversing.rs"]
+mod reversing;
 #[path = "../../../../ledger/tests/random_sequences/same.rs"]
 mod same;
 #[path = "../support/mod.rs"]

@@ -310,7 +310,7 @@ mod tests {
                 format!("{{\"command_id\":\"6f1c2a3e-58b1-4c0e-9a53-{number:012}\",{fields}}}");
             let command = json::decode_command(body.as_bytes()).unwrap();
             let at = "2026-01-31T12:00:00Z".parse().unwrap();
-            for event in decide(&book, &command, at).unwrap() {
+            for event in decide(&book, &command, at, &ledger::Policy::default()).unwrap() {
                 book.apply(&event).unwrap();
                 events.push(event);
             }
