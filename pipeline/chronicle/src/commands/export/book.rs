@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use ledger::{
     AccountId, CommandId, Event, EventData, EventId, EventReference, Outcome, Timestamp,
-    TransferId, Version,
+    TransferId, Version, limits,
 };
 use store::Snapshot;
 
@@ -16,11 +16,12 @@ use crate::servers_at::ServerArguments;
 const PAGE: u32 = 1_000;
 /// How many events are looked up at a time.
 const PLACES: usize = 1_000;
-/// How many events the commands of some events may have, to be looked up together.
-const TOGETHER: usize = 20_000;
-/// How many events a command has: one with a transfer in it, and one that may be a batch, a posting or the reversal of one.
+/// How many events a command can have: one that is at most a transfer, and one that may be a batch, a posting or the
+/// reversal of one. No event counts for less than 512 of the bytes that a command may write.
 const SMALL: usize = 3;
-const LARGE: usize = 2_000;
+const LARGE: usize = limits::WRITTEN_BYTES_MAX / 512;
+/// How many events the commands of some events may have, to be looked up together.
+const TOGETHER: usize = 10 * LARGE;
 
 /// An event, and what it takes to tell it.
 pub(super) struct Entry {
