@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use crate::ask::{Amount, Ask, HOLDS, Step, Terms};
 use crate::asking::{Table, ask, sent_again, terms};
 use crate::combining::combined;
-use crate::model::Model;
+use crate::model::{Model, Refused};
 use crate::random::Random;
 use crate::wire::{command_of, fits_the_wire};
 
@@ -36,7 +36,8 @@ const OLD: usize = 10_000;
 pub(crate) enum Fate {
     /// It makes these versions of these accounts, each by that command of a batch.
     Accepted(Vec<(usize, u64, Option<u32>)>),
-    Rejected(RejectionCode),
+    /// And which command of a batch, and which entry of a posting, is why.
+    Rejected(RejectionCode, Refused),
 }
 
 /// One command to publish.
@@ -222,7 +223,7 @@ impl Course {
             }
             Err(code) => {
                 self.tally.reject(code);
-                Fate::Rejected(code)
+                Fate::Rejected(code, self.model.refused)
             }
         };
         self.remember(step.clone());

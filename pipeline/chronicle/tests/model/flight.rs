@@ -204,7 +204,13 @@ pub(crate) fn check_outcome(outcome: &Outcome, id: u64, course: &Course) {
             };
             *events == (0..).zip(places).map(reference).collect::<Vec<_>>()
         }
-        (Verdict::Rejected { rejection, .. }, Fate::Rejected(code)) => rejection.code == *code,
+        (Verdict::Rejected { rejection, .. }, Fate::Rejected(code, refused)) => {
+            let of = |name| rejection.data.get(name).map(String::as_str);
+            let text = |number: Option<usize>| number.map(|number| number.to_string());
+            rejection.code == *code
+                && of("command") == text(refused.part).as_deref()
+                && of("entry") == text(refused.entry).as_deref()
+        }
         _ => false,
     };
     let step = course.remembered(id);
