@@ -39,6 +39,8 @@ fn normalize(value: &mut Value) {
         "if_balance_at_least",
         "initial_balance",
         "overdraft_limit",
+        "rate",
+        "to_amount",
     ] {
         if let Some(Value::String(amount)) = value.get_mut(name) {
             if amount.contains('.') {

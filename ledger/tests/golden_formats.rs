@@ -228,12 +228,46 @@ const BATCHES: Archive = Archive {
     fingerprints: "batches_fingerprints.txt",
 };
 
-const ARCHIVES: [&Archive; 5] = [
+/// Money of one currency for money of another.
+const EXCHANGES: Archive = Archive {
+    begin: "2026-06-01T12:00:00.000001Z",
+    commands: &[
+        "create_account_of_dollars",
+        "create_account_of_euros",
+        "create_account_taking_dollars",
+        "create_account_giving_euros",
+        "exchange_at_a_rate",
+        "exchange_for_an_amount",
+    ],
+    events: &[
+        "account_of_dollars_created",
+        "account_of_euros_created",
+        "account_taking_dollars_created",
+        "account_giving_euros_created",
+        "exchange_at_a_rate_dollars_out",
+        "exchange_at_a_rate_dollars_in",
+        "exchange_at_a_rate_euros_out",
+        "exchange_at_a_rate_euros_in",
+        "exchange_for_an_amount_dollars_out",
+        "exchange_for_an_amount_dollars_in",
+        "exchange_for_an_amount_euros_out",
+        "exchange_for_an_amount_euros_in",
+    ],
+    bincode: &[
+        (1, "exchanges_bincode_v1.txt"),
+        (2, "exchanges_bincode_v2.txt"),
+        (3, "exchanges_bincode_v3.txt"),
+    ],
+    fingerprints: "exchanges_fingerprints.txt",
+};
+
+const ARCHIVES: [&Archive; 6] = [
     &MOVEMENTS,
     &LIFE_AND_HOLDS,
     &REVERSALS,
     &BUSINESS_DATES,
     &BATCHES,
+    &EXCHANGES,
 ];
 
 fn golden(path: &str) -> String {

@@ -179,6 +179,7 @@ fn the_codes_are_these() {
             "amount_exceeds_rest",
             "reversal_uncovered",
             "unbalanced",
+            "same_currency",
             "too_much_written",
             "idempotency_conflict",
         ]

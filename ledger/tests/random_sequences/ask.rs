@@ -121,6 +121,22 @@ pub(crate) enum Ask {
     Batch {
         parts: Vec<Part>,
     },
+    /// Through an account that takes the one currency and one that gives the other.
+    Exchange {
+        from: usize,
+        to: usize,
+        taker: usize,
+        giver: usize,
+        amount: Amount,
+        price: Price,
+    },
+}
+
+/// How much of another currency.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Price {
+    ToAmount(Amount),
+    Rate(Amount),
 }
 
 /// One entry of a posting.
@@ -159,7 +175,8 @@ impl Ask {
             | Self::Transfer { .. }
             | Self::Capture { .. }
             | Self::Reverse { .. }
-            | Self::Post { .. } => true,
+            | Self::Post { .. }
+            | Self::Exchange { .. } => true,
             Self::Open { .. }
             | Self::Freeze { .. }
             | Self::Unfreeze { .. }
@@ -182,6 +199,7 @@ impl Ask {
             | Self::Deposit { account, .. }
             | Self::Withdraw { account, .. }
             | Self::Transfer { from: account, .. }
+            | Self::Exchange { from: account, .. }
             | Self::Freeze { account, .. }
             | Self::Unfreeze { account, .. }
             | Self::Close { account, .. }
@@ -219,7 +237,8 @@ impl Ask {
             | Self::Withdraw { .. }
             | Self::Transfer { .. }
             | Self::Capture { .. }
-            | Self::Post { .. } => true,
+            | Self::Post { .. }
+            | Self::Exchange { .. } => true,
             Self::Batch { parts } => parts.iter().all(|part| part.ask.moves_money()),
             _ => false,
         }
@@ -232,6 +251,7 @@ impl Ask {
                 entries.len() == 2 && entries[0].account != entries[1].account
             }
             Self::Batch { parts } => parts.len() == 1 && parts[0].ask.moves_once(),
+            Self::Exchange { .. } => false,
             _ => self.moves_money(),
         }
     }
@@ -253,6 +273,9 @@ impl Ask {
             | Self::Release { amount, .. }
             | Self::Reverse { amount, .. } => amount.iter_mut().collect(),
             Self::Post { entries } => entries.iter_mut().map(|entry| &mut entry.amount).collect(),
+            Self::Exchange { amount, price, .. } => match price {
+                Price::ToAmount(other) | Price::Rate(other) => vec![amount, other],
+            },
             Self::Batch { parts } => {
                 let parts = parts.iter_mut();
                 parts.flat_map(|part| part.ask.amounts()).collect()

@@ -145,8 +145,14 @@ fn one_of(random: &mut Random, table: Table, accounts: &[usize]) -> usize {
 fn open(random: &mut Random, model: &Model, table: Table, account: usize) -> Ask {
     let currency = match (random.below(20), model.known(table[0])) {
         (0, _) => *random.pick(&NO_CURRENCIES),
-        // Mostly the first account's, so that there is somewhere to transfer to.
-        (1..=15, Some(first)) => first.currency,
+        // Mostly the first account's, so that there is somewhere to transfer to; or another's, so that there are two of
+        // two.
+        (1..=12, Some(first)) => first.currency,
+        (13..=17, Some(first)) => {
+            let others = table.iter().filter_map(|other| model.known(*other));
+            let mut others = others.filter(|other| other.currency != first.currency);
+            others.next().map_or("EUR", |other| other.currency)
+        }
         _ => *random.pick(&CURRENCIES),
     };
     let exponent = exponent_of(currency).unwrap_or(2);

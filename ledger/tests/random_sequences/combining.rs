@@ -1,6 +1,6 @@
-//! Postings and batches, at random: mostly what can be done, and of everything that cannot, some.
+//! Postings, batches and exchanges, at random: mostly what can be done, and of everything that cannot, some.
 
-use crate::ask::{Ask, Entry, Part, Terms};
+use crate::ask::{Ask, Entry, Part, Price, Terms};
 use crate::asking::{Table, ask, currency, odd, terms, units};
 use crate::model::{Book, Model};
 use crate::random::Random;
@@ -8,6 +8,7 @@ use crate::reversing::reverse;
 
 const POST_PERCENT: usize = 8;
 const BATCH_PERCENT: usize = 15;
+const EXCHANGE_PERCENT: usize = 8;
 const PARTS_MAX: usize = 6;
 /// How many of the newest commands a batch can move back.
 const NEWEST: usize = 2_000;
@@ -30,8 +31,62 @@ pub(crate) fn combined(
         percent if percent < POST_PERCENT + BATCH_PERCENT => {
             Some(batch(random, model, table, now, next))
         }
+        percent if percent < POST_PERCENT + BATCH_PERCENT + EXCHANGE_PERCENT => {
+            exchange(random, model, table)
+        }
         _ => None,
     }
+}
+
+/// Between two accounts of one currency and two of another, mostly.
+fn exchange(random: &mut Random, model: &Model, table: Table) -> Option<Ask> {
+    let currency_of = |account: usize| model.known(account).map(|book| book.currency);
+    let from = *random.pick(&table);
+    let others = |of: Option<&'static str>| -> Vec<usize> {
+        let is_alike = |other: &usize| currency_of(*other) == of;
+        table.iter().copied().filter(is_alike).collect()
+    };
+    let own = others(currency_of(from));
+    let foreign: Vec<usize> = table
+        .iter()
+        .copied()
+        .filter(|other| currency_of(*other) != currency_of(from))
+        .collect();
+    let to = foreign.first().copied().unwrap_or(from);
+    let alike = others(currency_of(to));
+    if (own.len(), alike.len()) != (2, 2) && !random.chance(10) {
+        return None;
+    }
+    let another = |random: &mut Random, of: &[usize], than: usize| {
+        let mut of = of.to_vec();
+        of.retain(|other| *other != than);
+        if of.is_empty() || random.chance(3) {
+            *random.pick(&table)
+        } else {
+            *random.pick(&of)
+        }
+    };
+    let (taker, giver) = (another(random, &own, from), another(random, &alike, to));
+    let book = model.known(from);
+    let exponent = book.map_or(2, |book| book.exponent);
+    let price = match random.below(10) {
+        0..=3 => Price::ToAmount(units(
+            payable(random, model.known(giver)),
+            model.known(giver).map_or(2, |book| book.exponent),
+        )),
+        4 => Price::Rate(odd(random)),
+        // Halves of a unit, often.
+        5 | 6 => Price::Rate(units(5 * (1 + random.wide_below(40)), 1 + exponent)),
+        _ => Price::Rate(units(1 + random.wide_below(20_000), 4)),
+    };
+    Some(Ask::Exchange {
+        from,
+        to,
+        taker,
+        giver,
+        amount: units(payable(random, book), exponent),
+        price,
+    })
 }
 
 /// Entries that balance, mostly, in one currency or two.

@@ -64,8 +64,11 @@ fn check_step(
         check_decision_again(&ledger.book, &command, now, &decision)?;
     }
     let before = model.known(step.ask.account()).copied();
-    let is_one =
-        step.ask.parts().is_empty() && !matches!(step.ask, Ask::Post { .. } | Ask::Reverse { .. });
+    let is_one = step.ask.parts().is_empty()
+        && !matches!(
+            step.ask,
+            Ask::Post { .. } | Ask::Reverse { .. } | Ask::Exchange { .. }
+        );
     let whole_before = (!is_one).then(|| model.clone());
     let is_pushed = is_pushed_by_the_other(step, model);
     let judgement = model.process_named(step.id, &step.ask, step.terms, step.now);

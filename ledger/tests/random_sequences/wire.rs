@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use ledger::{
     Action, Batch, Capture, CloseAccount, Command, CommandId, Conditions, CreateAccount,
-    CurrencyCode, Deposit, Direction, Entry, ExpireHold, FreezeAccount, HoldId, PlaceHold, Post,
-    Release, Reverse, Scope, SetOverdraftLimit, Timestamp, Transfer, UnfreezeAccount,
-    UpdateAccount, Version, Withdraw,
+    CurrencyCode, Deposit, Direction, Entry, Exchange, ExpireHold, FreezeAccount, HoldId,
+    PlaceHold, Post, Price, Release, Reverse, Scope, SetOverdraftLimit, Timestamp, Transfer,
+    UnfreezeAccount, UpdateAccount, Version, Withdraw,
 };
 use rust_decimal::Decimal;
 use uuid::Uuid;
@@ -228,6 +228,24 @@ fn action_of(ask: &Ask) -> Action {
                 entries: entries.iter().map(entry).collect(),
             })
         }
+        Ask::Exchange {
+            to,
+            taker,
+            giver,
+            amount,
+            price,
+            ..
+        } => Action::Exchange(Exchange {
+            from_account_id: account_id,
+            to_account_id: name_of(to).clone(),
+            from_clearing_account_id: name_of(taker).clone(),
+            to_clearing_account_id: name_of(giver).clone(),
+            amount: decimal(amount),
+            price: match price {
+                ask::Price::ToAmount(to_amount) => Price::ToAmount(decimal(to_amount)),
+                ask::Price::Rate(rate) => Price::Rate(decimal(rate)),
+            },
+        }),
         Ask::Batch { .. } => unreachable!("a batch is made of its commands"),
     }
 }

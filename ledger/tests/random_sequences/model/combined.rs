@@ -1,11 +1,11 @@
-//! Postings and batches, in the model: all of it or nothing.
+//! Postings, batches and exchanges, in the model: all of it or nothing.
 
 use std::collections::BTreeMap;
 
 use ledger::RejectionCode;
 
 use super::{Book, Line, Lines, Model, date};
-use crate::ask::{Ask, Entry, Part};
+use crate::ask::{Amount, Ask, Entry, LARGEST, Part, Price};
 
 /// What of a command a refusal is about.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Model {
     pub(super) fn all_or_nothing(&mut self, ask: &Ask, at: i64) -> Lines {
         if !matches!(
             ask,
-            Ask::Post { .. } | Ask::Batch { .. } | Ask::Reverse { .. }
+            Ask::Post { .. } | Ask::Batch { .. } | Ask::Reverse { .. } | Ask::Exchange { .. }
         ) {
             return self.act(ask, at);
         }
@@ -81,6 +81,13 @@ impl Model {
                 parts.flat_map(|part| self.concerned(&part.ask)).collect()
             }
             Ask::Post { entries } => entries.iter().map(|entry| entry.account).collect(),
+            Ask::Exchange {
+                from,
+                to,
+                taker,
+                giver,
+                ..
+            } => vec![*from, *taker, *giver, *to],
             Ask::Reverse {
                 account, command, ..
             } => {
@@ -141,6 +148,57 @@ impl Model {
         }
     }
 
+    /// From the first to the second, in one currency, and from the third to the fourth in another.
+    pub(super) fn exchange(
+        &mut self,
+        accounts: [usize; 4],
+        amount: Amount,
+        price: Price,
+        at: i64,
+    ) -> Lines {
+        let [from, taker, giver, to] = accounts;
+        for (paying, paid) in [(from, taker), (giver, to)] {
+            self.check_two(paying, paid)?;
+            self.debited(paying)?;
+            self.credited(paid)?;
+        }
+        let (given, got) = (self.book(from)?, self.book(to)?);
+        if self.book(taker)?.currency != given.currency
+            || self.book(giver)?.currency != got.currency
+        {
+            return Err(RejectionCode::CurrencyMismatch);
+        }
+        if given.currency == got.currency {
+            return Err(RejectionCode::SameCurrency);
+        }
+        let units = given.positive(amount)?;
+        let worth = match price {
+            Price::ToAmount(worth) => got.positive(worth)?,
+            Price::Rate(rate) => worth(units, given.exponent, rate, got.exponent)?,
+        };
+        let mut lines = Vec::new();
+        for (account, is_debit, units) in [
+            (from, true, units),
+            (taker, false, units),
+            (giver, true, worth),
+            (to, false, worth),
+        ] {
+            let book = self.book(account)?;
+            let line = if is_debit {
+                book.can_pay(units)?;
+                self.debit(account, units, None, None, at)
+            } else {
+                book.can_take(units)?;
+                self.credit(account, units, None, at)
+            };
+            lines.push(Line {
+                posting: Some(0),
+                ..line
+            });
+        }
+        Ok(lines)
+    }
+
     fn refuse_entry(&mut self, number: usize, code: RejectionCode) -> RejectionCode {
         self.refused.entry = Some(number);
         code
@@ -178,6 +236,32 @@ impl Model {
             moved: moved.map(|(id, moved)| (*id, moved.clone())).collect(),
             ..Self::default()
         }
+    }
+}
+
+/// Half to even, in whole numbers: twice the rest against the divisor.
+fn worth(units: i128, from: u32, rate: Amount, to: u32) -> Result<i128, RejectionCode> {
+    if rate.digits <= 0 {
+        return Err(RejectionCode::InvalidAmount);
+    }
+    let product = units
+        .checked_mul(rate.digits)
+        .ok_or(RejectionCode::AmountOverflow)?;
+    let decimals = from + rate.scale;
+    let worth = if decimals <= to {
+        product
+            .checked_mul(10_i128.pow(to - decimals))
+            .ok_or(RejectionCode::AmountOverflow)?
+    } else {
+        let divisor = 10_i128.pow(decimals - to);
+        let (whole, rest) = (product / divisor, product % divisor);
+        let half = divisor / 2;
+        whole + i128::from(rest > half || (rest == half && whole % 2 == 1))
+    };
+    match worth {
+        0 => Err(RejectionCode::InvalidAmount),
+        worth if worth > LARGEST => Err(RejectionCode::AmountOverflow),
+        worth => Ok(worth),
     }
 }
 

@@ -336,6 +336,14 @@ impl Model {
             } => self.reverse((account, command), amount, reason, at),
             Ask::Post { ref entries } => self.post(entries, at),
             Ask::Batch { ref parts } => self.batch(parts, at),
+            Ask::Exchange {
+                from,
+                to,
+                taker,
+                giver,
+                amount,
+                price,
+            } => self.exchange([from, taker, giver, to], amount, price, at),
         }
     }
 
