@@ -230,7 +230,7 @@ fn batch(random: &mut Random, model: &Model, table: Table, now: i64, next: u64) 
             ..
         },
     ] = parts[..]
-        && random.chance(50)
+        && random.chance(85)
     {
         let ask = Ask::Deposit {
             account: *random.pick(&table),

@@ -85,7 +85,7 @@ fn part(random: &mut Random, model: &Model, moved: &Moved) -> Option<Amount> {
             scale: exponent,
         })
     };
-    if !moved.is_divisible() && random.chance(85) {
+    if !moved.is_divisible() && random.chance(65) {
         return None;
     }
     let rest = moved.rest().max(1);
