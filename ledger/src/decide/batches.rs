@@ -56,21 +56,21 @@ impl Decision<'_> {
     /// What is given and what is got for it, each through an account of its currency.
     pub(super) fn exchange(&mut self, action: &Exchange) -> Result<(), Rejection> {
         let (from, to) = (&action.from_account_id, &action.to_account_id);
-        let (taker, giver) = (
+        let (desk, source) = (
             &action.from_clearing_account_id,
             &action.to_clearing_account_id,
         );
-        self.check_parties(from, taker)?;
-        self.check_parties(giver, to)?;
-        let (given, got) = (
-            self.payer(from, taker)?.currency(),
-            self.payer(giver, to)?.currency(),
+        self.check_parties(from, desk)?;
+        self.check_parties(source, to)?;
+        let (sold, bought) = (
+            self.payer(from, desk)?.currency(),
+            self.payer(source, to)?.currency(),
         );
-        if given == got {
-            return Err(Rejection::same_currency(to, got));
+        if sold == bought {
+            return Err(Rejection::same_currency(to, bought));
         }
-        let amount = positive_amount(action.amount, given)?;
-        let worth = worth(amount, action.price, got)?;
+        let amount = positive_amount(action.amount, sold)?;
+        let worth = worth(amount, action.price, bought)?;
         let entry = |account_id: &AccountId, direction, money: Money| Entry {
             account_id: account_id.clone(),
             direction,
@@ -79,8 +79,8 @@ impl Decision<'_> {
         };
         let entries = [
             entry(from, Direction::Debit, amount),
-            entry(taker, Direction::Credit, amount),
-            entry(giver, Direction::Debit, worth),
+            entry(desk, Direction::Credit, amount),
+            entry(source, Direction::Debit, worth),
             entry(to, Direction::Credit, worth),
         ];
         self.enter_all(&entries, &[amount, amount, worth, worth])

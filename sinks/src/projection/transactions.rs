@@ -1,7 +1,7 @@
 //! `transactions`: every line of every account, one for each event. The lines of an account add up to its balance, and
 //! to what is held.
 
-use ledger::{Event, EventData, Money, Timestamp};
+use ledger::{Event, EventData, Money, PostingId, Timestamp};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -53,6 +53,10 @@ fn reversed_command_id(event: &Event) -> Option<Uuid> {
 }
 
 /// The business date that the command gave.
+fn posting_id(event: &Event) -> Option<Uuid> {
+    event.data.posting_id().map(PostingId::as_uuid)
+}
+
 fn effective_at(event: &Event) -> Option<OffsetDateTime> {
     event.data.effective_at().map(Timestamp::to_date_time)
 }
@@ -124,10 +128,7 @@ impl Projection for Transactions {
             .collect();
         let reversed_command_id: Vec<Option<Uuid>> =
             events.iter().map(reversed_command_id).collect();
-        let posting_id: Vec<Option<Uuid>> = events
-            .iter()
-            .map(|event| event.data.posting_id().map(|id| id.as_uuid()))
-            .collect();
+        let posting_id: Vec<Option<Uuid>> = events.iter().map(posting_id).collect();
         let effective_at: Vec<Option<OffsetDateTime>> = events.iter().map(effective_at).collect();
         sqlx::query(
             "INSERT INTO transactions

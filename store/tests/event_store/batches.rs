@@ -126,8 +126,7 @@ async fn each_command_sees_what_those_before_it_have_done() {
 #[tokio::test]
 async fn a_posting_balances_in_each_currency_and_is_moved_back_by_any_writer() {
     let store = Database::shared().await.store();
-    let [payer, shop, fees, euros] =
-        ["payer", "shop", "fees", "euros"].map(|name| new_account_id(name));
+    let [payer, shop, fees, euros] = ["payer", "shop", "fees", "euros"].map(new_account_id);
     let world = new_account_id("world");
     let opening = [
         create(&payer, "100"),
@@ -191,7 +190,7 @@ async fn what_would_be_too_much_for_the_database_is_refused_and_less_is_written(
         });
         Command {
             description: Some("d".repeat(limits::DESCRIPTION_BYTES_MAX)),
-            metadata: BTreeMap::from_iter(metadata),
+            metadata: metadata.collect(),
             ..post(&entries)
         }
     };

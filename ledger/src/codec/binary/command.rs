@@ -242,6 +242,7 @@ fn encode_part(part: &Command) -> PartV3 {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm per type of command")]
 fn encode_action(action: &Action) -> ActionV1 {
     let code = |currency: &Option<CurrencyCode>| currency.map(|code| code.to_string());
     let text = |account_id: &Option<AccountId>| account_id.as_ref().map(AccountId::to_string);

@@ -445,6 +445,7 @@ fn encode(command: &Command, decimal: impl Fn(Decimal) -> String) -> Vec<u8> {
 }
 
 /// All but what the commands of a batch have of the batch.
+#[expect(clippy::too_many_lines, reason = "one arm per type of command")]
 fn command_json<'a>(command: &'a Command, decimal: &impl Fn(Decimal) -> String) -> CommandJson<'a> {
     let conditions = &command.conditions;
     let mut json = CommandJson {

@@ -1,6 +1,6 @@
 //! What a command asks for, in words for people.
 
-use ledger::{Action, Command, Conditions, Direction, Entry, Price, UpdateAccount};
+use ledger::{Action, Command, Conditions, Direction, Entry, Exchange, Price, UpdateAccount};
 use rust_decimal::Decimal;
 
 /// An amount, or all that there is.
@@ -92,20 +92,7 @@ pub(super) fn asked_for(command: &Command) -> String {
             };
             some_of("post", &action.entries, entry)
         }
-        Action::Exchange(action) => {
-            let price = match action.price {
-                Price::ToAmount(to_amount) => format!("for {to_amount}"),
-                Price::Rate(rate) => format!("at {rate}"),
-            };
-            format!(
-                "exchange {} from {} {price} to {}, through {} and {}",
-                action.amount,
-                action.from_account_id,
-                action.to_account_id,
-                action.from_clearing_account_id,
-                action.to_clearing_account_id
-            )
-        }
+        Action::Exchange(action) => exchange(action),
         Action::Batch(action) => format!("batch of {} commands", action.commands.len()),
         Action::ExpireHold(action) => {
             format!("expire hold {} on {}", action.hold_id, action.account_id)
@@ -122,6 +109,22 @@ pub(super) fn asked_for(command: &Command) -> String {
         .chain(metadata)
         .collect();
     words.join(", ")
+}
+
+/// What is given, and what is got for it.
+fn exchange(action: &Exchange) -> String {
+    let price = match action.price {
+        Price::ToAmount(to_amount) => format!("for {to_amount}"),
+        Price::Rate(rate) => format!("at {rate}"),
+    };
+    format!(
+        "exchange {} from {} {price} to {}, through {} and {}",
+        action.amount,
+        action.from_account_id,
+        action.to_account_id,
+        action.from_clearing_account_id,
+        action.to_clearing_account_id
+    )
 }
 
 /// A list, and of a long one not all of it.
