@@ -162,19 +162,19 @@ impl Model {
             self.debited(paying)?;
             self.credited(paid)?;
         }
-        let (given, got) = (self.book(from)?, self.book(to)?);
-        if self.book(taker)?.currency != given.currency
-            || self.book(giver)?.currency != got.currency
+        let (sold, bought) = (self.book(from)?, self.book(to)?);
+        if self.book(taker)?.currency != sold.currency
+            || self.book(giver)?.currency != bought.currency
         {
             return Err(RejectionCode::CurrencyMismatch);
         }
-        if given.currency == got.currency {
+        if sold.currency == bought.currency {
             return Err(RejectionCode::SameCurrency);
         }
-        let units = given.positive(amount)?;
+        let units = sold.positive(amount)?;
         let worth = match price {
-            Price::ToAmount(worth) => got.positive(worth)?,
-            Price::Rate(rate) => worth(units, given.exponent, rate, got.exponent)?,
+            Price::ToAmount(worth) => bought.positive(worth)?,
+            Price::Rate(rate) => worth(units, sold.exponent, rate, bought.exponent)?,
         };
         let mut lines = Vec::new();
         for (account, is_debit, units) in [
