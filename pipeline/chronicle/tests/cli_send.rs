@@ -76,7 +76,7 @@ async fn every_flag_has_its_field() {
     let place = Place::new().await;
     let stream = place.commands(&Limits::default()).await;
     let (hold_id, command_id) = (id(7), id(8));
-    let cases: [(&[&str], Value); 20] = [
+    let cases: [(&[&str], Value); 23] = [
         (
             &["freeze-account", "A", "--reason", "a lost card"],
             json!({"type": "freeze_account", "account_id": "A", "reason": "a lost card", "scope": "all"}),
