@@ -27,13 +27,12 @@ async fn two_currencies() -> (Ledger, Process) {
 }
 
 /// The command, with more or other fields than it has by itself.
-fn exchange(more: Value) -> Value {
+fn exchange(more: &Value) -> Value {
     let mut command = json!({"from_account_id": "ALICE", "to_account_id": "COINS", "amount": "25.00",
         "from_clearing_account_id": "DESK-USD", "to_clearing_account_id": "DESK-USDC2"});
-    let Value::Object(more) = more else {
-        panic!("fields are an object");
-    };
-    command.as_object_mut().unwrap().extend(more);
+    let fields = more.as_object().expect("fields are an object").clone();
+    let all = command.as_object_mut().expect("a command is an object");
+    all.extend(fields);
     command
 }
 
@@ -42,7 +41,7 @@ async fn lines(client: &Client, posting_id: &Value) -> Vec<(Value, Value)> {
     for account in ["ALICE", "DESK-USD", "DESK-USDC2", "COINS"] {
         let path = format!("/accounts/{account}/transactions?min_version=2");
         let found = client.get(&path).await.ok(200);
-        for line in found["transactions"].as_array().unwrap() {
+        for line in found["transactions"].as_array().expect("it is a list") {
             if line["posting_id"] == *posting_id {
                 lines.push((line["type"].clone(), line["amount"].clone()));
             }
@@ -56,7 +55,7 @@ async fn an_exchange_is_one_posting_at_the_price_that_was_asked_for() {
     let (ledger, process) = two_currencies().await;
     let client = process.http();
     let command_id = new_id();
-    let command = exchange(json!({"command_id": command_id, "rate": "0.9999995"}));
+    let command = exchange(&json!({"command_id": command_id, "rate": "0.9999995"}));
     let done = client.post("/commands/exchange", &command).await.ok(201);
     let versions: Vec<(&Value, &Value)> = done["events"]
         .as_array()
@@ -89,7 +88,7 @@ async fn an_exchange_is_one_posting_at_the_price_that_was_asked_for() {
     same["type"] = json!("exchange");
     assert_eq!(client.post("/commands", &same).await.ok(201), done);
 
-    let named = exchange(json!({"amount": 1, "to_amount": "0.5"}));
+    let named = exchange(&json!({"amount": 1, "to_amount": "0.5"}));
     let batch = json!({"commands": [named]});
     let mut of_a_batch = batch.clone();
     of_a_batch["commands"][0]["type"] = json!("exchange");
@@ -174,7 +173,7 @@ async fn an_exchange_without_a_price_or_without_two_currencies_is_refused() {
             "account_not_found",
         ),
     ] {
-        let command = exchange(more);
+        let command = exchange(&more);
         let refused = client.post("/commands/exchange", &command).await;
         assert_eq!(refused.problem(status), code, "{command}");
     }
