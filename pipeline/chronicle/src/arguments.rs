@@ -65,7 +65,7 @@ pub(crate) enum Task {
     /// Check every invariant that can be checked from outside
     Verify(VerifyArguments),
     /// Publish commands and wait for their outcomes
-    Send(SendArguments),
+    Send(Box<SendArguments>),
     /// Show an account as the event store has it now, or as it was
     #[command(disable_version_flag = true)] // its own --version is the account's
     Account(AccountArguments),

@@ -76,7 +76,7 @@ async fn every_flag_has_its_field() {
     let place = Place::new().await;
     let stream = place.commands(&Limits::default()).await;
     let (hold_id, command_id) = (id(7), id(8));
-    let cases: [(&[&str], Value); 20] = [
+    let cases: [(&[&str], Value); 23] = [
         (
             &["freeze-account", "A", "--reason", "a lost card"],
             json!({"type": "freeze_account", "account_id": "A", "reason": "a lost card", "scope": "all"}),
@@ -219,6 +219,55 @@ async fn every_flag_has_its_field() {
             json!({"type": "post", "entries": [
                 {"account_id": "A", "direction": "debit", "amount": "5.00", "currency": "USD"},
                 {"account_id": "B", "direction": "credit", "amount": "5"}]}),
+        ),
+        (
+            &[
+                "post",
+                "--entry",
+                "A:debit:5",
+                "--entry",
+                "B:credit:5",
+                "--effective-at",
+                "2026-01-31T00:00:00Z",
+            ],
+            json!({"type": "post", "effective_at": "2026-01-31T00:00:00.000000Z", "entries": [
+                {"account_id": "A", "direction": "debit", "amount": "5"},
+                {"account_id": "B", "direction": "credit", "amount": "5"}]}),
+        ),
+        (
+            &[
+                "exchange",
+                "A",
+                "B",
+                "25.00",
+                "--rate",
+                "0.92",
+                "--from-clearing-account-id",
+                "D-USD",
+                "--to-clearing-account-id",
+                "D-EUR",
+            ],
+            json!({"type": "exchange", "from_account_id": "A", "to_account_id": "B", "amount": "25.00", "rate": "0.92",
+                "from_clearing_account_id": "D-USD", "to_clearing_account_id": "D-EUR"}),
+        ),
+        (
+            &[
+                "exchange",
+                "A",
+                "B",
+                "25.00",
+                "--to-amount",
+                "22.50",
+                "--from-clearing-account-id",
+                "D-USD",
+                "--to-clearing-account-id",
+                "D-EUR",
+                "--effective-at",
+                "2026-01-31T00:00:00Z",
+            ],
+            json!({"type": "exchange", "from_account_id": "A", "to_account_id": "B", "amount": "25.00", "to_amount": "22.50",
+                "from_clearing_account_id": "D-USD", "to_clearing_account_id": "D-EUR",
+                "effective_at": "2026-01-31T00:00:00.000000Z"}),
         ),
         (
             &[
@@ -746,6 +795,31 @@ async fn what_is_wrong_with_a_batch_is_said_with_its_line_and_nothing_is_sent() 
     ] {
         place
             .chronicle(&["send", "post", "--entry", entry])
+            .await
+            .exits(2)
+            .says(says);
+    }
+    for (price, says) in [
+        (&[][..], "--rate <RATE>"),
+        (
+            &["--rate", "1", "--to-amount", "1"],
+            "cannot be used with '--to-amount",
+        ),
+        (&["--rate", "much"], "rate"),
+    ] {
+        let exchange = [
+            "send",
+            "exchange",
+            "A",
+            "B",
+            "1",
+            "--from-clearing-account-id",
+            "C",
+            "--to-clearing-account-id",
+            "D",
+        ];
+        place
+            .chronicle(&[&exchange[..], price].concat())
             .await
             .exits(2)
             .says(says);

@@ -164,6 +164,36 @@ async fn a_column_may_say_what_a_row_is_and_the_other_fields_are_left_out_where_
 }
 
 #[tokio::test]
+async fn a_row_may_be_an_exchange() {
+    let mapping = r#"
+        type = "exchange"
+        decimal_mark = ","
+        [columns]
+        amount = "Sold"
+        rate = "Rate"
+        to_amount = "Bought"
+        [constants]
+        from_account_id = "A"
+        to_account_id = "B"
+        from_clearing_account_id = "C"
+        to_clearing_account_id = "D"
+        "#;
+    let table = "Sold,Rate,Bought\n\"1.000,00\",\"0,92\",\n25,,\"22,5\"\n";
+    let (_, commands) = commands(mapping, table).await;
+    let exchange = |amount: &str, price: &str, value: &str| {
+        json!({"type": "exchange", "from_account_id": "A", "to_account_id": "B", "from_clearing_account_id": "C",
+            "to_clearing_account_id": "D", "amount": amount, price: value})
+    };
+    assert_eq!(
+        commands,
+        [
+            exchange("1000.00", "rate", "0.92"),
+            exchange("25", "to_amount", "22.5"),
+        ]
+    );
+}
+
+#[tokio::test]
 async fn a_bad_row_is_told_with_its_line_and_its_neighbours_go_on() {
     let table = "Date,From,To,Amount,Purpose\n\
                  d,A,B,1,good\n\

@@ -220,6 +220,42 @@ pub(crate) enum SendCommand {
             required = true
         )]
         entries: Vec<String>,
+        /// The business date: from when on the money counts as moved; when it is recorded, if it is not given
+        #[arg(long, value_name = "TIMESTAMP")]
+        effective_at: Option<Timestamp>,
+        #[command(flatten)]
+        envelope: Envelope,
+    },
+    /// Move money from an account of one currency to an account of another, through two accounts that take the one and
+    /// give the other
+    Exchange {
+        /// The account debited
+        from_account_id: AccountId,
+        /// The account credited, in another currency
+        to_account_id: AccountId,
+        /// How much is debited, e.g. 25.00
+        #[arg(allow_negative_numbers = true)]
+        amount: String,
+        /// What one unit is worth, e.g. 0.92: the amount times this is credited, rounded half to even
+        #[arg(
+            long,
+            required_unless_present = "to_amount",
+            conflicts_with = "to_amount",
+            allow_negative_numbers = true
+        )]
+        rate: Option<String>,
+        /// How much is credited, instead of a rate
+        #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
+        to_amount: Option<String>,
+        /// Where the money goes: an account in the currency of the one debited
+        #[arg(long, value_name = "ACCOUNT_ID")]
+        from_clearing_account_id: AccountId,
+        /// Where the other money comes from: an account in the currency of the one credited
+        #[arg(long, value_name = "ACCOUNT_ID")]
+        to_clearing_account_id: AccountId,
+        /// The business date: from when on the money counts as moved; when it is recorded, if it is not given
+        #[arg(long, value_name = "TIMESTAMP")]
+        effective_at: Option<Timestamp>,
         #[command(flatten)]
         envelope: Envelope,
     },

@@ -73,7 +73,7 @@ struct Accepted {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = Uuid)]
     transfer_id: Option<TransferId>,
-    /// The posting, if it was one, or moved one back. The commands of a batch have theirs in their events.
+    /// The posting, if it was one, as an exchange is, or moved one back. The commands of a batch have theirs in their events.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = Uuid)]
     posting_id: Option<PostingId>,

@@ -150,10 +150,10 @@ struct ListQuery {
     #[param(inline)]
     kind: Option<Kind>,
     /// Only those whose amount, without its sign, is at least this.
-    #[param(pattern = "^[0-9]{1,20}(\\.[0-9]{1,4})?$", example = "10.00")]
+    #[param(pattern = "^[0-9]{1,20}(\\.[0-9]{1,12})?$", example = "10.00")]
     min_amount: Option<String>,
     /// Only those whose amount, without its sign, is at most this.
-    #[param(pattern = "^[0-9]{1,20}(\\.[0-9]{1,4})?$", example = "99.99")]
+    #[param(pattern = "^[0-9]{1,20}(\\.[0-9]{1,12})?$", example = "99.99")]
     max_amount: Option<String>,
     /// Only those that move the money of this command back.
     #[param(format = Uuid, example = "8a1c6f0e-3b52-4b7e-9d5e-0c1f2a3b4c04")]

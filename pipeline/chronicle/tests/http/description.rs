@@ -28,6 +28,7 @@ async fn every_described_route_is_there_and_the_pages_are_self_contained() {
         "/commands/reverse",
         "/commands/post",
         "/commands/batch",
+        "/commands/exchange",
         "/commands/{command_id}",
         "/accounts",
         "/accounts/{account_id}",

@@ -8,6 +8,7 @@ mod batches;
 mod commands;
 mod dates;
 mod description;
+mod exchanges;
 mod garbage;
 mod holds;
 mod life;

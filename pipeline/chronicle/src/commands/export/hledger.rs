@@ -61,8 +61,8 @@ impl Form for Journal {
                 "\n; What each account had at the end of each day on which it had events."
             )?;
         }
-        let currency = day.balance.currency();
-        let zero = ledger::Money::zero(currency);
+        let zero = ledger::Money::zero(day.balance.currency());
+        let currency = symbol(day.balance.currency());
         writeln!(out, "\n{} * balance", day.date)?;
         writeln!(
             out,
@@ -90,7 +90,7 @@ impl Journal {
         if self.currencies.insert(currency) {
             // The point stands there also where no decimals follow: it says that it is the decimal mark.
             let decimals = "0".repeat(currency.exponent() as usize);
-            writeln!(out, "\ncommodity 1000.{decimals} {currency}")?;
+            writeln!(out, "\ncommodity 1000.{decimals} {}", symbol(currency))?;
         }
         writeln!(out, "\naccount assets:{}", event.account_id)?;
         tag("owner", &created.owner_name, out)?;
@@ -141,6 +141,16 @@ fn write(transaction: &Transaction<'_>, out: &mut dyn Write) -> io::Result<()> {
         .try_for_each(|posting| write_posting(posting, out))
 }
 
+/// A currency as hledger reads it: a symbol with a digit in it stands in quotes.
+fn symbol(currency: Currency) -> String {
+    let code = currency.to_string();
+    if code.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+        code
+    } else {
+        format!("\"{code}\"")
+    }
+}
+
 fn description(transaction: &Transaction<'_>) -> String {
     match transaction.event.data.description() {
         Some(text) if !text.is_empty() => encoded(text, IN_DESCRIPTIONS),
@@ -155,7 +165,11 @@ fn tag(name: &str, value: &str, out: &mut dyn Write) -> io::Result<()> {
 
 /// A posting's comment could move it to another date, so no text of a publisher goes there.
 fn write_posting(posting: &Posting<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let amount = &posting.amount;
+    let amount = format!(
+        "{} {}",
+        posting.amount.number(),
+        symbol(posting.amount.currency())
+    );
     match &posting.place {
         Place::Account(event) => writeln!(
             out,

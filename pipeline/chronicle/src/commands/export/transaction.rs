@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ledger::{AccountCreated, Event, EventData, Money};
+use ledger::{AccountCreated, Currency, Event, EventData, Money};
 
 use super::book::Entry;
 
@@ -37,20 +37,27 @@ pub(super) struct Signed {
     amount: Money,
 }
 
-impl fmt::Display for Signed {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Signed {
+    /// What it is an amount of.
+    pub(super) fn currency(&self) -> Currency {
+        self.amount.currency()
+    }
+
+    /// Without its currency.
+    pub(super) fn number(&self) -> String {
         // No -0.00.
         let sign = if self.is_less && self.amount.is_positive() {
             "-"
         } else {
             ""
         };
-        write!(
-            formatter,
-            "{sign}{} {}",
-            self.amount,
-            self.amount.currency()
-        )
+        format!("{sign}{}", self.amount)
+    }
+}
+
+impl fmt::Display for Signed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.number(), self.currency())
     }
 }
 

@@ -287,11 +287,37 @@ fn own_fields<'a>(
             fields.some("effective_at", effective_at.as_ref());
             ("reverse", envelope)
         }
-        SendCommand::Post { entries, envelope } => {
+        SendCommand::Post {
+            entries,
+            effective_at,
+            envelope,
+        } => {
             let entries: anyhow::Result<Vec<Value>> =
                 entries.iter().map(|text| entry(text)).collect();
             fields.put("entries", entries?);
+            fields.some("effective_at", effective_at.as_ref());
             ("post", envelope)
+        }
+        SendCommand::Exchange {
+            from_account_id,
+            to_account_id,
+            amount,
+            rate,
+            to_amount,
+            from_clearing_account_id,
+            to_clearing_account_id,
+            effective_at,
+            envelope,
+        } => {
+            fields.text("from_account_id", from_account_id);
+            fields.text("to_account_id", to_account_id);
+            fields.text("amount", amount);
+            fields.some("rate", rate.as_ref());
+            fields.some("to_amount", to_amount.as_ref());
+            fields.text("from_clearing_account_id", from_clearing_account_id);
+            fields.text("to_clearing_account_id", to_clearing_account_id);
+            fields.some("effective_at", effective_at.as_ref());
+            ("exchange", envelope)
         }
         // Its commands are read as text: see `batch`.
         SendCommand::Batch { envelope, .. } => ("batch", envelope),

@@ -18,7 +18,7 @@ impl PartialSchema for Amount {
     fn schema() -> RefOr<Schema> {
         let text = ObjectBuilder::new()
             .schema_type(SchemaType::Type(Type::String))
-            .pattern(Some("^-?[0-9]{1,20}(\\.[0-9]{1,4})?$"))
+            .pattern(Some("^-?[0-9]{1,20}(\\.[0-9]{1,12})?$"))
             .examples([json!("25.00")]);
         let number = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Number));
         OneOfBuilder::new()
@@ -33,6 +33,29 @@ impl PartialSchema for Amount {
 }
 
 impl ToSchema for Amount {}
+
+/// A rate: written like an amount, with as many decimals as it needs.
+pub(super) struct Rate;
+
+impl PartialSchema for Rate {
+    fn schema() -> RefOr<Schema> {
+        let text = ObjectBuilder::new()
+            .schema_type(SchemaType::Type(Type::String))
+            .pattern(Some("^[0-9]{1,27}(\\.[0-9]{1,28})?$"))
+            .examples([json!("0.92")]);
+        let number = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Number));
+        OneOfBuilder::new()
+            .item(text)
+            .item(number)
+            .description(Some(
+                "A decimal string such as \"0.92\", with at most 27 digits and 28 decimals; a JSON number is read digit by \
+                 digit, never through a float",
+            ))
+            .into()
+    }
+}
+
+impl ToSchema for Rate {}
 
 /// What a request for a command can have besides its body.
 #[derive(IntoParams)]
@@ -299,7 +322,7 @@ command! {
         /// The account that the earlier command was sent to: the one debited, or the only one.
         #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "ALICE")]
         account_id: String,
-        /// The earlier command: an accepted `deposit`, `withdraw`, `transfer` or `capture`.
+        /// The earlier command, which moved money and was accepted; a reversal cannot be reversed.
         #[schema(format = Uuid, example = "8a1c6f0e-3b52-4b7e-9d5e-0c1f2a3b4c04")]
         reversed_command_id: String,
         /// How much; all that has not been moved back yet, if absent.
@@ -346,6 +369,41 @@ command! {
         /// What each account has less or more: debits and credits balance, in each currency.
         #[schema(min_items = 1, max_items = 1000)]
         entries: Vec<PostingEntry>,
+        /// The business date: from when on the money counts as moved. When it is recorded, if absent.
+        #[schema(format = DateTime)]
+        effective_at: Option<String>,
+    }
+}
+
+command! {
+    /// Moves money from an account of one currency to an account of another, through two accounts that take the one and
+    /// give the other. One of `rate` and `to_amount` must be given.
+    Exchange {
+        /// The account debited.
+        #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "ALICE")]
+        from_account_id: String,
+        /// The account credited, in another currency.
+        #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "ALICE-EUR")]
+        to_account_id: String,
+        /// Where the money goes: an account in the currency of the one debited.
+        #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "DESK-USD")]
+        from_clearing_account_id: String,
+        /// Where the other money comes from: an account in the currency of the one credited.
+        #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "DESK-EUR")]
+        to_clearing_account_id: String,
+        /// How much is debited: more than zero.
+        #[schema(value_type = Amount)]
+        amount: Amount,
+        /// What one unit is worth: the amount times this is credited, rounded half to even to the decimals of the other
+        /// currency.
+        #[schema(value_type = Option<Rate>)]
+        rate: Option<Rate>,
+        /// How much is credited, instead of a rate: more than zero.
+        #[schema(value_type = Option<Amount>)]
+        to_amount: Option<Amount>,
+        /// The business date: from when on the money counts as moved. When it is recorded, if absent.
+        #[schema(format = DateTime)]
+        effective_at: Option<String>,
     }
 }
 
@@ -383,6 +441,7 @@ impl ToSchema for BatchedCommand {
         // All that the forms refer to.
         CreateAccount::schemas(schemas);
         Post::schemas(schemas);
+        Exchange::schemas(schemas);
     }
 }
 
@@ -399,7 +458,7 @@ impl AnyCommand {
 }
 
 /// The form of every type of command that can stand in a batch.
-fn single_forms() -> [(&'static str, RefOr<Schema>); 15] {
+fn single_forms() -> [(&'static str, RefOr<Schema>); 16] {
     [
         ("create_account", CreateAccount::schema()),
         ("deposit", Movement::schema()),
@@ -416,6 +475,7 @@ fn single_forms() -> [(&'static str, RefOr<Schema>); 15] {
         ("expire_hold", ExpireHold::schema()),
         ("reverse", Reverse::schema()),
         ("post", Post::schema()),
+        ("exchange", Exchange::schema()),
     ]
 }
 
@@ -435,6 +495,7 @@ impl ToSchema for AnyCommand {
         // All that the forms refer to.
         CreateAccount::schemas(schemas);
         Post::schemas(schemas);
+        Exchange::schemas(schemas);
         Batch::schemas(schemas);
     }
 }
@@ -486,6 +547,8 @@ struct RejectionDocument {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use ledger::{Action, codec, limits};
     use serde_json::{Map, Value};
 
@@ -511,12 +574,18 @@ mod tests {
                 json!("2026-01-31T12:00:00.000001Z")
             }
             "command_id" | "hold_id" | "reversed_command_id" => json!(ID),
-            "amount" | "if_balance_at_least" | "initial_balance" | "overdraft_limit" => {
-                json!("25.00")
-            }
-            "account_id" | "from_account_id" | "to_account_id" | "sweep_to_account_id" => {
-                json!("ALICE")
-            }
+            "amount"
+            | "to_amount"
+            | "if_balance_at_least"
+            | "initial_balance"
+            | "overdraft_limit" => json!("25.00"),
+            "rate" => json!("0.92"),
+            "account_id"
+            | "from_account_id"
+            | "to_account_id"
+            | "from_clearing_account_id"
+            | "to_clearing_account_id"
+            | "sweep_to_account_id" => json!("ALICE"),
             "currency" => json!("USD"),
             "entries" => json!([{"account_id": "ALICE", "direction": "debit", "amount": "25.00"}]),
             "commands" => json!([{"type": "deposit", "account_id": "ALICE", "amount": "25.00"}]),
@@ -537,11 +606,12 @@ mod tests {
     fn the_forms_are_the_decoders() {
         let any = serde_json::to_value(AnyCommand::schema()).unwrap();
         let forms = any["oneOf"].as_array().unwrap();
-        let names: Vec<&str> = forms
+        let names: BTreeSet<&str> = forms
             .iter()
             .map(|form| form["title"].as_str().unwrap())
             .collect();
-        assert_eq!(names, Action::TYPE_NAMES);
+        assert_eq!(names, BTreeSet::from(Action::TYPE_NAMES));
+        assert_eq!(forms.len(), Action::TYPE_NAMES.len());
         check_forms(forms, &is_taken);
     }
 
@@ -622,7 +692,11 @@ mod tests {
                 .iter()
                 .filter_map(Value::as_str)
                 .collect();
-            let properties = form["properties"].as_object().unwrap();
+            let mut properties = form["properties"].as_object().unwrap().clone();
+            if title == "exchange" {
+                // It is the one or the other: see `an_exchange_has_one_price`.
+                properties.remove("to_amount");
+            }
             let whole: Map<String, Value> = properties
                 .iter()
                 .map(|(name, form)| (name.clone(), fitting(name, form)))
@@ -632,7 +706,9 @@ mod tests {
                 let mut part = whole.clone();
                 part.remove(name);
                 // Without it, the server puts a command_id of its own there.
-                let must = required.contains(&name.as_str()) || name == "command_id";
+                let must = required.contains(&name.as_str())
+                    || name == "command_id"
+                    || (title == "exchange" && name == "rate");
                 assert_eq!(is_taken(&part).is_err(), must, "{title} without {name}");
             }
             for name in known.iter().filter(|name| !properties.contains_key(**name)) {
@@ -651,6 +727,24 @@ mod tests {
                 other.insert("scope".to_owned(), value);
                 is_taken(&other).unwrap_or_else(|error| panic!("{title}: {error}"));
             }
+        }
+    }
+
+    #[test]
+    fn an_exchange_has_one_price() {
+        let form = serde_json::to_value(Exchange::schema()).unwrap();
+        let mut whole: Map<String, Value> = form["properties"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, form)| (name.clone(), fitting(name, form)))
+            .collect();
+        whole.insert("type".to_owned(), json!("exchange"));
+        assert!(is_taken(&whole).is_err());
+        for name in ["rate", "to_amount"] {
+            let mut one = whole.clone();
+            one.remove(name);
+            is_taken(&one).unwrap_or_else(|error| panic!("without {name}: {error}"));
         }
     }
 

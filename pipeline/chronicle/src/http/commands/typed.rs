@@ -30,6 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(reverse))
         .routes(routes!(post))
         .routes(routes!(batch))
+        .routes(routes!(exchange))
 }
 
 /// Makes the handler of a type of command, and its description.
@@ -126,4 +127,11 @@ command_route! {
     /// Each sees what those before it have done. When one is refused, none is done: the answer has the code of the first
     /// that is, and `data.command` says which one it is.
     batch, "/commands/batch", Batch
+}
+command_route! {
+    /// Move money from an account of one currency to an account of another
+    ///
+    /// Through two accounts, of which one takes the money and the other gives what it is worth. One of `rate` and
+    /// `to_amount` must be given.
+    exchange, "/commands/exchange", Exchange
 }

@@ -8,11 +8,15 @@ use serde::Deserialize;
 use crate::exit;
 
 /// The fields that a command can have, beside `type`, `command_id` and `metadata`.
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 16] = [
     "account_id",
     "from_account_id",
     "to_account_id",
+    "from_clearing_account_id",
+    "to_clearing_account_id",
     "amount",
+    "rate",
+    "to_amount",
     "currency",
     "owner_name",
     "initial_balance",

@@ -12,8 +12,14 @@ use super::mapping::{Column, Fields, Mapping, Type};
 use super::number;
 use crate::exit;
 
-/// The fields that are amounts.
-const AMOUNTS: [&str; 3] = ["amount", "initial_balance", "overdraft_limit"];
+/// The fields that are amounts, or a rate.
+const AMOUNTS: [&str; 5] = [
+    "amount",
+    "to_amount",
+    "rate",
+    "initial_balance",
+    "overdraft_limit",
+];
 
 /// Which command a row becomes; columns by their index.
 enum Kind {
