@@ -6,11 +6,12 @@ use ledger::{
 };
 
 fn code(text: &str) -> CurrencyCode {
-    text.parse().unwrap()
+    text.parse().expect("the test names a code")
 }
 
 fn said(text: &str) -> String {
-    text.parse::<Declaration>().unwrap_err().to_string()
+    let declaration = text.parse::<Declaration>();
+    declaration.expect_err("it is none").to_string()
 }
 
 #[test]

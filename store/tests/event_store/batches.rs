@@ -1,7 +1,5 @@
 //! Commands that are done together or not at all.
 
-use std::collections::BTreeMap;
-
 use futures::future::join_all;
 use ledger::{AccountId, Command, Event, RejectionCode, Version, limits};
 use store::EventStore;

@@ -9,7 +9,6 @@ fn all_or(amount: Option<Decimal>) -> String {
 }
 
 /// A command in words, without what stands beside it: its id, description and actor.
-#[expect(clippy::too_many_lines, reason = "one entry per type of command")]
 pub(super) fn asked_for(command: &Command) -> String {
     let action = match &command.action {
         Action::CreateAccount(action) => format!(
