@@ -13,11 +13,11 @@ use ledger::{Price, Scope, parse_decimal};
 use support::{Given, exchange, freeze, given, open, reverse};
 
 fn at(rate: &str) -> Price {
-    Price::Rate(parse_decimal(rate).unwrap())
+    Price::Rate(parse_decimal(rate).expect("the test names a rate"))
 }
 
 fn for_just(amount: &str) -> Price {
-    Price::ToAmount(parse_decimal(amount).unwrap())
+    Price::ToAmount(parse_decimal(amount).expect("the test names an amount"))
 }
 
 /// `A` has dollars and `B` euros; `USD` takes dollars, and `EUR` gives euros.
