@@ -23,7 +23,7 @@ const BATCH_IN_IT: &str =
     "commands[0]: a batch has no batch in it; put the commands of both into one";
 
 type Entry = (&'static str, bool, [u8; 16], Option<&'static str>);
-type Conditions = (Option<[u8; 16]>, Option<i64>, Option<i64>);
+type Conditions = (Option<[u8; 16]>, Option<i64>, Option<i64>, Option<i64>);
 type Texts = Vec<(String, String)>;
 
 fn one() -> [u8; 16] {
@@ -46,7 +46,7 @@ fn bytes(action: impl Serialize, parts: &[Vec<u8>]) -> Vec<u8> {
         Texts::new(),
         None::<u64>,
     );
-    let second: Conditions = (None, None, None);
+    let second: Conditions = (None, None, None, None);
     let mut bytes = vec![binary::FORMAT_VERSIONS[2]];
     bytes.extend(encoded((first, second)));
     bytes.extend(encoded(u64::try_from(parts.len()).unwrap()));
@@ -55,7 +55,7 @@ fn bytes(action: impl Serialize, parts: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn part(action: impl Serialize) -> Vec<u8> {
-    let conditions: Conditions = (None, None, None);
+    let conditions: Conditions = (None, None, None, None);
     encoded((
         action,
         None::<String>,
@@ -124,8 +124,8 @@ fn only_a_batch_has_commands_behind_it_and_it_has_some() {
     for version in binary::FORMAT_VERSIONS {
         let whole = bytes((BATCH,), &[]);
         let behind = usize::from(3 - version);
-        // Without the commands, and without the conditions of three bytes.
-        let cut = [0, 1, 4][behind];
+        // Without the commands, and without the conditions of four bytes.
+        let cut = [0, 1, 5][behind];
         let bytes = [&[version], &whole[1..whole.len() - cut]].concat();
         refused_by_name(
             &bytes,
@@ -224,7 +224,7 @@ fn entries_and_commands_are_held_to_the_limits_of_the_json_form() {
             let part = encoded((action, Some(description), metadata, version, conditions));
             bytes((BATCH,), &[part])
         };
-    let nothing: Conditions = (None, None, None);
+    let nothing: Conditions = (None, None, None, None);
     let twice = vec![("a".to_owned(), String::new()); 2];
     for (bytes, code, message) in [
         (
@@ -243,7 +243,12 @@ fn entries_and_commands_are_held_to_the_limits_of_the_json_form() {
             "commands[0]: expected_version must be a whole number from 0 to 9007199254740991, and this is not: 9007199254740992",
         ),
         (
-            said(String::new(), vec![], None, (None, Some(i64::MAX), None)),
+            said(
+                String::new(),
+                vec![],
+                None,
+                (None, Some(i64::MAX), None, None),
+            ),
             "invalid_timestamp",
             "commands[0]: not_before 9223372036854775807 µs lies outside the years 1 to 9999",
         ),

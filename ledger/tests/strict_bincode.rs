@@ -138,12 +138,12 @@ fn garbage_behind_a_command_is_refused() {
 
 #[test]
 fn an_unknown_command_is_refused() {
-    for variant in [16, 250, u32::MAX] {
+    for variant in [17, 250, u32::MAX] {
         refused(
             &Raw::with(|raw| raw.variant = variant),
             "invalid_bincode",
             &format!(
-                "the body is no command: invalid value: integer `{variant}`, expected variant index 0 <= i < 16"
+                "the body is no command: invalid value: integer `{variant}`, expected variant index 0 <= i < 17"
             ),
         );
     }

@@ -158,14 +158,14 @@ fn what_has_the_wrong_form_says_which_form_is_right() {
         (
             "/balance_after",
             json!("75.000"),
-            "USD has 2 decimals, and 75.000 has 3",
+            "and 75.000 USD has 3 of 2",
         ),
+        ("/data/amount", json!("0.001"), "and 0.001 USD has 3 of 2"),
         (
             "/data/amount",
-            json!("0.001"),
-            "USD has 2 decimals, and 0.001 has 3",
+            json!(format!("{}.99", "9".repeat(26))),
+            "at most 27 digits",
         ),
-        ("/data/amount", json!("9".repeat(27)), "more than 27 digits"),
         ("/data/currency", json!("usd"), "a currency code is"),
         ("/data/currency", json!("XAU"), "XAU is no currency here"),
     ] {

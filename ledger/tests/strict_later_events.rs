@@ -161,7 +161,7 @@ fn what_has_the_wrong_form_says_which_form_is_right() {
             "HoldPlaced",
             "/held_after",
             json!("30.000"),
-            "USD has 2 decimals, and 30.000 has 3",
+            "and 30.000 USD has 3 of 2",
         ),
         (
             "HoldPlaced",
@@ -179,13 +179,13 @@ fn what_has_the_wrong_form_says_which_form_is_right() {
             "HoldReleased",
             "/data/hold/captured",
             json!("0.001"),
-            "USD has 2 decimals, and 0.001 has 3",
+            "and 0.001 USD has 3 of 2",
         ),
         (
             "HoldExpired",
             "/data/hold/remaining",
-            json!("9".repeat(27)),
-            "more than 27 digits",
+            json!(format!("{}.99", "9".repeat(26))),
+            "at most 27 digits",
         ),
         (
             "HoldPlaced",
@@ -209,7 +209,7 @@ fn what_has_the_wrong_form_says_which_form_is_right() {
             "OverdraftLimitSet",
             "/data/overdraft_limit",
             json!("1.005"),
-            "USD has 2 decimals, and 1.005 has 3",
+            "and 1.005 USD has 3 of 2",
         ),
         (
             "AccountUpdated",

@@ -106,7 +106,7 @@ fn what_has_the_wrong_form_says_which_form_is_right() {
             (
                 "/data/reversal/reversed",
                 json!("10.000"),
-                "USD has 2 decimals, and 10.000 has 3",
+                "and 10.000 USD has 3 of 2",
             ),
             (
                 "/data/reversal/reversed",
@@ -115,8 +115,8 @@ fn what_has_the_wrong_form_says_which_form_is_right() {
             ),
             (
                 "/data/reversal/reversed",
-                json!("9".repeat(27)),
-                "more than 27 digits",
+                json!(format!("{}.99", "9".repeat(26))),
+                "at most 27 digits",
             ),
             ("/data/reversal/reversed", json!(10), "expected a string"),
             ("/data/reversal/reason", json!(7), "expected a string"),

@@ -12,7 +12,9 @@ const COMMANDS: &str = r#"[{"type":"deposit","account_id":"ACC-1","amount":"25.0
 const REVERSED: &str = r#""66666666-7777-4888-9999-aaaaaaaaaaaa""#;
 
 /// The types that can have a business date.
-const MOVING_MONEY: [&str; 5] = ["deposit", "withdraw", "transfer", "capture", "reverse"];
+const MOVING_MONEY: [&str; 7] = [
+    "deposit", "withdraw", "transfer", "capture", "reverse", "post", "exchange",
+];
 
 /// The fields of a type that must be there, with JSON that fits.
 fn needed(type_name: &str) -> Vec<(&'static str, &'static str)> {
@@ -43,6 +45,14 @@ fn needed(type_name: &str) -> Vec<(&'static str, &'static str)> {
         ],
         "post" => vec![("entries", ENTRIES)],
         "batch" => vec![("commands", COMMANDS)],
+        "exchange" => vec![
+            ("from_account_id", r#""ACC-1""#),
+            ("to_account_id", r#""ACC-2""#),
+            ("from_clearing_account_id", r#""DESK-USD""#),
+            ("to_clearing_account_id", r#""DESK-EUR""#),
+            amount,
+            ("rate", r#""0.92""#),
+        ],
         other => panic!("{other} is no type"),
     }
 }
@@ -139,6 +149,9 @@ fn every_field_that_must_be_there_is_missed_by_its_name() {
             fields.retain(|(one, _)| *one != name);
             let message = if type_name == "update_account" && name == "owner_name" {
                 "update_account changes nothing: owner_name and account_metadata are missing or null".to_owned()
+            } else if name == "rate" {
+                "one of the fields rate and to_amount must be there, and both are missing or null"
+                    .to_owned()
             } else {
                 format!("the field {name} is missing or null")
             };

@@ -203,7 +203,7 @@ async fn readings(
     let at = second(middle);
     let append = |next_version| {
         let mut values = vec![names.clone(), numbers(next_version)];
-        values.extend(std::iter::repeat_n("NULL".to_owned(), 24));
+        values.extend(std::iter::repeat_n("NULL".to_owned(), 25));
         values
     };
     let statements = [
