@@ -84,8 +84,6 @@ async fn columns_of_a_business_date_that_no_hash_covers() {
         (2, "effective_at = recorded_at"),
     ] {
         let place = format!("account_id = 'A' AND version = {version}");
-        book.tamper("DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT * FROM events")
-            .await;
         book.tamper(&format!("UPDATE events SET {change} WHERE {place}"))
             .await;
         let report = book.violates(&["append_only"]).await;
@@ -95,9 +93,10 @@ async fn columns_of_a_business_date_that_no_hash_covers() {
             &json!({"account_id": "A", "version": version, "message": "effective_at"}),
         );
         book.tamper(
-            "UPDATE events SET effective_at = kept.effective_at, dated_account_id = kept.dated_account_id,
-                dated_until = kept.dated_until
-             FROM kept WHERE kept.account_id = events.account_id AND kept.version = events.version",
+            "UPDATE events SET effective_at = (data->>'effective_at')::timestamptz,
+                dated_account_id = CASE WHEN data->>'effective_at' IS NOT NULL THEN account_id END,
+                dated_until = CASE WHEN data->>'effective_at' IS NOT NULL
+                    THEN greatest(recorded_at, (data->>'effective_at')::timestamptz) END",
         )
         .await;
     }
