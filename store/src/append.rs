@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use ledger::codec::json;
 use ledger::{
     AccountId, Command, CommandId, Event, Hash, HoldId, Outcome, Profile, Timestamp, Version,
+    limits,
 };
 use sqlx::Row;
 use time::OffsetDateTime;
@@ -89,10 +90,9 @@ static APPEND: LazyLock<String> = LazyLock::new(|| {
 impl Append<'_> {
     /// About how many bytes of values the events are.
     pub(crate) fn event_bytes(&self) -> usize {
-        const REST: usize = 512;
         self.events
             .iter()
-            .map(|(event, ..)| REST + json::encode_event_data(event).len())
+            .map(|(event, ..)| limits::EVENT_BYTES_MIN + json::encode_event_data(event).len())
             .sum()
     }
 }

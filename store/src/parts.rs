@@ -7,7 +7,7 @@ use ledger::{Action, Command, Hash, limits};
 /// The most bytes of values that one append may have: half of what CockroachDB takes in one message unless it is told
 /// otherwise (`sql.conn.max_read_buffer_message_size`), and far below what it can commit at once (64 MiB). Ordinary
 /// batches stay far below it.
-pub(crate) const APPEND_BYTES_MAX: usize = 8 * 1024 * 1024;
+const APPEND_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// How many reversals one append has.
 pub(crate) const REVERSALS_TOGETHER_MAX: usize = 16;

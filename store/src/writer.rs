@@ -20,7 +20,7 @@ use lru::LruCache;
 
 use crate::append::{Append, Decision};
 use crate::counters::WriterCounters;
-use crate::parts::{APPEND_BYTES_MAX, REVERSALS_TOGETHER_MAX, parts};
+use crate::parts::{REVERSALS_TOGETHER_MAX, parts};
 use crate::read::StoredCommand;
 use crate::{Error, EventStore};
 
@@ -529,7 +529,7 @@ impl Plan<'_> {
         let has_reversal =
             |decision: &Decision<'_>| decision.command.reversed_command_ids().next().is_some();
         self.append.decisions.iter().any(has_reversal)
-            && self.append.event_bytes() > APPEND_BYTES_MAX / 2
+            && self.append.event_bytes() > limits::WRITTEN_BYTES_MAX
     }
 }
 

@@ -1,7 +1,8 @@
 //! Money that is moved back.
 //!
 //! A reversal mirrors every movement of an accepted command, all of it or the same part of each, in one transaction. The
-//! parts never add up to more than the command moved. What moved several amounts is moved back whole. It obeys what every movement obeys: funds, freezes, closings.
+//! parts never add up to more than the command moved. What moved several amounts is moved back whole. It obeys what every
+//! movement obeys: funds, freezes, closings.
 
 use std::collections::HashMap;
 
