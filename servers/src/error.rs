@@ -119,6 +119,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the server ended because somebody else had a port of its own at that moment, be it only for that moment.
+    /// In such words NATS, PostgreSQL and CockroachDB log what the operating system calls `EADDRINUSE`.
+    pub(crate) fn tells_of_a_taken_port(&self) -> bool {
+        matches!(self, Self::Start { log_tail, .. } if log_tail.to_lowercase().contains("address already in use"))
+    }
+
     /// For `map_err`: adds to an error of the operating system what was tried on what.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

@@ -1,8 +1,11 @@
 //! Ports on 127.0.0.1: free ones, and who holds one that is not.
 
+use std::collections::hash_map::RandomState;
 use std::fs;
+use std::hash::BuildHasher as _;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 
 use crate::error::Error;
 use crate::process_table;
@@ -27,8 +30,24 @@ pub(crate) fn choose(
     free().map_err(Error::io("find a free port on", "127.0.0.1".as_ref()))
 }
 
+/// Where free ports are looked for: below what Linux (from 32768) and macOS and Windows (from 49152) give to outgoing
+/// connections. On a port of theirs a busy machine may have a connection at the very moment when a server wants to
+/// listen, at its start or after a crash; and a client that tries to reconnect to such a port can meet itself.
+const SEARCHED: Range<u16> = 15_000..32_000;
+/// More would only be needed where thousands of servers run.
+const TRIES_MAX: u32 = 100;
+
 /// A port that is free now. Nothing keeps it free.
 fn free() -> io::Result<u16> {
+    let random = RandomState::new();
+    let places = u64::from(SEARCHED.end - SEARCHED.start);
+    let found = (0..TRIES_MAX)
+        .filter_map(|number| u16::try_from(random.hash_one(number) % places).ok())
+        .map(|place| SEARCHED.start + place)
+        .find(|port| is_free(*port));
+    if let Some(port) = found {
+        return Ok(port);
+    }
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
         .local_addr()?
         .port())
@@ -113,6 +132,12 @@ mod tests {
                 "{refusal}"
             );
         }
+    }
+
+    #[test]
+    fn a_free_port_is_none_that_an_outgoing_connection_may_have() {
+        let port = choose("nats-server", 0, None).unwrap();
+        assert!(SEARCHED.contains(&port), "{port}");
     }
 
     #[test]

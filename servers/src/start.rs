@@ -44,7 +44,10 @@ pub(crate) fn start<P: Program>(
                     process,
                 });
             }
-            Err(_) if choices < PORT_CHOICES_MAX && is_taken::<P>(ports) => {
+            Err(error)
+                if choices < PORT_CHOICES_MAX
+                    && (is_taken::<P>(ports) || error.tells_of_a_taken_port()) =>
+            {
                 // If this very port was asked for, the next choice says who took it.
                 tracing::debug!(program = P::NAME, ?ports, "a port was taken meanwhile");
             }

@@ -104,6 +104,34 @@ async fn a_port_that_was_asked_for_and_is_taken_is_an_error_that_says_so() {
 }
 
 #[tokio::test]
+async fn a_port_that_is_taken_for_a_moment_only_hinders_no_start() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options {
+        configuration: format!(
+            "leafnodes {{ listen: \"{}\" }}",
+            taken.local_addr().unwrap()
+        ),
+        ..Options::new(folder.path())
+    };
+    let starting = tokio::spawn(NatsServer::start(options));
+    let log = folder.path().join("server.log");
+    let has_met_it = async {
+        while !std::fs::read_to_string(&log).is_ok_and(|log| log.contains("address already in use"))
+        {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), has_met_it)
+        .await
+        .unwrap();
+
+    drop(taken);
+
+    starting.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_folder_has_one_server_at_a_time() {
     let nats = testing::Nats::start().await;
 
