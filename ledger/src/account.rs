@@ -10,6 +10,7 @@ use crate::event::{Event, EventData};
 use crate::hash::Hash;
 use crate::ids::{AccountId, HoldId, Version};
 use crate::money::{Currency, CurrencyCode, InvalidAmount, Money};
+use crate::rules::{DayDebits, Restrictions, Rules};
 use crate::timestamp::Timestamp;
 
 /// Whether an account takes part in money's movements.
@@ -107,6 +108,9 @@ pub struct Profile {
     /// The account's own metadata.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
+    /// What its movements must obey, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Rules<String>>,
 }
 
 impl Profile {
@@ -134,6 +138,10 @@ impl Profile {
                 if let Some(metadata) = &updated.account_metadata {
                     self.metadata.clone_from(metadata);
                 }
+            }
+            EventData::AccountRulesSet(set) => {
+                self.rules =
+                    Some(set.rules.map(Money::to_string)).filter(|rules| !rules.is_empty());
             }
             EventData::AccountCreated(_)
             | EventData::MoneyDeposited(_)
@@ -167,6 +175,8 @@ pub struct Account {
     pub freeze_reason: Option<String>,
     /// Its own metadata.
     pub metadata: BTreeMap<String, String>,
+    /// What its movements must obey; `None` for an account without rules, which pays nothing for them.
+    pub restrictions: Option<Box<Restrictions>>,
     /// The version of the newest event that changed the profile.
     pub profile_version: Version,
     /// When its newest event was recorded.
@@ -330,6 +340,10 @@ impl Account {
             status: self.status,
             freeze_reason: self.freeze_reason.clone(),
             metadata: self.metadata.clone(),
+            rules: self
+                .restrictions
+                .as_ref()
+                .map(|restrictions| restrictions.rules.map(Money::to_string)),
         }
     }
 
@@ -360,6 +374,7 @@ impl Account {
             status: Status::Active,
             freeze_reason: None,
             metadata: BTreeMap::new(),
+            restrictions: None,
             profile_version: event.version,
             last_recorded_at: event.recorded_at,
             last_hash: event.hash,
@@ -414,9 +429,13 @@ impl Account {
         };
         let balance = self.balance_after(&event.data).map_err(amount)?;
         let held = self.held_after(&event.data).map_err(amount)?;
+        let day_debits = self.day_debits_after(event).map_err(amount)?;
         check(event, balance, held, self.last_hash)?;
         self.balance = balance;
         self.held = held;
+        if let (Some(restrictions), Some(_)) = (&mut self.restrictions, &day_debits) {
+            restrictions.day_debits = day_debits;
+        }
         self.describe(event);
         self.version = event.version;
         self.last_recorded_at = event.recorded_at;
@@ -440,6 +459,22 @@ impl Account {
         }
     }
 
+    /// What is counted of the day with an event that counts; `None` for one that does not, and when nothing is counted.
+    fn day_debits_after(&self, event: &Event) -> Result<Option<DayDebits<Money>>, InvalidAmount> {
+        match (&self.restrictions, event.data.counted_debit()) {
+            (Some(restrictions), Some(amount)) => {
+                restrictions.day_debits_with(amount, event.recorded_at)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// What has left it on the last day on which anything has, if its rules count that. Stored with each event, so that the
+    /// newest one has it.
+    pub fn day_debits(&self) -> Option<&DayDebits<Money>> {
+        self.restrictions.as_ref()?.day_debits.as_ref()
+    }
+
     /// Changes what an event changes of the profile.
     fn describe(&mut self, event: &Event) {
         if event.data.balance_change().is_some() {
@@ -449,8 +484,13 @@ impl Account {
         if !profile.apply(&event.data) {
             return;
         }
-        if let EventData::OverdraftLimitSet(set) = &event.data {
-            self.overdraft_limit = set.overdraft_limit;
+        match &event.data {
+            EventData::OverdraftLimitSet(set) => self.overdraft_limit = set.overdraft_limit,
+            EventData::AccountRulesSet(set) => {
+                self.restrictions =
+                    Restrictions::replaced(self.restrictions.as_deref(), &set.rules);
+            }
+            _ => {}
         }
         self.owner_name = profile.owner_name;
         self.status = profile.status;
@@ -477,11 +517,16 @@ fn check_currency(event: &Event, expected: Currency) -> Result<(), BrokenChain> 
         EventData::AccountCreated(created) => Some(created.overdraft_limit),
         _ => None,
     };
+    let rules = match &event.data {
+        EventData::AccountRulesSet(set) => Some(&set.rules),
+        _ => None,
+    };
     let hold = event.data.hold();
     let other = [event.balance_after, event.held_after]
         .into_iter()
         .chain(event.data.amount())
         .chain(overdraft_limit)
+        .chain(rules.into_iter().flat_map(Rules::amounts).copied())
         .chain(event.data.reversal().map(|reversal| reversal.reversed))
         .chain(
             hold.into_iter()

@@ -11,6 +11,7 @@ use crate::excerpt::excerpt;
 use crate::hash::Hash;
 use crate::ids::{AccountId, CommandId, HoldId, Version};
 use crate::money::CurrencyCode;
+use crate::rules::Rules;
 use crate::timestamp::Timestamp;
 
 /// How large the parts of a command can be. Each limit is checked by the codecs, with an error that names it.
@@ -40,6 +41,8 @@ pub mod limits {
     pub const METADATA_KEY_BYTES_MAX: usize = 64;
     /// The longest metadata value, in bytes of UTF-8.
     pub const METADATA_VALUE_BYTES_MAX: usize = 512;
+    /// How many counterparties the rules of an account can name.
+    pub const COUNTERPARTIES_MAX: usize = 100;
     /// The longest reason for a freeze or a reversal, in bytes of UTF-8.
     pub const REASON_BYTES_MAX: usize = 512;
 }
@@ -115,6 +118,8 @@ pub enum Action {
     Batch(Batch),
     /// Moves money from an account of one currency to an account of another.
     Exchange(Exchange),
+    /// Changes what the account's movements must obey.
+    SetAccountRules(SetAccountRules),
 }
 
 /// Opens an account.
@@ -422,6 +427,15 @@ pub enum Price {
     Rate(Decimal),
 }
 
+/// Changes what the account's movements must obey.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAccountRules {
+    /// The account.
+    pub account_id: AccountId,
+    /// All of its rules from now on.
+    pub rules: Rules<Decimal>,
+}
+
 /// Several commands of which all are done, or none. Each sees what those before it have done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
@@ -432,7 +446,7 @@ pub struct Batch {
 
 impl Action {
     /// Every command's type, as on the wire.
-    pub const TYPE_NAMES: [&'static str; 17] = [
+    pub const TYPE_NAMES: [&'static str; 18] = [
         "create_account",
         "deposit",
         "withdraw",
@@ -450,6 +464,7 @@ impl Action {
         "post",
         "batch",
         "exchange",
+        "set_account_rules",
     ];
 
     /// Whether it moves money and does nothing else, so that it can have a business date.
@@ -484,6 +499,7 @@ impl Command {
             Action::Capture(action) => &action.account_id,
             Action::Release(action) => &action.account_id,
             Action::ExpireHold(action) => &action.account_id,
+            Action::SetAccountRules(action) => &action.account_id,
             Action::Reverse(action) => &action.account_id,
             Action::Post(action) => &first(&action.entries).account_id,
             Action::Batch(action) => first(&action.commands).account_id(),
@@ -579,6 +595,7 @@ impl Command {
             Action::Post(_) => "post",
             Action::Batch(_) => "batch",
             Action::Exchange(_) => "exchange",
+            Action::SetAccountRules(_) => "set_account_rules",
         }
     }
 

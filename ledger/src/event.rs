@@ -10,6 +10,7 @@ use crate::command::Scope;
 use crate::hash::Hash;
 use crate::ids::{AccountId, CommandId, EventId, HoldId, PostingId, TransferId, Version};
 use crate::money::{Currency, Money};
+use crate::rules::Rules;
 use crate::timestamp::Timestamp;
 
 /// One thing that happened to one account.
@@ -60,6 +61,8 @@ pub enum EventData {
     OverdraftLimitSet(OverdraftLimitSet),
     /// What is known about the account changed.
     AccountUpdated(AccountUpdated),
+    /// What the account's movements must obey changed.
+    AccountRulesSet(AccountRulesSet),
     /// Money was reserved.
     HoldPlaced(HoldChanged),
     /// Money that was held became available again, by command.
@@ -170,6 +173,17 @@ pub struct AccountUpdated {
     pub metadata: BTreeMap<String, String>,
 }
 
+/// What the account's movements must obey changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountRulesSet {
+    /// All of the account's rules from now on.
+    pub rules: Rules<Money>,
+    /// Why, in the publisher's words.
+    pub description: Option<String>,
+    /// The command's metadata.
+    pub metadata: BTreeMap<String, String>,
+}
+
 /// Money was reserved, or became available again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HoldChanged {
@@ -218,7 +232,7 @@ struct Words<'a> {
 
 impl EventData {
     /// Every event's type, as on the wire.
-    pub const TYPE_NAMES: [&'static str; 11] = [
+    pub const TYPE_NAMES: [&'static str; 12] = [
         "AccountCreated",
         "MoneyDeposited",
         "MoneyWithdrawn",
@@ -230,6 +244,7 @@ impl EventData {
         "HoldPlaced",
         "HoldReleased",
         "HoldExpired",
+        "AccountRulesSet",
     ];
 
     /// The event's type, as on the wire.
@@ -243,6 +258,7 @@ impl EventData {
             Self::AccountClosed(_) => "AccountClosed",
             Self::OverdraftLimitSet(_) => "OverdraftLimitSet",
             Self::AccountUpdated(_) => "AccountUpdated",
+            Self::AccountRulesSet(_) => "AccountRulesSet",
             Self::HoldPlaced(_) => "HoldPlaced",
             Self::HoldReleased(_) => "HoldReleased",
             Self::HoldExpired(_) => "HoldExpired",
@@ -262,7 +278,8 @@ impl EventData {
             Self::AccountFrozen(_)
             | Self::AccountUnfrozen(_)
             | Self::AccountClosed(_)
-            | Self::AccountUpdated(_) => None,
+            | Self::AccountUpdated(_)
+            | Self::AccountRulesSet(_) => None,
         }
     }
 
@@ -277,6 +294,7 @@ impl EventData {
             | Self::AccountClosed(_)
             | Self::OverdraftLimitSet(_)
             | Self::AccountUpdated(_)
+            | Self::AccountRulesSet(_)
             | Self::HoldPlaced(_)
             | Self::HoldReleased(_)
             | Self::HoldExpired(_) => None,
@@ -298,7 +316,20 @@ impl EventData {
             | Self::AccountUnfrozen(_)
             | Self::AccountClosed(_)
             | Self::OverdraftLimitSet(_)
-            | Self::AccountUpdated(_) => None,
+            | Self::AccountUpdated(_)
+            | Self::AccountRulesSet(_) => None,
+        }
+    }
+
+    /// What counts towards the daily limits of an account: money that leaves it, and money that is held on it. Money that
+    /// was held counts when it is held and not when it is taken, and moving back what came counts nothing.
+    pub fn counted_debit(&self) -> Option<Money> {
+        match self {
+            Self::MoneyWithdrawn(moved) if moved.hold.is_none() && moved.reversal.is_none() => {
+                Some(moved.amount)
+            }
+            Self::HoldPlaced(changed) => Some(changed.amount),
+            _ => None,
         }
     }
 
@@ -314,6 +345,7 @@ impl EventData {
             Self::AccountClosed(data) => (&data.description, &data.metadata),
             Self::OverdraftLimitSet(data) => (&data.description, &data.metadata),
             Self::AccountUpdated(data) => (&data.description, &data.metadata),
+            Self::AccountRulesSet(data) => (&data.description, &data.metadata),
             Self::HoldPlaced(data) | Self::HoldReleased(data) | Self::HoldExpired(data) => {
                 (&data.description, &data.metadata)
             }

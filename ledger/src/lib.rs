@@ -6,8 +6,6 @@
 //! A command type is one variant of [`Action`], a function in `decide/`, one entry in `codec/json/command.rs` and one in
 //! `codec/binary/`; an event type is one variant of [`EventData`], what it changes in `account.rs`, and the same in the
 //! codecs. What is written once is read for ever: `tests/golden` has every form that ever was.
-//!
-//! Of DESIGN §6, `batch` is still to come.
 
 mod account;
 mod book;
@@ -25,6 +23,7 @@ mod outcome;
 mod overlay;
 mod policy;
 mod rejection;
+mod rules;
 mod sum;
 mod timestamp;
 
@@ -33,14 +32,14 @@ pub use book::Book;
 pub use command::{
     Action, Batch, Capture, CloseAccount, Command, Conditions, CreateAccount, Deposit, Direction,
     Entry, Exchange, ExpireHold, FreezeAccount, InvalidDirection, InvalidScope, PlaceHold, Post,
-    Price, Release, Reverse, Scope, SetOverdraftLimit, Transfer, UnfreezeAccount, UpdateAccount,
-    Withdraw, limits,
+    Price, Release, Reverse, Scope, SetAccountRules, SetOverdraftLimit, Transfer, UnfreezeAccount,
+    UpdateAccount, Withdraw, limits,
 };
 pub use decide::{Accounts, decide};
 pub use declared::{Declaration, InvalidDeclaration, declare};
 pub use event::{
-    AccountClosed, AccountCreated, AccountUpdated, Event, EventData, FreezeChanged, Hold,
-    HoldChanged, MoneyMoved, OverdraftLimitSet, Reversal, TransferLeg,
+    AccountClosed, AccountCreated, AccountRulesSet, AccountUpdated, Event, EventData,
+    FreezeChanged, Hold, HoldChanged, MoneyMoved, OverdraftLimitSet, Reversal, TransferLeg,
 };
 pub use hash::{Hash, InvalidHash};
 pub use ids::{AccountId, CommandId, EventId, HoldId, InvalidId, PostingId, TransferId, Version};
@@ -49,5 +48,6 @@ pub use original::{Movement, Original};
 pub use outcome::{EventReference, Outcome, Verdict};
 pub use policy::Policy;
 pub use rejection::{Rejection, RejectionCode};
+pub use rules::{DayDebits, Restrictions, Rules};
 pub use sum::Sum;
-pub use timestamp::{InvalidTimestamp, Timestamp};
+pub use timestamp::{Day, InvalidTimestamp, Timestamp};

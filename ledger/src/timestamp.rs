@@ -54,6 +54,11 @@ impl Timestamp {
         self.0
     }
 
+    /// The day that it is in, in UTC.
+    pub const fn day(self) -> Day {
+        Day(self.0.div_euclid(MICROSECONDS_PER_DAY))
+    }
+
     /// The next instant that can be told apart from this one. [`Self::MAX`] has none and stays: an account whose
     /// history has reached the end of the year 9999 keeps its order by version alone.
     #[must_use]
@@ -132,6 +137,60 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+const MICROSECONDS_PER_DAY: i64 = 24 * 60 * 60 * 1_000_000;
+
+/// A day of UTC: days since 1970-01-01. Written as RFC 3339's `full-date`, such as 2026-01-31.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day(i64);
+
+impl Day {
+    /// Its first instant.
+    pub const fn start(self) -> Timestamp {
+        Timestamp::from_unix_microseconds(self.0 * MICROSECONDS_PER_DAY)
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let date = self.start().to_date_time();
+        let (year, month, day) = (date.year(), u8::from(date.month()), date.day());
+        write!(formatter, "{year:04}-{month:02}-{day:02}")
+    }
+}
+
+/// Why a text is no day.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a day is written as 2026-01-31, with a year from 1 to 9999, and this is not: {text:?}")]
+pub struct InvalidDay {
+    text: String,
+}
+
+impl FromStr for Day {
+    type Err = InvalidDay;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDay> {
+        format!("{text}T00:00:00Z")
+            .parse::<Timestamp>()
+            .map(Timestamp::day)
+            .map_err(|_| InvalidDay {
+                text: excerpt(text),
+            })
+    }
+}
+
+impl Serialize for Day {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Day {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +211,23 @@ mod tests {
         let at: Timestamp = "1969-12-31T23:59:59.999999Z".parse().unwrap();
         assert_eq!(at.unix_microseconds(), -1);
         assert_eq!(at.to_string(), "1969-12-31T23:59:59.999999Z");
+    }
+
+    #[test]
+    fn a_day_begins_at_midnight_of_utc() {
+        let last: Timestamp = "2026-01-30T23:59:59.999999Z".parse().unwrap();
+        let first = last.next_microsecond();
+        assert_eq!(last.day().to_string(), "2026-01-30");
+        assert_eq!(first.day().to_string(), "2026-01-31");
+        assert_eq!(first.day().start(), first);
+        assert_eq!("2026-01-31".parse(), Ok(first.day()));
+        assert_eq!(
+            Timestamp::from_unix_microseconds(-1).day().to_string(),
+            "1969-12-31"
+        );
+        for bad in ["2026-02-30", "2026-1-31", "2026-01-31T00", "today", ""] {
+            assert!(bad.parse::<Day>().is_err(), "{bad}");
+        }
     }
 
     #[test]

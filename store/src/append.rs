@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use ledger::codec::json;
 use ledger::{
-    AccountId, Command, CommandId, Event, Hash, HoldId, Outcome, Profile, Timestamp, Version,
-    limits,
+    Account, AccountId, Command, CommandId, DayDebits, Event, Hash, HoldId, Money, Outcome,
+    Profile, Timestamp, Version, limits,
 };
 use sqlx::Row;
 use time::OffsetDateTime;
@@ -29,13 +29,42 @@ pub struct Decision<'a> {
     pub recorded_at: Timestamp,
 }
 
+/// An event with what stands beside it and no hash covers: what its account is loaded by.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// The event.
+    pub event: Event,
+    /// The version of the account's newest profile.
+    pub profile_version: Version,
+    /// The profile, if the event changes it.
+    pub profile: Option<Profile>,
+    /// What the account's rules have counted, if they count anything.
+    pub day_debits: Option<DayDebits<Money>>,
+}
+
+impl Recorded {
+    /// An event after which its account is as given.
+    pub fn of(event: Event, account: &Account) -> Self {
+        debug_assert_eq!(
+            event.version, account.version,
+            "the account is as the event leaves it"
+        );
+        Self {
+            profile_version: account.profile_version,
+            profile: (account.profile_version == account.version).then(|| account.profile()),
+            day_debits: account.day_debits().copied(),
+            event,
+        }
+    }
+}
+
 /// What one statement appends.
 #[derive(Debug, Default)]
 pub struct Append<'a> {
     /// The commands, in order.
     pub decisions: Vec<Decision<'a>>,
-    /// Their events, in order, each with the version of the newest profile and, if it changes the profile, the new one.
-    pub events: Vec<(Event, Version, Option<Profile>)>,
+    /// Their events, in order.
+    pub events: Vec<Recorded>,
     /// What the rejections rest upon: accounts and the versions that they were seen at (0 = did not exist). If one of
     /// them has moved on, nothing is appended: a refusal, too, must be true at the time of the commit.
     pub seen: Vec<(AccountId, Version)>,
@@ -56,7 +85,7 @@ static APPEND: LazyLock<String> = LazyLock::new(|| {
         "WITH stale AS (
             {newer} LIMIT 1
         ), late AS (
-            SELECT clock_timestamp()::timestamptz AS late_at WHERE clock_timestamp()::timestamptz > $27::timestamptz
+            SELECT clock_timestamp()::timestamptz AS late_at WHERE clock_timestamp()::timestamptz > $28::timestamptz
         ), c AS (
             INSERT INTO commands (command_id, account_id, command_type, fingerprint, body, outcome, recorded_at)
             SELECT u.command_id, u.account_id, u.command_type, u.fingerprint, u.body::jsonb, u.outcome::jsonb,
@@ -68,17 +97,19 @@ static APPEND: LazyLock<String> = LazyLock::new(|| {
         ), e AS (
             INSERT INTO events (account_id, version, event_id, event_type, command_id, data, balance_after, actor,
                 recorded_at, prev_hash, hash, profile_version, profile, held_after, thread_key, part, effective_at,
-                dated_account_id, dated_until)
+                day_debits, dated_account_id, dated_until)
             SELECT u.account_id, u.version, u.event_id, u.event_type, u.command_id, u.data::jsonb,
                 u.balance_after::numeric, u.actor, u.recorded_at, u.prev_hash, u.hash, u.profile_version, u.profile::jsonb,
                 u.held_after::numeric, u.thread_key, u.part, u.effective_at,
+                u.day_debits::jsonb,
                 CASE WHEN u.effective_at IS NOT NULL THEN u.account_id END,
                 CASE WHEN u.effective_at IS NOT NULL THEN greatest(u.recorded_at, u.effective_at) END
             FROM unnest($10::text[], $11::bigint[], $12::uuid[], $13::text[], $14::uuid[], $15::text[],
                 $16::text[], $17::text[], $18::timestamptz[], $19::bytea[], $20::bytea[], $21::bigint[],
-                $22::text[], $23::text[], $24::text[], $25::bigint[], $26::timestamptz[])
+                $22::text[], $23::text[], $24::text[], $25::bigint[], $26::timestamptz[], $27::text[])
                 AS u(account_id, version, event_id, event_type, command_id, data, balance_after, actor, recorded_at,
-                    prev_hash, hash, profile_version, profile, held_after, thread_key, part, effective_at)
+                    prev_hash, hash, profile_version, profile, held_after, thread_key, part, effective_at,
+                    day_debits)
             WHERE NOT EXISTS (SELECT 1 FROM stale) AND NOT EXISTS (SELECT 1 FROM late)
             RETURNING 1
         )
@@ -92,7 +123,9 @@ impl Append<'_> {
     pub(crate) fn event_bytes(&self) -> usize {
         self.events
             .iter()
-            .map(|(event, ..)| limits::EVENT_BYTES_MIN + json::encode_event_data(event).len())
+            .map(|Recorded { event, .. }| {
+                limits::EVENT_BYTES_MIN + json::encode_event_data(event).len()
+            })
             .sum()
     }
 }
@@ -143,6 +176,7 @@ impl EventStore {
             .bind(events.thread_key)
             .bind(events.part)
             .bind(events.effective_at)
+            .bind(events.day_debits)
             .bind(commit_by.to_date_time());
         let row = self.fetch_one(statement).await?;
         let appended = (row.get::<i64, _>("commands"), row.get::<i64, _>("events"));
@@ -253,14 +287,16 @@ struct EventColumns<'a> {
     thread_key: Vec<Option<String>>,
     part: Vec<Option<i64>>,
     effective_at: Vec<Option<OffsetDateTime>>,
+    day_debits: Vec<Option<String>>,
 }
 
 impl<'a> EventColumns<'a> {
-    fn of(events: &'a [(Event, Version, Option<Profile>)]) -> Self {
+    fn of(events: &'a [Recorded]) -> Self {
         let mut columns = Self::default();
-        let mut ordered: Vec<&(Event, Version, Option<Profile>)> = events.iter().collect();
-        ordered.sort_unstable_by_key(|(event, ..)| (&event.account_id, event.version));
-        for (event, profile_version, profile) in ordered {
+        let mut ordered: Vec<&Recorded> = events.iter().collect();
+        ordered.sort_unstable_by_key(|it| (&it.event.account_id, it.event.version));
+        for recorded in ordered {
+            let event = &recorded.event;
             columns.account_id.push(event.account_id.as_str());
             columns.version.push(signed(event.version));
             columns.event_id.push(event.event_id.as_uuid());
@@ -273,10 +309,19 @@ impl<'a> EventColumns<'a> {
             columns.recorded_at.push(event.recorded_at.to_date_time());
             columns.prev_hash.push(event.prev_hash.as_bytes());
             columns.hash.push(event.hash.as_bytes());
-            columns.profile_version.push(signed(*profile_version));
-            columns.profile.push(profile.as_ref().map(|profile| {
-                serde_json::to_string(profile).expect("a profile always becomes JSON")
-            }));
+            columns
+                .profile_version
+                .push(signed(recorded.profile_version));
+            columns
+                .profile
+                .push(recorded.profile.as_ref().map(|profile| {
+                    serde_json::to_string(profile).expect("a profile always becomes JSON")
+                }));
+            columns
+                .day_debits
+                .push(recorded.day_debits.as_ref().map(|debits| {
+                    serde_json::to_string(debits).expect("what is counted always becomes JSON")
+                }));
             let held_after = Some(event.held_after).filter(|amount| !amount.is_zero());
             columns
                 .held_after

@@ -3,7 +3,9 @@
 //! A row that cannot be understood is a finding here, not an error; only a database that does not answer is one.
 
 use ledger::codec::json;
-use ledger::{Account, AccountId, Command, CommandId, Event, Outcome, Profile, Timestamp, Version};
+use ledger::{
+    Account, AccountId, Command, CommandId, DayDebits, Event, Outcome, Profile, Timestamp, Version,
+};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
@@ -35,6 +37,8 @@ pub struct EventRow {
     pub dates: Dates,
     /// The profile that the event carries, or what keeps it from being read. No hash covers it.
     pub profile: Result<Option<Profile>, String>,
+    /// What the account's rules have counted, or what keeps it from being read. No hash covers it.
+    pub day_debits: Result<Option<DayDebits<String>>, String>,
 }
 
 /// The columns of `events` about an event's business date, as a row has them; each is there when the event has one.
@@ -84,7 +88,7 @@ pub struct CommandRow {
 /// A place in the event store: an account and a version, as a row names them.
 pub type Place<'a> = (&'a str, i64);
 
-const EVENT_ROW: &str = "profile_version, profile::text AS profile, thread_key, \
+const EVENT_ROW: &str = "profile_version, profile::text AS profile, day_debits::text AS day_debits, thread_key, \
      effective_at, dated_account_id, dated_until";
 
 const COMMAND_ROW: &str = "command_id, account_id, command_type, fingerprint, body::text AS body, \
@@ -283,6 +287,9 @@ fn command_rows_of(command_ids: &[CommandId]) -> Statement<'static> {
 fn event_row(row: &PgRow) -> Result<EventRow, Error> {
     let profile: Option<&str> = row.try_get("profile")?;
     let profile = profile.map(|text| serde_json::from_str(text).map_err(|error| error.to_string()));
+    let day_debits: Option<&str> = row.try_get("day_debits")?;
+    let day_debits =
+        day_debits.map(|text| serde_json::from_str(text).map_err(|error| error.to_string()));
     Ok(EventRow {
         account_id: row.try_get("account_id")?,
         version: row.try_get("version")?,
@@ -299,6 +306,7 @@ fn event_row(row: &PgRow) -> Result<EventRow, Error> {
             dated_until: rows::optional_instant(row, "dated_until")?,
         },
         profile: profile.transpose(),
+        day_debits: day_debits.transpose(),
     })
 }
 

@@ -20,7 +20,7 @@ mod snapshot;
 pub mod sqlstate;
 mod writer;
 
-pub use append::{Append, Decision, hold_thread_key, reversal_thread_key, thread_key};
+pub use append::{Append, Decision, Recorded, hold_thread_key, reversal_thread_key, thread_key};
 pub use audit::{CommandRow, Dates, EventRow, Place, Rights};
 pub use by_date::BalanceByDate;
 pub use connect::{EventStore, Options};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ledger::{Action, Command, Hash, limits};
+use ledger::{AccountId, Action, Command, Hash, limits};
 
 /// The most bytes of values that one append may have: half of what CockroachDB takes in one message unless it is told
 /// otherwise (`sql.conn.max_read_buffer_message_size`), and far below what it can commit at once (64 MiB). Ordinary
@@ -104,6 +104,10 @@ fn own_texts(action: &Action) -> Vec<&str> {
         | Action::Post(_)
         | Action::Batch(_)
         | Action::Exchange(_) => Vec::new(),
+        Action::SetAccountRules(action) => {
+            let allowed = action.rules.allowed_counterparties.iter().flatten();
+            allowed.map(AccountId::as_str).collect()
+        }
     }
 }
 
@@ -112,6 +116,7 @@ fn known_profile_bytes_max(action: &Action) -> usize {
     // In JSON, a byte of a text has up to six.
     const TEXTS_MAX: usize = limits::OWNER_NAME_BYTES_MAX
         + limits::REASON_BYTES_MAX
+        + limits::COUNTERPARTIES_MAX * AccountId::LENGTH_MAX
         + limits::METADATA_ENTRIES_MAX
             * (limits::METADATA_KEY_BYTES_MAX + limits::METADATA_VALUE_BYTES_MAX);
     match action {
@@ -119,7 +124,8 @@ fn known_profile_bytes_max(action: &Action) -> usize {
         | Action::UnfreezeAccount(_)
         | Action::CloseAccount(_)
         | Action::SetOverdraftLimit(_)
-        | Action::UpdateAccount(_) => 6 * TEXTS_MAX,
+        | Action::UpdateAccount(_)
+        | Action::SetAccountRules(_) => 6 * TEXTS_MAX,
         Action::CreateAccount(_)
         | Action::Deposit(_)
         | Action::Withdraw(_)

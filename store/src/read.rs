@@ -68,8 +68,7 @@ pub(crate) const OPENED: &str = "SELECT opened_account_id AS account_id FROM eve
      WHERE opened_account_id > $1 ORDER BY opened_account_id LIMIT $2";
 
 /// What the newest row of an account tells about it.
-pub(crate) const HEAD_COLUMNS: &str =
-    "account_id, version, balance_after, held_after, recorded_at, hash, profile_version";
+pub(crate) const HEAD_COLUMNS: &str = "account_id, version, balance_after, held_after, recorded_at, hash, profile_version, day_debits";
 
 /// Accounts, for [`rows::account`], of what `heads` selects: [`HEAD_COLUMNS`].
 ///
@@ -78,7 +77,7 @@ pub(crate) const HEAD_COLUMNS: &str =
 pub(crate) fn accounts_from(heads: &str) -> String {
     format!(
         "SELECT account_id, version, balance_after::text AS balance_after, held_after::text AS held_after, recorded_at,
-            hash, profile_version, profile::text AS profile
+            hash, profile_version, day_debits::text AS day_debits, profile::text AS profile
          FROM (SELECT {HEAD_COLUMNS}, (
             SELECT described.profile FROM events AS described
             WHERE described.account_id = head.account_id AND described.version = head.profile_version

@@ -2,8 +2,8 @@
 
 use ledger::codec::json;
 use ledger::{
-    Account, AccountId, Currency, Event, Hash, Money, Outcome, Profile, Timestamp, Verdict,
-    Version, parse_decimal,
+    Account, AccountId, Currency, DayDebits, Event, Hash, Money, Outcome, Profile, Restrictions,
+    Timestamp, Verdict, Version, parse_decimal,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{Row, ValueRef};
@@ -67,6 +67,12 @@ pub(crate) fn account(row: &PgRow) -> Result<Account, Error> {
     let overdraft_limit = parse_decimal(&profile.overdraft_limit)
         .and_then(|value| Money::new(value, currency))
         .map_err(|error| unreadable(row, format!("overdraft_limit: {error}")))?;
+    let day_debits: Option<DayDebits<String>> = column::<Option<&str>>(row, "day_debits")?
+        .map(serde_json::from_str)
+        .transpose()
+        .map_err(|error| unreadable(row, format!("day_debits: {error}")))?;
+    let restrictions = Restrictions::read(profile.rules.as_ref(), day_debits.as_ref(), currency)
+        .map_err(|error| unreadable(row, format!("rules: {error}")))?;
     Ok(Account {
         account_id: account_id(row)?,
         version: version(row, "version")?,
@@ -77,6 +83,7 @@ pub(crate) fn account(row: &PgRow) -> Result<Account, Error> {
         status: profile.status,
         freeze_reason: profile.freeze_reason,
         metadata: profile.metadata,
+        restrictions,
         profile_version: version(row, "profile_version")?,
         last_recorded_at: recorded_at(row)?,
         last_hash: hash(row, "hash")?,

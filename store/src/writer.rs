@@ -18,7 +18,7 @@ use ledger::{
 };
 use lru::LruCache;
 
-use crate::append::{Append, Decision};
+use crate::append::{Append, Decision, Recorded};
 use crate::counters::WriterCounters;
 use crate::parts::{REVERSALS_TOGETHER_MAX, parts};
 use crate::read::StoredCommand;
@@ -563,10 +563,7 @@ impl Working {
                 .book
                 .apply(event)
                 .expect("decide makes events that follow upon the accounts it saw");
-            let profile = (account.profile_version == account.version).then(|| account.profile());
-            append
-                .events
-                .push((event.clone(), account.profile_version, profile));
+            append.events.push(Recorded::of(event.clone(), account));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The fields of one JSON object, read once, taken by name, and nothing left over.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::{CONTENT_TYPE_BINCODE, Malformed, binary};
 use crate::command::limits;
 use crate::excerpt::excerpt;
-use crate::ids::Version;
+use crate::ids::{AccountId, Version};
 use crate::money::parse_decimal;
 
 /// The fields of an object that have not been taken yet. A `null` counts as absent.
@@ -166,6 +166,47 @@ impl<'a> Fields<'a> {
         check_version(name, number).map(Some)
     }
 
+    /// Takes a number of things that may be absent.
+    pub(super) fn count(&mut self, name: &str) -> Result<Option<u32>, Malformed> {
+        let Some(value) = self.take(name) else {
+            return Ok(None);
+        };
+        serde_json::from_str(value.get()).map(Some).map_err(|_| {
+            let message = format!(
+                "{name} must be a whole number from 0 to {}, and this is not: {}",
+                u32::MAX,
+                excerpt(value.get())
+            );
+            Malformed::new("invalid_field", message)
+        })
+    }
+
+    /// Takes a list of account ids that may be absent, and may be empty.
+    pub(super) fn account_ids(
+        &mut self,
+        name: &str,
+        count_max: usize,
+    ) -> Result<Option<BTreeSet<AccountId>>, Malformed> {
+        let Some(value) = self.take(name) else {
+            return Ok(None);
+        };
+        if kind(value) != "an array" {
+            let message = format!(
+                "{name} must be an array of account ids, and this is {}",
+                kind(value)
+            );
+            return Err(Malformed::new("invalid_field", message));
+        }
+        let values: Vec<&'a RawValue> =
+            serde_json::from_str(value.get()).expect("it was read as an array a moment ago");
+        let texts = values
+            .iter()
+            .enumerate()
+            .map(|(index, value)| string(&format!("{name}[{index}]"), value, "invalid_account_id"))
+            .collect::<Result<Vec<_>, _>>()?;
+        account_ids(name, texts.iter().map(AsRef::as_ref), count_max).map(Some)
+    }
+
     /// Takes a boolean that may be absent.
     pub(super) fn boolean(&mut self, name: &str) -> Result<Option<bool>, Malformed> {
         match self.take(name).map(RawValue::get) {
@@ -258,6 +299,32 @@ impl<'a> Fields<'a> {
             Some((name, _)) => Err(unknown(known_to, name)),
         }
     }
+}
+
+/// A list of accounts that names none twice, and not too many.
+pub(super) fn account_ids<'a>(
+    name: &str,
+    texts: impl ExactSizeIterator<Item = &'a str>,
+    count_max: usize,
+) -> Result<BTreeSet<AccountId>, Malformed> {
+    if texts.len() > count_max {
+        let message = format!(
+            "{name} has at most {count_max} items, and this has {}",
+            texts.len()
+        );
+        return Err(Malformed::new("invalid_field", message));
+    }
+    let mut account_ids = BTreeSet::new();
+    for (index, text) in texts.enumerate() {
+        let account_id: AccountId = text.parse().map_err(|error| {
+            Malformed::new("invalid_account_id", format!("{name}[{index}]: {error}"))
+        })?;
+        if !account_ids.insert(account_id) {
+            let message = format!("{name} has the account {:?} twice", excerpt(text));
+            return Err(Malformed::new("invalid_field", message));
+        }
+    }
+    Ok(account_ids)
 }
 
 /// A list has something in it, and not too much.

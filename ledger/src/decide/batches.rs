@@ -87,6 +87,12 @@ impl Decision<'_> {
     }
 
     fn enter_all(&mut self, entries: &[Entry], amounts: &[Money]) -> Result<(), Rejection> {
+        let sides: Vec<_> = entries
+            .iter()
+            .map(|entry| (&entry.account_id, entry.direction))
+            .collect();
+        self.check_sides(&sides)
+            .map_err(|(index, refusal)| self.of_entry(refusal, index))?;
         self.keep_accounts();
         let posting_id = self.command.command_id.posting_id(self.next_index());
         let mut written = Written::default();

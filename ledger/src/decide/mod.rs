@@ -7,6 +7,7 @@ mod holds;
 mod life;
 mod movements;
 mod reversals;
+mod rules;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -76,7 +77,7 @@ impl Accounts for BTreeMap<AccountId, Account> {
 /// Of several reasons to refuse a command, the first of these is given: its time (`expires_at`, `not_before`,
 /// `effective_at`), `expected_version`, `if_balance_at_least`, the same account twice, an account that is there or not,
 /// closed or frozen, the hold or the earlier command, the currency, the amount, nothing that would change, entries that do
-/// not balance, the funds, overflow of a balance. Of a batch, the first command that is refused says why. The
+/// not balance, the funds, overflow of a balance, the rules of an account. Of a batch, the first command that is refused says why. The
 /// earlier command says what a reversal does to which accounts: whether it can be reversed is said before anything is
 /// said of the other account or of a freeze, and how much of it is left, after that.
 pub fn decide(
@@ -156,6 +157,7 @@ impl<'a> Decision<'a> {
             Action::Post(action) => self.post(action),
             Action::Batch(action) => self.batch(action),
             Action::Exchange(action) => self.exchange(action),
+            Action::SetAccountRules(action) => self.set_account_rules(action),
         }
     }
 
@@ -240,6 +242,7 @@ impl<'a> Decision<'a> {
         let balance_after = account.balance_after(&data).map_err(overflow)?;
         let held_after = account.held_after(&data).map_err(overflow)?;
         check_room(account_id, balance_after, account.overdraft_limit)?;
+        self.check_rules(&account, &data, balance_after, held_after)?;
         let event = Event {
             event_id: self.next_event_id(),
             account_id: account_id.clone(),

@@ -10,7 +10,7 @@ use rust_decimal::Decimal;
 
 use super::batches::Written;
 use super::{Decision, check_funds, original_of, positive_amount};
-use crate::command::Reverse;
+use crate::command::{Direction, Reverse};
 use crate::event::{EventData, MoneyMoved, Reversal, TransferLeg};
 use crate::ids::{AccountId, PostingId, TransferId};
 use crate::money::Money;
@@ -35,6 +35,7 @@ impl Decision<'_> {
             }
         }
         let share = Share::of(original, action.amount)?;
+        self.check_postings_back(original)?;
         if original.movements.len() > 2 {
             self.keep_accounts();
         }
@@ -54,6 +55,29 @@ impl Decision<'_> {
             if let Some(event) = self.events.last() {
                 written.add(event, &*self.existing(&movement.account_id)?)?;
             }
+        }
+        Ok(())
+    }
+
+    /// The entries of a posting stand side by side.
+    fn check_postings_back(&self, original: &Original) -> Result<(), Rejection> {
+        let same = |one: &Movement, next: &Movement| one.posting_id == next.posting_id;
+        for entries in original.movements.chunk_by(same) {
+            if entries.iter().all(|entry| entry.posting_id.is_none()) {
+                continue;
+            }
+            let back = |entry: &Movement| {
+                if entry.came_in {
+                    Direction::Debit
+                } else {
+                    Direction::Credit
+                }
+            };
+            let sides: Vec<_> = entries
+                .iter()
+                .map(|entry| (&entry.account_id, back(entry)))
+                .collect();
+            self.check_sides(&sides).map_err(|(_, refusal)| refusal)?;
         }
         Ok(())
     }

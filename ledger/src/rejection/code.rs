@@ -72,6 +72,16 @@ pub enum RejectionCode {
     Unbalanced,
     /// Money is to be exchanged between accounts of one currency.
     SameCurrency,
+    /// The balance, without what is held, would fall below the account's minimum.
+    BelowMinimumBalance,
+    /// The balance would rise above the account's maximum.
+    AboveMaximumBalance,
+    /// More would leave the account in one day than its rules allow.
+    DailyAmountExceeded,
+    /// Something would leave the account more often in one day than its rules allow.
+    DailyCountExceeded,
+    /// The rules of one of the accounts do not allow movements with the other.
+    CounterpartyNotAllowed,
     /// What the command would write is too much for one transaction.
     TooMuchWritten,
     /// The command's id was used before, for a command with another body.
@@ -88,7 +98,7 @@ struct Meaning {
 
 impl RejectionCode {
     /// Every code there is.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 39] = [
         Self::AccountNotFound,
         Self::AccountExists,
         Self::AccountFrozen,
@@ -121,6 +131,11 @@ impl RejectionCode {
         Self::ReversalUncovered,
         Self::Unbalanced,
         Self::SameCurrency,
+        Self::BelowMinimumBalance,
+        Self::AboveMaximumBalance,
+        Self::DailyAmountExceeded,
+        Self::DailyCountExceeded,
+        Self::CounterpartyNotAllowed,
         Self::TooMuchWritten,
         Self::IdempotencyConflict,
     ];
@@ -332,6 +347,43 @@ impl RejectionCode {
                 "Money is to be exchanged between accounts of one currency.",
                 "`transfer`, or an account of another currency",
                 &["account_id", "currency"],
+            ),
+            Self::BelowMinimumBalance => (
+                "below_minimum_balance",
+                "The balance, without what is held, would fall below the account's minimum.",
+                "a smaller amount, or other rules (`set_account_rules`)",
+                &["account_id", "remaining", "minimum_balance", "currency"],
+            ),
+            Self::AboveMaximumBalance => (
+                "above_maximum_balance",
+                "The balance would rise above the account's maximum.",
+                "a smaller amount, or other rules (`set_account_rules`)",
+                &["account_id", "balance", "maximum_balance", "currency"],
+            ),
+            Self::DailyAmountExceeded => (
+                "daily_amount_exceeded",
+                "More would leave the account, or be held on it, in one day of UTC than its rules allow.",
+                "a smaller amount, the next day, or other rules (`set_account_rules`)",
+                &[
+                    "account_id",
+                    "day",
+                    "amount",
+                    "required",
+                    "daily_debit_amount_max",
+                    "currency",
+                ],
+            ),
+            Self::DailyCountExceeded => (
+                "daily_count_exceeded",
+                "As much as the account's rules allow has left it, or was held on it, in this day of UTC.",
+                "the next day, or other rules (`set_account_rules`)",
+                &["account_id", "day", "daily_debit_count_max"],
+            ),
+            Self::CounterpartyNotAllowed => (
+                "counterparty_not_allowed",
+                "The rules of one of the accounts do not allow movements with the other.",
+                "another account, or other rules (`set_account_rules`)",
+                &["account_id", "counterparty_account_id"],
             ),
             Self::TooMuchWritten => (
                 "too_much_written",

@@ -4,6 +4,7 @@ mod batches;
 mod code;
 mod holds;
 mod reversals;
+mod rules;
 mod state;
 
 use std::collections::BTreeMap;

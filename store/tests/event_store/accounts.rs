@@ -174,7 +174,7 @@ async fn of_several_events_of_one_instant_the_last_counts() {
         let one = Batch::over(vec![last], &[deposit(&account_id, "1")], at)
             .events
             .remove(0)
-            .0;
+            .event;
         let same_instant = if version == 12 { one.recorded_at } else { at };
         let mut event = Event {
             recorded_at: same_instant,

@@ -23,7 +23,7 @@ async fn assert_nothing_is_appended(store: &EventStore, batch: &Batch, unknown: 
     let account_ids: Vec<AccountId> = append
         .events
         .iter()
-        .map(|(event, ..)| event.account_id.clone())
+        .map(|recorded| recorded.event.account_id.clone())
         .collect();
     let before = store.load(&account_ids).await.unwrap();
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    DecimalBytes, EntriesV1, VERSION_1, VERSION_2, VERSION_3, account_of, currency_of, decimal_of,
-    entries, instant_of, map_of, optional_account_of, read, written,
+    DecimalBytes, EntriesV1, RulesV1, VERSION_1, VERSION_2, VERSION_3, account_of, currency_of,
+    decimal_of, entries, instant_of, map_of, optional_account_of, read, written,
 };
 use crate::codec::Malformed;
 use crate::codec::fields::{
@@ -19,7 +19,7 @@ use crate::codec::json::nested_batch;
 use crate::command::{
     Action, Batch, Capture, CloseAccount, Command, Conditions, CreateAccount, Deposit, Direction,
     Entry, Exchange, ExpireHold, FreezeAccount, PlaceHold, Post, Price, Release, Reverse, Scope,
-    SetOverdraftLimit, Transfer, UnfreezeAccount, UpdateAccount, Withdraw, limits,
+    SetAccountRules, SetOverdraftLimit, Transfer, UnfreezeAccount, UpdateAccount, Withdraw, limits,
 };
 use crate::ids::{AccountId, CommandId, HoldId, Version};
 use crate::money::CurrencyCode;
@@ -134,6 +134,10 @@ enum ActionV1 {
         to_clearing_account_id: String,
         amount: DecimalBytes,
         price: PriceV1,
+    },
+    SetAccountRules {
+        account_id: String,
+        rules: RulesV1,
     },
 }
 
@@ -334,6 +338,10 @@ fn encode_action(action: &Action) -> ActionV1 {
             }
         }
         Action::Batch(_) => ActionV1::Batch,
+        Action::SetAccountRules(action) => ActionV1::SetAccountRules {
+            account_id: action.account_id.to_string(),
+            rules: RulesV1::of(&action.rules),
+        },
         Action::Exchange(action) => ActionV1::Exchange {
             from_account_id: action.from_account_id.to_string(),
             to_account_id: action.to_account_id.to_string(),
@@ -636,6 +644,12 @@ fn action_of(read: ActionV1) -> Result<Action, Malformed> {
                 PriceV1::Rate(rate) => Price::Rate(decimal_of("rate", rate)?),
             },
         }),
+        ActionV1::SetAccountRules { account_id, rules } => {
+            Action::SetAccountRules(SetAccountRules {
+                account_id: account_of("account_id", &account_id)?,
+                rules: rules.rules()?,
+            })
+        }
         ActionV1::Batch => return Err(nested_batch()),
     })
 }

@@ -5,14 +5,14 @@ use uuid::Uuid;
 
 use super::command::ScopeV1;
 use super::{
-    DecimalBytes, EntriesV1, VERSION_1, VERSION_2, VERSION_3, account_of, currency_of, decimal_of,
-    entries, instant_of, map_of, read, written,
+    DecimalBytes, EntriesV1, RulesV1, VERSION_1, VERSION_2, VERSION_3, account_of, currency_of,
+    decimal_of, entries, instant_of, map_of, read, written,
 };
 use crate::codec::Malformed;
 use crate::codec::fields::check_version;
 use crate::event::{
-    AccountClosed, AccountCreated, AccountUpdated, Event, EventData, FreezeChanged, Hold,
-    HoldChanged, MoneyMoved, OverdraftLimitSet, Reversal, TransferLeg,
+    AccountClosed, AccountCreated, AccountRulesSet, AccountUpdated, Event, EventData,
+    FreezeChanged, Hold, HoldChanged, MoneyMoved, OverdraftLimitSet, Reversal, TransferLeg,
 };
 use crate::hash::Hash;
 use crate::ids::PostingId;
@@ -104,6 +104,11 @@ enum DataV1 {
     HoldPlaced(HoldChangedV1),
     HoldReleased(HoldChangedV1),
     HoldExpired(HoldChangedV1),
+    AccountRulesSet {
+        rules: RulesV1,
+        description: Option<String>,
+        metadata: EntriesV1,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -236,6 +241,11 @@ fn encode_data(data: &EventData) -> DataV1 {
         EventData::AccountUpdated(updated) => DataV1::AccountUpdated {
             owner_name: updated.owner_name.clone(),
             account_metadata: updated.account_metadata.as_ref().map(entries),
+            description,
+            metadata,
+        },
+        EventData::AccountRulesSet(set) => DataV1::AccountRulesSet {
+            rules: RulesV1::of(&set.rules.map(|amount| amount.value())),
             description,
             metadata,
         },
@@ -385,6 +395,17 @@ fn data_of(money: Amounts, read: DataV1, more: OfMovement) -> Result<EventData, 
             account_metadata: account_metadata
                 .map(|metadata| map_of("account_metadata", metadata))
                 .transpose()?,
+            description,
+            metadata: map_of("metadata", metadata)?,
+        }),
+        DataV1::AccountRulesSet {
+            rules,
+            description,
+            metadata,
+        } => EventData::AccountRulesSet(AccountRulesSet {
+            rules: rules.rules()?.try_map(|name, amount| {
+                Money::new(*amount, money.0).map_err(|error| invalid(format!("{name}: {error}")))
+            })?,
             description,
             metadata: map_of("metadata", metadata)?,
         }),

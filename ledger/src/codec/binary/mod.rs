@@ -17,11 +17,12 @@ use serde::{Deserialize, Serialize};
 pub use command::{decode_command, encode_command};
 pub use event::{decode_event, encode_event};
 
-use super::fields::duplicate_metadata;
+use super::fields::{account_ids, duplicate_metadata};
 use super::{CONTENT_TYPE_JSON, Malformed};
 use crate::command::limits;
 use crate::ids::AccountId;
 use crate::money::CurrencyCode;
+use crate::rules::Rules;
 use crate::timestamp::Timestamp;
 
 /// The versions that there are, the newest last.
@@ -39,6 +40,48 @@ type DecimalBytes = [u8; 16];
 
 /// A map as a list of its entries, so that a key that stands there twice is seen.
 type EntriesV1 = Vec<(String, String)>;
+
+/// The rules of an account.
+#[derive(Serialize, Deserialize)]
+struct RulesV1 {
+    allowed_counterparties: Option<Vec<String>>,
+    daily_debit_amount_max: Option<DecimalBytes>,
+    daily_debit_count_max: Option<u32>,
+    maximum_balance: Option<DecimalBytes>,
+    minimum_balance: Option<DecimalBytes>,
+}
+
+impl RulesV1 {
+    fn of(rules: &Rules<Decimal>) -> Self {
+        let bytes = |amount: Option<Decimal>| amount.map(|amount| amount.serialize());
+        Self {
+            allowed_counterparties: rules
+                .allowed_counterparties
+                .as_ref()
+                .map(|allowed| allowed.iter().map(AccountId::to_string).collect()),
+            daily_debit_amount_max: bytes(rules.daily_debit_amount_max),
+            daily_debit_count_max: rules.daily_debit_count_max,
+            maximum_balance: bytes(rules.maximum_balance),
+            minimum_balance: bytes(rules.minimum_balance),
+        }
+    }
+
+    fn rules(&self) -> Result<Rules<Decimal>, Malformed> {
+        const ALLOWED: &str = "allowed_counterparties";
+        let allowed = self.allowed_counterparties.as_ref().map(|texts| {
+            let texts = texts.iter().map(String::as_str);
+            account_ids(ALLOWED, texts, limits::COUNTERPARTIES_MAX)
+        });
+        let amounts = Rules {
+            allowed_counterparties: allowed.transpose()?,
+            daily_debit_amount_max: self.daily_debit_amount_max,
+            daily_debit_count_max: self.daily_debit_count_max,
+            maximum_balance: self.maximum_balance,
+            minimum_balance: self.minimum_balance,
+        };
+        amounts.try_map(|name, bytes| decimal_of(name, *bytes))
+    }
+}
 
 fn entries(map: &BTreeMap<String, String>) -> EntriesV1 {
     map.iter()

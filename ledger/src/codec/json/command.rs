@@ -1,6 +1,6 @@
 //! Commands in JSON: read strictly, written canonically.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -12,11 +12,12 @@ use crate::codec::fields::{Fields, missing};
 use crate::command::{
     Action, Batch, Capture, CloseAccount, Command, Conditions, CreateAccount, Deposit, Entry,
     Exchange, ExpireHold, FreezeAccount, PlaceHold, Post, Price, Release, Reverse, Scope,
-    SetOverdraftLimit, Transfer, UnfreezeAccount, UpdateAccount, Withdraw, limits,
+    SetAccountRules, SetOverdraftLimit, Transfer, UnfreezeAccount, UpdateAccount, Withdraw, limits,
 };
 use crate::excerpt::excerpt;
 use crate::ids::{AccountId, CommandId, HoldId, Version};
 use crate::money::CurrencyCode;
+use crate::rules::Rules;
 use crate::timestamp::Timestamp;
 
 /// Decodes a command.
@@ -198,6 +199,10 @@ fn action_of(type_name: &str, fields: &mut Fields<'_>) -> Result<Action, Malform
             hold_id: hold_id(fields)?,
         }),
         "exchange" => Action::Exchange(exchange(fields)?),
+        "set_account_rules" => Action::SetAccountRules(SetAccountRules {
+            account_id: account_id(fields, "account_id")?,
+            rules: rules(fields)?,
+        }),
         "post" => {
             let entries = fields
                 .objects("entries", limits::POST_ENTRIES_MAX)?
@@ -234,6 +239,17 @@ fn exchange(fields: &mut Fields<'_>) -> Result<Exchange, Malformed> {
         to_clearing_account_id: account_id(fields, "to_clearing_account_id")?,
         amount: amount(fields)?,
         price: price_of(fields.decimal("to_amount")?, fields.decimal("rate")?)?,
+    })
+}
+
+fn rules(fields: &mut Fields<'_>) -> Result<Rules<Decimal>, Malformed> {
+    Ok(Rules {
+        allowed_counterparties: fields
+            .account_ids("allowed_counterparties", limits::COUNTERPARTIES_MAX)?,
+        daily_debit_amount_max: fields.decimal("daily_debit_amount_max")?,
+        daily_debit_count_max: fields.count("daily_debit_count_max")?,
+        maximum_balance: fields.decimal("maximum_balance")?,
+        minimum_balance: fields.decimal("minimum_balance")?,
     })
 }
 
@@ -341,6 +357,8 @@ struct CommandJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    allowed_counterparties: Option<&'a BTreeSet<AccountId>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     amount: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     command_id: Option<CommandId>,
@@ -348,6 +366,10 @@ struct CommandJson<'a> {
     commands: Option<Vec<Self>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     currency: Option<CurrencyCode>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    daily_debit_amount_max: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    daily_debit_count_max: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -373,7 +395,11 @@ struct CommandJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     initial_balance: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    maximum_balance: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<&'a BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    minimum_balance: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     not_before: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -544,6 +570,13 @@ fn command_json<'a>(command: &'a Command, decimal: &impl Fn(Decimal) -> String) 
                 Price::ToAmount(to_amount) => json.to_amount = Some(decimal(to_amount)),
                 Price::Rate(rate) => json.rate = Some(decimal(rate)),
             }
+        }
+        Action::SetAccountRules(SetAccountRules { rules, .. }) => {
+            json.allowed_counterparties = rules.allowed_counterparties.as_ref();
+            json.daily_debit_amount_max = rules.daily_debit_amount_max.map(decimal);
+            json.daily_debit_count_max = rules.daily_debit_count_max;
+            json.maximum_balance = rules.maximum_balance.map(decimal);
+            json.minimum_balance = rules.minimum_balance.map(decimal);
         }
         Action::Batch(action) => {
             let parts = action.commands.iter();

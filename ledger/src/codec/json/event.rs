@@ -10,13 +10,14 @@ use super::written;
 use crate::codec::Malformed;
 use crate::command::Scope;
 use crate::event::{
-    AccountClosed, AccountCreated, AccountUpdated, Event, EventData, FreezeChanged, Hold,
-    HoldChanged, MoneyMoved, OverdraftLimitSet, Reversal, TransferLeg,
+    AccountClosed, AccountCreated, AccountRulesSet, AccountUpdated, Event, EventData,
+    FreezeChanged, Hold, HoldChanged, MoneyMoved, OverdraftLimitSet, Reversal, TransferLeg,
 };
 use crate::excerpt::excerpt;
 use crate::hash::Hash;
 use crate::ids::{AccountId, CommandId, EventId, HoldId, PostingId, TransferId, Version};
 use crate::money::{Currency, CurrencyCode, Money, parse_decimal};
+use crate::rules::Rules;
 use crate::timestamp::Timestamp;
 
 /// An event as on the wire. The order of the fields is the canonical one.
@@ -71,6 +72,8 @@ struct DataJson<'a> {
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reversal: Option<ReversalJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rules: Option<&'a Rules<Money>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -154,6 +157,7 @@ fn data_json(event: &Event) -> DataJson<'_> {
             reason: &reversal.reason,
             reversed: reversal.reversed,
         }),
+        rules: None,
         scope: None,
         transfer_id: None,
     };
@@ -180,6 +184,7 @@ fn data_json(event: &Event) -> DataJson<'_> {
             json.account_metadata = updated.account_metadata.as_ref();
             json.owner_name = updated.owner_name.as_deref();
         }
+        EventData::AccountRulesSet(set) => json.rules = Some(&set.rules),
         EventData::HoldPlaced(changed)
         | EventData::HoldReleased(changed)
         | EventData::HoldExpired(changed) => json.amount = Some(changed.amount),
@@ -324,6 +329,16 @@ struct AccountUpdatedRead {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct AccountRulesSetRead {
+    currency: CurrencyCode,
+    description: Option<String>,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+    rules: Rules<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct HoldChangedRead<'a> {
     #[serde(borrow)]
     amount: Cow<'a, str>,
@@ -389,6 +404,16 @@ pub fn decode_event_data(type_name: &str, data: &str) -> Result<(EventData, Curr
                 EventData::AccountUpdated(updated),
                 known_currency(read.currency)?,
             ))
+        }
+        "AccountRulesSet" => {
+            let read: AccountRulesSetRead = read(data)?;
+            let currency = known_currency(read.currency)?;
+            let set = AccountRulesSet {
+                rules: read.rules.try_map(|_, amount| money(amount, currency))?,
+                description: read.description,
+                metadata: read.metadata,
+            };
+            Ok((EventData::AccountRulesSet(set), currency))
         }
         "HoldPlaced" => hold_changed(data, EventData::HoldPlaced),
         "HoldReleased" => hold_changed(data, EventData::HoldReleased),

@@ -3,16 +3,15 @@
 use std::collections::HashMap;
 
 use ledger::{
-    Account, AccountId, Command, Event, Outcome, Policy, Profile, Rejection, Timestamp, Version,
-    decide,
+    Account, AccountId, Command, Event, Outcome, Policy, Rejection, Timestamp, Version, decide,
 };
-use store::{Append, Decision};
+use store::{Append, Decision, Recorded};
 
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     accounts: HashMap<AccountId, Account>,
     decided: Vec<(Command, Result<Vec<Event>, Rejection>, Timestamp)>,
-    pub(crate) events: Vec<(Event, Version, Option<Profile>)>,
+    pub(crate) events: Vec<Recorded>,
     pub(crate) seen: Vec<(AccountId, Version)>,
 }
 
@@ -51,9 +50,7 @@ impl Batch {
     pub(crate) fn push(&mut self, event: Event) {
         let state = self.accounts.remove(&event.account_id);
         let account = Account::fold(state, &event).unwrap();
-        let is_new = account.profile_version == account.version;
-        let profile = is_new.then(|| account.profile());
-        self.events.push((event, account.profile_version, profile));
+        self.events.push(Recorded::of(event, &account));
         self.accounts.insert(account.account_id.clone(), account);
     }
 

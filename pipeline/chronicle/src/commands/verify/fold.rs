@@ -1,6 +1,7 @@
 //! What an account's events make of it: the fold, and what is compared with it (balance, overdraft limit, profile).
 
-use ledger::{Account, BrokenChain, Event, EventData, Hash, Timestamp, Version};
+use ledger::{Account, BrokenChain, Event, EventData, Hash, Money, Timestamp, Version};
+use serde::Serialize;
 use store::{Dates, EventRow};
 
 use super::conservation;
@@ -63,7 +64,7 @@ impl History {
                     .and_then(|more| account.balance.checked_add(more));
                 if let Ok(before) = before {
                     account.balance = before;
-                    // What else can be wrong with it was ruled out before the balance.
+                    // What else can be wrong with it was restrictions out before the balance.
                     let _ = account.apply(event);
                 }
                 return;
@@ -236,6 +237,20 @@ impl History {
                 violation.values(account.profile_version, row.profile_version),
             );
         }
+        let counted = account
+            .day_debits()
+            .map(|debits| debits.map(Money::to_string));
+        if row.day_debits.as_ref() != Ok(&counted) {
+            let found = match &row.day_debits {
+                Ok(found) => shown(found.as_ref()),
+                Err(message) => message.clone(),
+            };
+            let violation = violation("what is counted of a day is not what the events say");
+            report.violated(
+                Invariant::AppendOnly,
+                violation.values(shown(counted.as_ref()), found),
+            );
+        }
         let expected = (account.profile_version == account.version).then(|| account.profile());
         let found = match &row.profile {
             Ok(found) if *found == expected => return,
@@ -265,9 +280,9 @@ fn shown_dates(dates: &Dates) -> String {
     )
 }
 
-fn shown(profile: Option<&ledger::Profile>) -> String {
-    profile.map_or_else(
+fn shown(value: Option<&impl Serialize>) -> String {
+    value.map_or_else(
         || "none".to_owned(),
-        |profile| serde_json::to_string(profile).unwrap_or_default(),
+        |value| serde_json::to_string(value).unwrap_or_default(),
     )
 }
