@@ -35,6 +35,7 @@ async fn the_help_names_every_subcommand_and_the_exit_codes() {
         "unfreeze-account",
         "close-account",
         "set-overdraft-limit",
+        "set-account-rules",
         "update-account",
         "hold",
         "capture",
@@ -156,6 +157,31 @@ async fn a_value_that_is_none_is_refused_in_the_codecs_words_before_any_server_i
             "cannot be used with",
         ),
         (
+            &["send", "set-account-rules", "ACC-1"],
+            "required arguments were not provided",
+        ),
+        (
+            &[
+                "send",
+                "set-account-rules",
+                "ACC-1",
+                "--none",
+                "--minimum-balance",
+                "5",
+            ],
+            "cannot be used with",
+        ),
+        (
+            &[
+                "send",
+                "set-account-rules",
+                "ACC-1",
+                "--daily-debit-count-max",
+                "-1",
+            ],
+            "unexpected argument",
+        ),
+        (
             &["send", "set-overdraft-limit", "ACC-1", "much"],
             "overdraft_limit: an amount is a decimal number",
         ),
@@ -250,6 +276,13 @@ async fn what_only_the_ledger_can_judge_is_not_refused_here() {
         &["send", "deposit", "ACC-1", "0.001", "--currency", "USD"],
         &["send", "transfer", "ACC-1", "ACC-1", "5"],
         &["send", "set-overdraft-limit", "ACC-1", "-5"],
+        &[
+            "send",
+            "set-account-rules",
+            "ACC-1",
+            "--daily-debit-amount-max",
+            "-5",
+        ],
         &["send", "hold", "ACC-1", "-5"],
         &[
             "send",

@@ -76,7 +76,7 @@ async fn every_flag_has_its_field() {
     let place = Place::new().await;
     let stream = place.commands(&Limits::default()).await;
     let (hold_id, command_id) = (id(7), id(8));
-    let cases: [(&[&str], Value); 23] = [
+    let cases: [(&[&str], Value); 26] = [
         (
             &["freeze-account", "A", "--reason", "a lost card"],
             json!({"type": "freeze_account", "account_id": "A", "reason": "a lost card", "scope": "all"}),
@@ -96,6 +96,34 @@ async fn every_flag_has_its_field() {
         (
             &["set-overdraft-limit", "A", "50"],
             json!({"type": "set_overdraft_limit", "account_id": "A", "overdraft_limit": "50"}),
+        ),
+        (
+            &[
+                "set-account-rules",
+                "A",
+                "--minimum-balance",
+                "-10",
+                "--maximum-balance",
+                "100.00",
+                "--daily-debit-amount-max",
+                "50",
+                "--daily-debit-count-max",
+                "3",
+                "--allowed-counterparty",
+                "B",
+                "--allowed-counterparty",
+                "C",
+            ],
+            json!({"type": "set_account_rules", "account_id": "A", "minimum_balance": "-10", "maximum_balance": "100.00",
+                   "daily_debit_amount_max": "50", "daily_debit_count_max": 3, "allowed_counterparties": ["B", "C"]}),
+        ),
+        (
+            &["set-account-rules", "A", "--no-counterparties"],
+            json!({"type": "set_account_rules", "account_id": "A", "allowed_counterparties": []}),
+        ),
+        (
+            &["set-account-rules", "A", "--none"],
+            json!({"type": "set_account_rules", "account_id": "A"}),
         ),
         (
             &[

@@ -238,6 +238,64 @@ async fn the_whole_book_is_shown_now_and_at_any_instant_with_its_totals() {
 }
 
 #[tokio::test]
+async fn the_rules_of_then_and_what_they_had_counted_are_told() {
+    let (store, url) = event_store().await;
+    let command = |number: u64, fields: &str| {
+        format!(
+            r#"{{"command_id":"{}","account_id":"A",{fields}}}"#,
+            id(number)
+        )
+    };
+    let mut events = Vec::new();
+    for command in [
+        open(1, "A", "USD"),
+        command(
+            2,
+            r#""type":"set_account_rules","minimum_balance":"5","daily_debit_amount_max":"50","allowed_counterparties":["B"]"#,
+        ),
+        command(3, r#""type":"withdraw","amount":"20""#),
+        command(4, r#""type":"set_account_rules""#),
+    ] {
+        events.extend(process(&store, &[command]).await);
+    }
+    let refused = command(5, r#""type":"set_account_rules""#);
+    assert_eq!(process(&store, &[refused]).await, []);
+
+    for (event, rules, day_debits) in [
+        (&events[0], json!({}), Value::Null),
+        (
+            &events[2],
+            json!({"allowed_counterparties": ["B"], "daily_debit_amount_max": "50.00", "minimum_balance": "5.00"}),
+            json!({"amount": "20.00", "count": 1, "day": events[2].recorded_at.day().to_string()}),
+        ),
+        (&events[3], json!({}), Value::Null),
+    ] {
+        let at = moved(event.recorded_at, 0);
+        let account = ask(&url, &["account", "A", "--at", &at, "-o", "json"])
+            .await
+            .exits(0)
+            .document();
+        assert_eq!(account["rules"], rules, "at {at}");
+        assert_eq!(account["day_debits"], day_debits, "at {at}");
+    }
+    let at = moved(events[2].recorded_at, 0);
+    ask(&url, &["account", "A", "--at", &at])
+        .await
+        .exits(0)
+        .prints("rules            minimum balance 5.00, debits a day up to 50.00, counterparties B only")
+        .prints("20.00 USD in 1 on ");
+    ask(&url, &["history", "A"])
+        .await
+        .exits(0)
+        .prints("rules: minimum balance 5.00")
+        .prints("rules: none");
+    ask(&url, &["explain", "A"])
+        .await
+        .exits(0)
+        .prints("set rules of A: minimum balance 5, debits a day up to 50, counterparties B only");
+}
+
+#[tokio::test]
 async fn whether_it_was_frozen_and_what_was_held_then_is_told() {
     let (store, url) = event_store().await;
     let command = |number: u64, fields: &str| {

@@ -86,6 +86,7 @@ async fn describe(transaction: &mut PgConnection, events: &[Event]) -> Result<()
                 | EventData::AccountClosed(_)
                 | EventData::OverdraftLimitSet(_)
                 | EventData::AccountUpdated(_)
+                | EventData::AccountRulesSet(_)
         );
         if is_description {
             changes
@@ -103,11 +104,12 @@ async fn describe(transaction: &mut PgConnection, events: &[Event]) -> Result<()
     let mut status: Vec<&str> = Vec::new();
     let mut freeze_reason: Vec<Option<String>> = Vec::new();
     let mut metadata: Vec<String> = Vec::new();
+    let mut rules: Vec<String> = Vec::new();
     let names: Vec<&str> = changes.keys().copied().collect();
     let rows = sqlx::query(
         "SELECT account_id, jsonb_build_object('owner_name', owner_name, 'currency', currency,
             'overdraft_limit', overdraft_limit::text, 'status', status, 'freeze_reason', freeze_reason,
-            'metadata', metadata)::text AS profile
+            'metadata', metadata, 'rules', NULLIF(rules, '{}'))::text AS profile
          FROM account_balance WHERE account_id = ANY($1) FOR UPDATE",
     )
     .bind(names)
@@ -130,13 +132,16 @@ async fn describe(transaction: &mut PgConnection, events: &[Event]) -> Result<()
         freeze_reason.push(profile.freeze_reason);
         metadata
             .push(serde_json::to_string(&profile.metadata).expect("a map of strings becomes JSON"));
+        rules.push(
+            serde_json::to_string(&profile.rules.unwrap_or_default()).expect("rules become JSON"),
+        );
     }
     sqlx::query(
         "UPDATE account_balance
          SET owner_name = u.owner_name, overdraft_limit = u.overdraft_limit::numeric, status = u.status,
-            freeze_reason = u.freeze_reason, metadata = u.metadata::jsonb
-         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
-            AS u(account_id, owner_name, overdraft_limit, status, freeze_reason, metadata)
+            freeze_reason = u.freeze_reason, metadata = u.metadata::jsonb, rules = u.rules::jsonb
+         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+            AS u(account_id, owner_name, overdraft_limit, status, freeze_reason, metadata, rules)
          WHERE account_balance.account_id = u.account_id",
     )
     .bind(account_id)
@@ -145,6 +150,7 @@ async fn describe(transaction: &mut PgConnection, events: &[Event]) -> Result<()
     .bind(status)
     .bind(freeze_reason)
     .bind(metadata)
+    .bind(rules)
     .execute(transaction)
     .await?;
     Ok(())

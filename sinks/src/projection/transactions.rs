@@ -32,6 +32,7 @@ fn kind(event: &Event) -> &'static str {
         EventData::AccountClosed(_) => "closing",
         EventData::OverdraftLimitSet(_) => "overdraft_limit",
         EventData::AccountUpdated(_) => "update",
+        EventData::AccountRulesSet(_) => "rules",
         EventData::HoldPlaced(_) => "hold",
         EventData::HoldReleased(_) => "release",
         EventData::HoldExpired(_) => "expiry",

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use ledger::{
     AccountId, Action, Book, Capture, Command, Conditions, CreateAccount, Deposit, Event,
-    ExpireHold, FreezeAccount, HoldId, PlaceHold, Policy, Release, Scope, SetOverdraftLimit,
-    Timestamp, Transfer, UnfreezeAccount, UpdateAccount, Withdraw, decide,
+    ExpireHold, FreezeAccount, HoldId, PlaceHold, Policy, Release, Rules, Scope, SetAccountRules,
+    SetOverdraftLimit, Timestamp, Transfer, UnfreezeAccount, UpdateAccount, Withdraw, decide,
 };
 use uuid::Uuid;
 
@@ -128,6 +128,14 @@ fn action(number: u64) -> Action {
         14 => Action::SetOverdraftLimit(SetOverdraftLimit {
             account_id,
             overdraft_limit: (1_000_000 + number).into(),
+        }),
+        _ if round % 3 == 1 => Action::SetAccountRules(SetAccountRules {
+            account_id,
+            rules: Rules {
+                maximum_balance: Some((1_000_000_000 + number).into()),
+                allowed_counterparties: None,
+                ..Rules::default()
+            },
         }),
         _ => Action::UpdateAccount(UpdateAccount {
             account_id,

@@ -52,7 +52,7 @@ fn any_instant(events: &[&Event], random: &mut Random) -> Timestamp {
 #[tokio::test]
 async fn a_balance_by_date_equals_a_sum_over_all_events_that_count() {
     let store = Database::fresh("dates").await.store();
-    let (book, _) = random_lives(&store, 11, 400).await;
+    let (book, _) = random_lives(&store, 11, 500).await;
     let events: Vec<&Event> = book.events().collect();
     let dated = events
         .iter()

@@ -29,9 +29,18 @@ impl Meter {
         }
     }
 
-    /// Runs a statement with these values, spelled in SQL, and tells what it read; fails when it reads a table from end
-    /// to end.
+    /// Runs a statement with these values, spelled in SQL, and tells what it read at the least in three times; fails when it
+    /// reads a table from end to end. The first time after the database has tidied up (which it does when it likes),
+    /// PostgreSQL reads its catalogue anew while it plans.
     async fn read_by(&mut self, text: &str, values: &[String]) -> usize {
+        let mut least = usize::MAX;
+        for _ in 0..3 {
+            least = least.min(self.read_once_by(text, values).await);
+        }
+        least
+    }
+
+    async fn read_once_by(&mut self, text: &str, values: &[String]) -> usize {
         let mut text = text.to_owned();
         // CockroachDB explains no statement with placeholders.
         for (index, value) in values.iter().enumerate().rev() {
@@ -203,7 +212,7 @@ async fn readings(
     let at = second(middle);
     let append = |next_version| {
         let mut values = vec![names.clone(), numbers(next_version)];
-        values.extend(std::iter::repeat_n("NULL".to_owned(), 25));
+        values.extend(std::iter::repeat_n("NULL".to_owned(), 26));
         values
     };
     let statements = [

@@ -38,6 +38,7 @@ async fn damaged_events_are_errors_that_name_them() {
         ("profile = NULL", 1, &states[..]),
         ("profile = '{\"owner_name\": 7}'", 1, &states[..]),
         ("profile_version = 7", 2, &states[..]),
+        ("day_debits = '{\"count\": 1}'", 2, &states[..]),
         (
             "hash = '\\x00'",
             2,

@@ -128,6 +128,8 @@ struct Seen {
     owners: BTreeSet<String>,
     notes: BTreeSet<String>,
     held: BTreeSet<String>,
+    rules: BTreeSet<String>,
+    day_debits: BTreeSet<String>,
 }
 
 impl Seen {
@@ -138,6 +140,9 @@ impl Seen {
         self.owners.insert(account.owner_name.clone());
         self.notes.extend(account.metadata.values().cloned());
         self.held.insert(account.held.to_string());
+        self.rules.insert(format!("{:?}", account.profile().rules));
+        self.day_debits
+            .insert(format!("{:?}", account.day_debits()));
     }
 
     fn check(&self) {
@@ -147,6 +152,8 @@ impl Seen {
         assert_eq!(self.owners.len(), 4, "{self:?}");
         assert_eq!(self.notes.len(), 3, "{self:?}");
         assert!(self.held.len() > 5, "{self:?}");
+        assert!(self.rules.len() > 5, "{self:?}");
+        assert!(self.day_debits.len() > 5, "{self:?}");
     }
 }
 

@@ -139,6 +139,40 @@ pub(crate) enum SendCommand {
         #[command(flatten)]
         envelope: Envelope,
     },
+    /// Change what an account's movements must obey: all of its rules, so that those not given are gone
+    SetAccountRules {
+        /// The account
+        account_id: AccountId,
+        /// What its balance, without what is held, may fall to, e.g. 10.00
+        #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
+        minimum_balance: Option<String>,
+        /// What its balance may rise to, e.g. 1000.00
+        #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
+        maximum_balance: Option<String>,
+        /// How much may leave it, or be held on it, in one day of UTC, e.g. 500.00
+        #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
+        daily_debit_amount_max: Option<String>,
+        /// How often something may leave it, or be held on it, in one day of UTC
+        #[arg(long, value_name = "N")]
+        daily_debit_count_max: Option<u32>,
+        /// An account that it may send money to and get money from, and no other but those named; may be repeated
+        #[arg(long = "allowed-counterparty", value_name = "ACCOUNT_ID")]
+        allowed_counterparties: Vec<AccountId>,
+        /// It may send no money to other accounts and get none from them
+        #[arg(long, conflicts_with = "allowed_counterparties")]
+        no_counterparties: bool,
+        /// Take all rules away
+        #[arg(
+            long,
+            conflicts_with_all = ["minimum_balance", "maximum_balance", "daily_debit_amount_max",
+                "daily_debit_count_max", "allowed_counterparties", "no_counterparties"],
+            required_unless_present_any = ["minimum_balance", "maximum_balance", "daily_debit_amount_max",
+                "daily_debit_count_max", "allowed_counterparties", "no_counterparties"]
+        )]
+        none: bool,
+        #[command(flatten)]
+        envelope: Envelope,
+    },
     /// Reserve money for a later capture
     Hold {
         /// The account

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use ledger::{Account, AccountId, Currency, Hash, Money, Status, Timestamp, Version};
+use ledger::{
+    Account, AccountId, Currency, DayDebits, Hash, Money, Rules, Status, Timestamp, Version,
+};
 use serde::Serialize;
 
 use super::as_of::{self, Standing};
 use super::rows::plain;
-use super::{by_date, reach};
+use super::{asked_for, by_date, reach};
 use crate::arguments::AccountArguments;
 use crate::exit;
 use crate::output::{self, Format};
@@ -24,6 +26,10 @@ pub(super) struct Answer<'a> {
     freeze_reason: Option<&'a str>,
     /// The account's own metadata.
     metadata: &'a BTreeMap<String, String>,
+    /// What its movements must obey.
+    rules: Rules<String>,
+    /// What its daily rules have counted.
+    day_debits: Option<&'a DayDebits<Money>>,
     currency: String,
     balance: Money,
     /// What of it is held.
@@ -90,6 +96,8 @@ impl<'a> Answer<'a> {
             status: account.status,
             freeze_reason: account.freeze_reason.as_deref(),
             metadata: &account.metadata,
+            rules: account.profile().rules.unwrap_or_default(),
+            day_debits: account.day_debits(),
             currency: account.currency().to_string(),
             balance: account.balance,
             held: account.held,
@@ -126,11 +134,22 @@ impl<'a> Answer<'a> {
             ("last change", self.updated_at.to_string()),
             ("hash", self.hash.to_string()),
         ];
+        let rules = Some(&self.rules).filter(|rules| !rules.is_empty());
+        let rules = rules.map(|rules| ("rules", asked_for::rules(rules)));
+        let day_debits = self.day_debits.map(|debits| {
+            let DayDebits { amount, count, day } = debits;
+            (
+                "debits of a day",
+                format!("{amount} {currency} in {count} on {day}"),
+            )
+        });
         let metadata = self
             .metadata
             .iter()
             .map(|(key, value)| ("metadata", plain(&format!("{key}={value}"))));
         rows.into_iter()
+            .chain(rules)
+            .chain(day_debits)
             .chain(metadata)
             .chain(as_of)
             .try_for_each(|(name, value)| output::line(format!(" {name:<15}  {value}")))

@@ -1,6 +1,9 @@
 //! What a command asks for, in words for people.
 
-use ledger::{Action, Command, Conditions, Direction, Entry, Exchange, Price, UpdateAccount};
+use ledger::{
+    AccountId, Action, Command, Conditions, Direction, Entry, Exchange, Price, Rules,
+    UnfreezeAccount, UpdateAccount,
+};
 use rust_decimal::Decimal;
 
 /// An amount, or all that there is.
@@ -29,15 +32,7 @@ pub(super) fn asked_for(command: &Command) -> String {
             action.account_id,
             action.reason
         ),
-        Action::UnfreezeAccount(action) => {
-            let reason = action.reason.as_ref().map(|reason| format!(": {reason}"));
-            format!(
-                "unfreeze {} of {}{}",
-                action.scope.as_str(),
-                action.account_id,
-                reason.unwrap_or_default()
-            )
-        }
+        Action::UnfreezeAccount(action) => unfreeze(action),
         Action::CloseAccount(action) => match &action.sweep_to_account_id {
             Some(to) => format!("close {}, sweeping to {to}", action.account_id),
             None => format!("close {}", action.account_id),
@@ -47,6 +42,13 @@ pub(super) fn asked_for(command: &Command) -> String {
             action.account_id, action.overdraft_limit
         ),
         Action::UpdateAccount(action) => update(action),
+        Action::SetAccountRules(action) => {
+            format!(
+                "set rules of {}: {}",
+                action.account_id,
+                rules(&action.rules)
+            )
+        }
         Action::Hold(action) => {
             let until = action
                 .hold_expires_at
@@ -111,6 +113,16 @@ pub(super) fn asked_for(command: &Command) -> String {
     words.join(", ")
 }
 
+fn unfreeze(action: &UnfreezeAccount) -> String {
+    let reason = action.reason.as_ref().map(|reason| format!(": {reason}"));
+    format!(
+        "unfreeze {} of {}{}",
+        action.scope.as_str(),
+        action.account_id,
+        reason.unwrap_or_default()
+    )
+}
+
 /// What is given, and what is got for it.
 fn exchange(action: &Exchange) -> String {
     let price = match action.price {
@@ -157,6 +169,35 @@ fn update(action: &UpdateAccount) -> String {
         owner.unwrap_or_default(),
         metadata.unwrap_or_default()
     )
+}
+
+/// The rules of an account, in words.
+pub(super) fn rules<A: std::fmt::Display>(rules: &Rules<A>) -> String {
+    let amount =
+        |name: &str, amount: &Option<A>| amount.as_ref().map(|amount| format!("{name} {amount}"));
+    let words: Vec<String> = [
+        amount("minimum balance", &rules.minimum_balance),
+        amount("maximum balance", &rules.maximum_balance),
+        amount("debits a day up to", &rules.daily_debit_amount_max),
+        rules
+            .daily_debit_count_max
+            .map(|count| format!("{count} debits a day at the most")),
+        rules.allowed_counterparties.as_ref().map(|allowed| {
+            let names: Vec<&str> = allowed.iter().map(AccountId::as_str).collect();
+            match names[..] {
+                [] => "no counterparties".to_owned(),
+                _ => format!("counterparties {} only", names.join(" ")),
+            }
+        }),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if words.is_empty() {
+        "none".to_owned()
+    } else {
+        words.join(", ")
+    }
 }
 
 /// What had to hold.

@@ -2,8 +2,9 @@
 //!
 //! The first rows are held back to find out how wide the columns are; a later cell that is wider pushes its line out.
 
-use ledger::{Event, Money};
+use ledger::{Event, EventData, Money};
 
+use super::asked_for;
 use crate::output;
 
 /// How many rows say how wide the columns are.
@@ -120,8 +121,13 @@ pub(super) fn description(event: &Event) -> String {
     let effective = effective.map(|effective_at| format!("effective {effective_at}"));
     let posting = event.data.posting_id();
     let posting = posting.map(|posting_id| format!("in posting {posting_id}"));
+    let rules = match &event.data {
+        EventData::AccountRulesSet(set) => Some(format!("rules: {}", asked_for::rules(&set.rules))),
+        _ => None,
+    };
     let said: Vec<String> = description
         .into_iter()
+        .chain(rules)
         .chain(posting)
         .chain(reversed)
         .chain(effective)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use ledger::{AccountId, Currency, CurrencyCode, Money, Status, Timestamp};
+use ledger::{AccountId, Currency, CurrencyCode, Money, Rules, Status, Timestamp};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgPool, PgRow};
@@ -19,6 +19,7 @@ use utoipa_axum::routes;
 
 use super::extract::{InPath, InQuery, Number};
 use super::problem::Problem;
+use super::rules::RulesDocument;
 use super::{Api, cursor};
 
 /// How often the read model is asked whether it has caught up.
@@ -26,7 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Metadata as text: what goes out is what was read, in the order of its keys.
 const COLUMNS: &str = "account_id, owner_name, balance, held, currency, overdraft_limit, status, freeze_reason, \
-                       metadata::text AS metadata, version, opened_at, updated_at";
+                       metadata::text AS metadata, rules::text AS rules, version, opened_at, updated_at";
 
 /// Where the read model stands that an answer was read from.
 const SEQUENCE: &str = "(SELECT last_sequence FROM projection_offsets WHERE projection = 'account_balance') AS sequence";
@@ -64,6 +65,7 @@ pub(super) struct AccountDocument {
     freeze_reason: Option<String>,
     /// The account's own metadata.
     metadata: BTreeMap<String, String>,
+    rules: RulesDocument,
     /// How many events it has had.
     version: u64,
     #[schema(value_type = String, format = DateTime)]
@@ -467,6 +469,9 @@ fn document(row: &PgRow) -> Result<AccountDocument, Problem> {
         status: row.try_get("status")?,
         freeze_reason: row.try_get("freeze_reason")?,
         metadata: serde_json::from_str(row.try_get("metadata")?).map_err(Problem::internal)?,
+        rules: serde_json::from_str::<Rules<String>>(row.try_get("rules")?)
+            .map_err(Problem::internal)?
+            .into(),
         version: unsigned(row, "version")?,
         opened_at: instant(row, "opened_at")?,
         updated_at: instant(row, "updated_at")?,

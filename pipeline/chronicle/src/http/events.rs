@@ -78,6 +78,8 @@ pub(super) enum EventType {
     OverdraftLimitSet,
     /// What is known about an account changed.
     AccountUpdated,
+    /// What the account's movements must obey changed.
+    AccountRulesSet,
     /// Money was reserved.
     HoldPlaced,
     /// Money that was held became available again, by command.
@@ -98,6 +100,7 @@ impl EventType {
             Self::AccountClosed => "AccountClosed",
             Self::OverdraftLimitSet => "OverdraftLimitSet",
             Self::AccountUpdated => "AccountUpdated",
+            Self::AccountRulesSet => "AccountRulesSet",
             Self::HoldPlaced => "HoldPlaced",
             Self::HoldReleased => "HoldReleased",
             Self::HoldExpired => "HoldExpired",

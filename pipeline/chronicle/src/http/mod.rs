@@ -31,6 +31,7 @@ mod live;
 mod operations;
 mod past;
 mod problem;
+mod rules;
 mod server;
 mod transactions;
 

@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 use super::accounts::{AccountStatus, check_limit, page};
 use super::extract::{InPath, InQuery, Number, parse};
 use super::problem::Problem;
+use super::rules::{DayDebitsDocument, RulesDocument};
 use super::{Api, cursor};
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
@@ -49,6 +50,9 @@ struct StateDocument {
     freeze_reason: Option<String>,
     /// The account's own metadata then.
     metadata: BTreeMap<String, String>,
+    rules: RulesDocument,
+    /// What its daily rules have counted then; null when it has none, or nothing was counted.
+    day_debits: Option<DayDebitsDocument>,
     /// The version of the newest event that counts.
     version: u64,
     /// When that event was recorded.
@@ -59,6 +63,8 @@ struct StateDocument {
 impl StateDocument {
     fn of(account: Account) -> Result<Self, Problem> {
         Ok(Self {
+            rules: account.profile().rules.unwrap_or_default().into(),
+            day_debits: account.day_debits().map(DayDebitsDocument::from),
             available: account.available().map_err(Problem::internal)?,
             currency: account.currency().code(),
             balance: account.balance,

@@ -105,6 +105,7 @@ pub(crate) fn eventful() -> Past {
         r#""type":"set_overdraft_limit","account_id":"K","overdraft_limit":"1.5""#.to_owned(),
         r#""type":"update_account","account_id":"bob_2","owner_name":"Robert","account_metadata":{"tier":"gold"}"#.to_owned(),
         r#""type":"close_account","account_id":"J","sweep_to_account_id":"J-2""#.to_owned(),
+        r#""type":"set_account_rules","account_id":"K","minimum_balance":"-1","allowed_counterparties":["ALICE","bob_2"]"#.to_owned(),
     ];
     let more = (100..)
         .zip(more)

@@ -21,6 +21,7 @@ async fn every_described_route_is_there_and_the_pages_are_self_contained() {
         "/commands/unfreeze-account",
         "/commands/close-account",
         "/commands/set-overdraft-limit",
+        "/commands/set-account-rules",
         "/commands/update-account",
         "/commands/hold",
         "/commands/capture",

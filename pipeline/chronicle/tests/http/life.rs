@@ -1,6 +1,6 @@
 //! What happens to accounts besides money: frozen, changed, closed. And what must hold before anything happens.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Ledger, eventually};
 use crate::{book, open};
@@ -228,6 +228,81 @@ async fn a_condition_that_does_not_hold_is_412_and_one_that_holds_is_done() {
     }
     let account = client.get("/accounts/ALICE?min_version=4").await.ok(200);
     assert_eq!(account["balance"], "103.00");
+    ledger.verify().await;
+    assert_eq!(process.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_obeys_its_rules_and_they_are_told_now_and_as_they_were_then() {
+    let (ledger, process) = Ledger::running().await;
+    let client = process.http();
+    open(&client, "ALICE", "100").await;
+    open(&client, "BOB", "0").await;
+    let path = "/commands/set-account-rules";
+    let rules = json!({"minimum_balance": "10.00", "maximum_balance": "120.00", "daily_debit_amount_max": "50.00",
+        "daily_debit_count_max": 2, "allowed_counterparties": ["CAROL"]});
+    let mut asked = rules.clone();
+    asked["account_id"] = "ALICE".into();
+    client.post(path, &asked).await.ok(201);
+    assert_eq!(client.post(path, &asked).await.problem(409), "no_change");
+    let account = client.get("/accounts/ALICE?min_version=2").await.ok(200);
+    assert_eq!(account["rules"], rules);
+
+    let movement = |amount: &str| json!({"account_id": "ALICE", "amount": amount});
+    let too_much = client.post("/commands/deposit", &movement("20.01")).await;
+    assert_eq!(too_much.problem(422), "above_maximum_balance");
+    assert_eq!(too_much.json()["data"]["balance"], "120.01");
+    let gift = json!({"from_account_id": "ALICE", "to_account_id": "BOB", "amount": "1"});
+    let to_bob = client.post("/commands/transfer", &gift).await;
+    assert_eq!(to_bob.problem(422), "counterparty_not_allowed");
+    client
+        .post("/commands/withdraw", &movement("30"))
+        .await
+        .ok(201);
+    let again = client.post("/commands/withdraw", &movement("20.01")).await;
+    assert_eq!(again.problem(422), "daily_amount_exceeded");
+    assert_eq!(again.json()["data"]["amount"], "50.01");
+    client
+        .post("/commands/withdraw", &movement("1"))
+        .await
+        .ok(201);
+    let third = client.post("/commands/withdraw", &movement("1")).await;
+    assert_eq!(third.problem(422), "daily_count_exceeded");
+
+    let then = client
+        .get("/accounts/ALICE/balance-at?version=4")
+        .await
+        .ok(200);
+    assert_eq!(then["rules"], rules);
+    assert_eq!(then["day_debits"]["amount"], "31.00");
+    assert_eq!(then["day_debits"]["count"], 2);
+    let before = client
+        .get("/accounts/ALICE/balance-at?version=1")
+        .await
+        .ok(200);
+    assert_eq!(before["rules"], json!({}));
+    assert_eq!(before["day_debits"], Value::Null);
+
+    let minimum = json!({"account_id": "ALICE", "minimum_balance": "10"});
+    client.post(path, &minimum).await.ok(201);
+    let rest = client.post("/commands/withdraw", &movement("59.01")).await;
+    assert_eq!(rest.problem(422), "below_minimum_balance");
+    assert_eq!(rest.json()["data"]["remaining"], "9.99");
+    client
+        .post(path, &json!({"account_id": "ALICE"}))
+        .await
+        .ok(201);
+    client
+        .post("/commands/withdraw", &movement("69"))
+        .await
+        .ok(201);
+    let account = client.get("/accounts/ALICE?min_version=7").await.ok(200);
+    assert_eq!(account["rules"], json!({}));
+    let lines = client
+        .get("/accounts/ALICE/transactions?type=rules")
+        .await
+        .ok(200);
+    assert_eq!(lines["total"], 3);
     ledger.verify().await;
     assert_eq!(process.stop().await, Some(0));
 }

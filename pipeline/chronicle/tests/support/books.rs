@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use futures::StreamExt;
-use ledger::{Event, EventData, EventId, Hold, Scope, Version};
+use ledger::{Event, EventData, EventId, Hold, Money, Rules, Scope, Version};
 use sqlx::Row;
 use sqlx::postgres::PgPool;
 use store::EventStore;
@@ -37,6 +37,7 @@ struct Known {
     held: String,
     freeze_reason: String,
     metadata: BTreeMap<String, String>,
+    rules: BTreeMap<&'static str, String>,
 }
 
 impl Known {
@@ -73,6 +74,7 @@ impl Known {
                     self.metadata.clone_from(metadata);
                 }
             }
+            EventData::AccountRulesSet(set) => self.rules = rules(&set.rules),
             EventData::MoneyDeposited(_)
             | EventData::MoneyWithdrawn(_)
             | EventData::HoldPlaced(_)
@@ -100,6 +102,11 @@ impl Known {
             .iter()
             .map(|(key, value)| format!("{key}={value}"))
             .collect();
+        let rules: Vec<String> = self
+            .rules
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         [
             account_id,
             &self.owner_name,
@@ -111,9 +118,30 @@ impl Known {
             &self.held,
             &self.freeze_reason,
             &metadata.join(","),
+            &rules.join(","),
         ]
         .join("|")
     }
+}
+
+/// Rules by their names, as the read model has them.
+fn rules(rules: &Rules<Money>) -> BTreeMap<&'static str, String> {
+    let amount = |name, amount: Option<Money>| Some((name, amount?.to_string()));
+    let allowed = rules.allowed_counterparties.as_ref().map(|allowed| {
+        let names: Vec<String> = allowed.iter().map(|name| format!("\"{name}\"")).collect();
+        ("allowed_counterparties", format!("[{}]", names.join(", ")))
+    });
+    let count = rules.daily_debit_count_max;
+    [
+        allowed,
+        amount("daily_debit_amount_max", rules.daily_debit_amount_max),
+        count.map(|count| ("daily_debit_count_max", count.to_string())),
+        amount("maximum_balance", rules.maximum_balance),
+        amount("minimum_balance", rules.minimum_balance),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// A number without zeros at its end: what is held is `0` or `0.00` where nothing ever was.
@@ -144,6 +172,7 @@ fn kind(data: &EventData) -> &'static str {
         EventData::AccountClosed(_) => "closing",
         EventData::OverdraftLimitSet(_) => "overdraft_limit",
         EventData::AccountUpdated(_) => "update",
+        EventData::AccountRulesSet(_) => "rules",
         EventData::HoldPlaced(_) => "hold",
         EventData::HoldReleased(_) => "release",
         EventData::HoldExpired(_) => "expiry",
@@ -168,7 +197,8 @@ fn amounts(data: &EventData) -> (String, String) {
         | EventData::AccountUnfrozen(_)
         | EventData::AccountClosed(_)
         | EventData::OverdraftLimitSet(_)
-        | EventData::AccountUpdated(_) => ("0".to_owned(), String::new()),
+        | EventData::AccountUpdated(_)
+        | EventData::AccountRulesSet(_) => ("0".to_owned(), String::new()),
     }
 }
 
@@ -287,7 +317,9 @@ impl Books {
                 "SELECT concat_ws('|', account_id, owner_name, balance, currency, overdraft_limit, status, version, \
                  trim_scale(held), coalesce(freeze_reason, ''), \
                  (SELECT coalesce(string_agg(key || '=' || value, ',' ORDER BY key COLLATE \"C\"), '') \
-                    FROM jsonb_each_text(metadata))) AS line \
+                    FROM jsonb_each_text(metadata)), \
+                 (SELECT coalesce(string_agg(key || '=' || value, ',' ORDER BY key COLLATE \"C\"), '') \
+                    FROM jsonb_each_text(rules))) AS line \
                  FROM account_balance",
             )
             .await,

@@ -120,6 +120,8 @@ fn eventful_commands() -> Vec<Command> {
         r#""type":"unfreeze_account","account_id":"H""#.to_owned(),
         r#""type":"create_account","account_id":"I","owner_name":"Ida","currency":"USD""#.to_owned(),
         r#""type":"close_account","account_id":"H","sweep_to_account_id":"I""#.to_owned(),
+        r#""type":"set_account_rules","account_id":"I","daily_debit_amount_max":"2.5","maximum_balance":"100","allowed_counterparties":["E"]"#.to_owned(),
+        r#""type":"withdraw","account_id":"I","amount":"1""#.to_owned(),
     ]
     .into_iter()
     .zip(1..)

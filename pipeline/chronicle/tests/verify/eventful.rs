@@ -321,6 +321,8 @@ async fn what_is_held_and_what_is_known_of_an_account_is_compared() {
         ("E", "freeze_reason", "'frozen'"),
         ("E", "metadata", "'{}'"),
         ("F", "metadata", r#"'{"tier": "gold"}'"#),
+        ("F", "rules", r#"'{"minimum_balance": "1.00"}'"#),
+        ("I", "rules", "'{}'"),
     ] {
         let of = format!("account_id = '{account}'");
         let before = book.literal("account_balance", column, &of).await;
@@ -375,4 +377,29 @@ async fn what_a_line_says_of_holds_and_reversals_is_compared() {
         .await;
     }
     book.verify(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_counted_of_a_day_is_compared_and_no_hash_covers_it() {
+    let book = Book::eventful().await;
+    let of = "account_id = 'I' AND version = 4";
+    for (value, found) in [
+        (r#"jsonb_set(day_debits, '{amount}', '"0.50"')"#, "0.50"),
+        ("day_debits - 'amount'", "missing field"),
+        ("NULL", "none"),
+    ] {
+        book.tamper(&format!(
+            "UPDATE events SET day_debits = {value} WHERE {of}"
+        ))
+        .await;
+        let report = book.violates(&["append_only"]).await;
+        report.names(
+            "append_only",
+            &json!({"account_id": "I", "version": 4, "message": "counted", "expected": "1.00", "found": found}),
+        );
+        book.tamper(&format!(
+            r#"UPDATE events SET day_debits = jsonb_set(day_debits, '{{amount}}', '"1.00"') WHERE {of}"#
+        ))
+        .await;
+    }
 }

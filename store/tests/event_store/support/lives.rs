@@ -2,7 +2,8 @@
 
 use ledger::{
     AccountId, Action, Capture, CloseAccount, Command, ExpireHold, FreezeAccount, HoldId,
-    PlaceHold, Scope, SetOverdraftLimit, Timestamp, UnfreezeAccount, UpdateAccount,
+    PlaceHold, Rules, Scope, SetAccountRules, SetOverdraftLimit, Timestamp, UnfreezeAccount,
+    UpdateAccount,
 };
 use store::EventStore;
 
@@ -92,7 +93,7 @@ impl Lives {
 
     fn undated(&mut self, now: Timestamp) -> Command {
         let account_id = self.any();
-        match self.random.below(24) {
+        match self.random.below(25) {
             0 | 1 if self.opened < self.ids.len() => self.create(),
             2..=4 => deposit(&account_id, "7"),
             5 => withdraw(&account_id, "30"),
@@ -116,12 +117,28 @@ impl Lives {
                 overdraft_limit: decimal(&self.number(200)),
             })),
             21 => command(self.update(account_id)),
+            23 => self.rules(account_id),
             22 => command(Action::CloseAccount(CloseAccount {
                 account_id,
                 sweep_to_account_id: Some(self.any()),
             })),
             _ => transfer(&account_id, &self.any(), "11"),
         }
+    }
+
+    /// Some that count, some that do not, and none; within what the other commands do.
+    fn rules(&mut self, account_id: AccountId) -> Command {
+        let daily = self.random.below(3) > 0;
+        command(Action::SetAccountRules(SetAccountRules {
+            account_id,
+            rules: Rules {
+                allowed_counterparties: None,
+                daily_debit_amount_max: daily.then(|| decimal(&format!("1{}", self.number(400)))),
+                daily_debit_count_max: daily.then_some(20),
+                maximum_balance: (self.random.below(2) == 0).then(|| decimal("5000")),
+                minimum_balance: (self.random.below(2) == 0).then(|| decimal("-40")),
+            },
+        }))
     }
 
     fn create(&mut self) -> Command {

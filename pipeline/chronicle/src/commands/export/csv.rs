@@ -8,7 +8,7 @@ use super::Form;
 use super::book::Entry;
 
 /// The names of the columns; what they hold is in [`cells`].
-const COLUMNS: [&str; 27] = [
+const COLUMNS: [&str; 28] = [
     "account_id",
     "version",
     "type",
@@ -36,6 +36,7 @@ const COLUMNS: [&str; 27] = [
     "posting_id",
     "part",
     "effective_at",
+    "rules",
 ];
 
 /// A table that is being written.
@@ -98,6 +99,7 @@ fn cells(event: &Event) -> [String; COLUMNS.len()] {
         event.part.map_or_else(String::new, |part| part.to_string()),
         data.effective_at()
             .map_or_else(String::new, |effective_at| effective_at.to_string()),
+        rules(data),
     ]
 }
 
@@ -132,6 +134,16 @@ fn overdraft_limit(data: &EventData) -> Option<Money> {
 fn reason(data: &EventData) -> Option<&str> {
     let freeze = freeze(data).and_then(|freeze| freeze.reason.as_deref());
     freeze.or_else(|| Some(data.reversal()?.reason.as_str()))
+}
+
+/// What the account's movements must obey, where the event says it: all of its rules.
+fn rules(data: &EventData) -> String {
+    match data {
+        EventData::AccountRulesSet(set) => {
+            serde_json::to_string(&set.rules).expect("rules always become JSON")
+        }
+        _ => String::new(),
+    }
 }
 
 fn freeze(data: &EventData) -> Option<&FreezeChanged> {

@@ -112,6 +112,7 @@ pub(super) fn transaction(entry: &Entry) -> Option<Transaction<'_>> {
         | EventData::AccountClosed(_)
         | EventData::OverdraftLimitSet(_)
         | EventData::AccountUpdated(_)
+        | EventData::AccountRulesSet(_)
         | EventData::HoldPlaced(_)
         | EventData::HoldReleased(_)
         | EventData::HoldExpired(_) => return None,

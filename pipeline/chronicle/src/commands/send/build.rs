@@ -2,7 +2,7 @@
 //! and the ledger to say.
 
 use ledger::codec::{self, CONTENT_TYPE_JSON};
-use ledger::{Command, CommandId};
+use ledger::{AccountId, Command, CommandId};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -226,6 +226,30 @@ fn own_fields<'a>(
                 fields.entries("account_metadata", "account-metadata", account_metadata)?;
             }
             ("update_account", envelope)
+        }
+        SendCommand::SetAccountRules {
+            account_id,
+            minimum_balance,
+            maximum_balance,
+            daily_debit_amount_max,
+            daily_debit_count_max,
+            allowed_counterparties,
+            no_counterparties,
+            none: _,
+            envelope,
+        } => {
+            fields.text("account_id", account_id);
+            fields.some("minimum_balance", minimum_balance.as_ref());
+            fields.some("maximum_balance", maximum_balance.as_ref());
+            fields.some("daily_debit_amount_max", daily_debit_amount_max.as_ref());
+            if let Some(count) = daily_debit_count_max {
+                fields.put("daily_debit_count_max", *count);
+            }
+            if !allowed_counterparties.is_empty() || *no_counterparties {
+                let names = allowed_counterparties.iter().map(AccountId::as_str);
+                fields.put("allowed_counterparties", names.collect::<Vec<_>>());
+            }
+            ("set_account_rules", envelope)
         }
         SendCommand::Hold {
             account_id,

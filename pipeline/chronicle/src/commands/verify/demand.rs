@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use ledger::{
     AccountId, Action, Capture, Command, CommandId, Direction, Entry, Event, EventData, Exchange,
-    Hold, HoldId, Money, Post, PostingId, Price, Reverse, Scope, Timestamp, TransferId,
+    Hold, HoldId, Money, Post, PostingId, Price, Reverse, Rules, Scope, Timestamp, TransferId,
 };
 use rust_decimal::Decimal;
 
@@ -198,6 +198,10 @@ fn asked_by_the_clock(command: Asked<'_>, events: &[&Event]) -> Vec<Deed> {
                 ..deed("AccountUpdated", &action.account_id, Decimal::ZERO)
             }]
         }
+        Action::SetAccountRules(action) => vec![Deed {
+            details: rules(&action.rules),
+            ..deed("AccountRulesSet", &action.account_id, Decimal::ZERO)
+        }],
         Action::Hold(action) => vec![Deed {
             details: held(action.hold_id, action.hold_expires_at),
             ..deed("HoldPlaced", &action.account_id, action.amount)
@@ -407,6 +411,7 @@ fn done(event: &Event) -> Deed {
             updated.owner_name.as_deref(),
             updated.account_metadata.as_ref(),
         ),
+        EventData::AccountRulesSet(set) => rules(&set.rules.map(|amount| amount.value())),
         EventData::HoldPlaced(changed)
         | EventData::HoldReleased(changed)
         | EventData::HoldExpired(changed) => held(changed.hold.hold_id, changed.hold.expires_at),
@@ -470,6 +475,11 @@ fn effective(effective_at: Option<Timestamp>) -> String {
 
 fn moved_back(command_id: CommandId, reason: &str) -> String {
     format!(" back from command {command_id} because {reason:?}")
+}
+
+/// Amounts as numbers: of one rule, a command and its event have as many decimals as each of them likes.
+fn rules(rules: &Rules<Decimal>) -> String {
+    format!(" under {:?}", rules.map(Decimal::normalize))
 }
 
 fn taken_from(hold: &Hold) -> String {

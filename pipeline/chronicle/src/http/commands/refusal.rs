@@ -51,6 +51,11 @@ fn status_of(code: RejectionCode) -> StatusCode {
         | RejectionCode::UnknownCurrency
         | RejectionCode::Unbalanced
         | RejectionCode::SameCurrency
+        | RejectionCode::BelowMinimumBalance
+        | RejectionCode::AboveMaximumBalance
+        | RejectionCode::DailyAmountExceeded
+        | RejectionCode::DailyCountExceeded
+        | RejectionCode::CounterpartyNotAllowed
         | RejectionCode::TooMuchWritten => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }

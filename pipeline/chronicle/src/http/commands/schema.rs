@@ -245,6 +245,30 @@ command! {
 }
 
 command! {
+    /// Changes what an account's movements must obey: all of its rules. Those that are absent are gone.
+    SetAccountRules {
+        /// The account.
+        #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$", example = "ALICE")]
+        account_id: String,
+        /// What its balance, without what is held, may fall to.
+        #[schema(value_type = Option<Amount>)]
+        minimum_balance: Option<Amount>,
+        /// What its balance may rise to.
+        #[schema(value_type = Option<Amount>)]
+        maximum_balance: Option<Amount>,
+        /// How much may leave it, or be held on it, in one day of UTC: zero or more.
+        #[schema(value_type = Option<Amount>)]
+        daily_debit_amount_max: Option<Amount>,
+        /// How often something may leave it, or be held on it, in one day of UTC.
+        #[schema(minimum = 0, maximum = 4_294_967_295_u64, example = 5)]
+        daily_debit_count_max: Option<u32>,
+        /// The only accounts that it may send money to, or get money from, within the ledger. None at all, if it is empty.
+        #[schema(max_items = 100, example = json!(["BOB"]))]
+        allowed_counterparties: Option<Vec<String>>,
+    }
+}
+
+command! {
     /// Reserves money for a later capture.
     PlaceHold {
         /// The account.
@@ -458,7 +482,7 @@ impl AnyCommand {
 }
 
 /// The form of every type of command that can stand in a batch.
-fn single_forms() -> [(&'static str, RefOr<Schema>); 16] {
+fn single_forms() -> [(&'static str, RefOr<Schema>); 17] {
     [
         ("create_account", CreateAccount::schema()),
         ("deposit", Movement::schema()),
@@ -468,6 +492,7 @@ fn single_forms() -> [(&'static str, RefOr<Schema>); 16] {
         ("unfreeze_account", UnfreezeAccount::schema()),
         ("close_account", CloseAccount::schema()),
         ("set_overdraft_limit", SetOverdraftLimit::schema()),
+        ("set_account_rules", SetAccountRules::schema()),
         ("update_account", UpdateAccount::schema()),
         ("hold", PlaceHold::schema()),
         ("capture", Capture::schema()),
@@ -567,7 +592,8 @@ mod tests {
     fn fitting(name: &str, form: &Value) -> Value {
         match name {
             "metadata" | "account_metadata" => json!({"invoice": "77"}),
-            "expected_version" => json!(7),
+            "expected_version" | "daily_debit_count_max" => json!(7),
+            "allowed_counterparties" => json!(["BOB"]),
             "final" => json!(true),
             "scope" => scopes(form)[0].clone(),
             "not_before" | "expires_at" | "hold_expires_at" | "effective_at" => {
@@ -578,6 +604,9 @@ mod tests {
             | "to_amount"
             | "if_balance_at_least"
             | "initial_balance"
+            | "minimum_balance"
+            | "maximum_balance"
+            | "daily_debit_amount_max"
             | "overdraft_limit" => json!("25.00"),
             "rate" => json!("0.92"),
             "account_id"

@@ -23,6 +23,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(unfreeze_account))
         .routes(routes!(close_account))
         .routes(routes!(set_overdraft_limit))
+        .routes(routes!(set_account_rules))
         .routes(routes!(update_account))
         .routes(routes!(hold))
         .routes(routes!(capture))
@@ -93,6 +94,12 @@ command_route! {
     ///
     /// What is not given stays; one of `owner_name` and `account_metadata` must be given.
     update_account, "/commands/update-account", UpdateAccount
+}
+command_route! {
+    /// Change what an account's movements must obey
+    ///
+    /// All of its rules: those that are not given are gone, and without any the account has none.
+    set_account_rules, "/commands/set-account-rules", SetAccountRules
 }
 command_route! {
     /// Reserve money for a later capture

@@ -16,7 +16,7 @@ use crate::commands::verify::report::{Invariant, Report, Violation};
 const ROWS: &str = "
 SELECT wanted.account_id, known.version AS applied, found.version, found.owner_name, found.balance::text AS balance,
     found.held::text AS held, found.currency, found.overdraft_limit::text AS overdraft_limit, found.status,
-    COALESCE(found.freeze_reason, '') AS freeze_reason, found.metadata::text AS metadata,
+    COALESCE(found.freeze_reason, '') AS freeze_reason, found.metadata::text AS metadata, found.rules::text AS rules,
     to_char(found.opened_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS opened_at,
     to_char(found.updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS updated_at
 FROM unnest($1::text[]) AS wanted(account_id)
@@ -142,6 +142,11 @@ fn compare_one(
         "metadata",
         is_same_json,
         serde_json::to_string(&state.metadata)?,
+    )?;
+    compare(
+        "rules",
+        is_same_json,
+        serde_json::to_string(&state.profile().rules.unwrap_or_default())?,
     )?;
     compare("currency", exactly, state.currency().code().to_string())?;
     compare(

@@ -143,6 +143,7 @@ fn kind(event: &Event) -> &'static str {
         EventData::AccountUnfrozen(_) => "unfreeze",
         EventData::AccountClosed(_) => "closing",
         EventData::OverdraftLimitSet(_) => "overdraft_limit",
+        EventData::AccountRulesSet(_) => "rules",
         EventData::AccountUpdated(_) => "update",
         EventData::HoldPlaced(_) => "hold",
         EventData::HoldReleased(_) => "release",
