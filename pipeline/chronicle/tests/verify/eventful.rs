@@ -29,7 +29,7 @@ async fn an_eventful_ledger_is_clean() {
     assert_eq!(report.0["ok"], true, "{:#}", report.0);
     assert_eq!(
         report.invariant("exactly_once")["checked"],
-        json!({"events": 28, "rows": 39, "hold events": 5})
+        json!({"events": 30, "rows": 41, "hold events": 5})
     );
     assert_eq!(report.invariant("conservation")["checked"]["reversals"], 3);
     // The other tests' own fold of such a book comes to the same.
