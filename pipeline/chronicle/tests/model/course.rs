@@ -277,20 +277,29 @@ impl Course {
         }
     }
 
-    /// Four different accounts, mostly of one currency, seldom one that is no longer in use.
+    /// Four different accounts, mostly of one currency, now and then two of one and two of another, seldom one that is no longer in use.
     fn table(&mut self) -> Table {
         let mut table = [*self.random.pick(&self.in_use); 4];
         if self.random.chance(2) {
             table[0] = self.random.below(self.accounts);
         }
         let currency = self.model.known(table[0]).map(|book| book.currency);
+        let has_two = self.random.chance(25);
         for place in 1..table.len() {
             let mut tries = if self.random.chance(90) { 12 } else { 1 };
             loop {
                 let one = *self.random.pick(&self.in_use);
                 let its_currency = self.model.known(one).map(|book| book.currency);
                 tries -= 1;
-                let fits = tries <= 0 || its_currency.is_none() || its_currency == currency;
+                let fits_the_others = match place {
+                    2 if has_two => its_currency != currency,
+                    3 if has_two => {
+                        let second = self.model.known(table[2]).map(|book| book.currency);
+                        its_currency == second
+                    }
+                    _ => its_currency == currency,
+                };
+                let fits = tries <= 0 || its_currency.is_none() || fits_the_others;
                 if fits && !table[..place].contains(&one) {
                     table[place] = one;
                     break;
