@@ -36,8 +36,11 @@ fn normalized(command: &Command) -> Value {
 fn normalize(value: &mut Value) {
     for name in [
         "amount",
+        "daily_debit_amount_max",
         "if_balance_at_least",
         "initial_balance",
+        "maximum_balance",
+        "minimum_balance",
         "overdraft_limit",
         "rate",
         "to_amount",

@@ -129,7 +129,7 @@ fn the_later_commands_have_defaults_and_spellings_as_well() {
 fn every_field_of_the_later_commands_makes_a_difference() {
     const HOLD: &str = r#""hold_id":"11111111-2222-4333-8444-555555555555""#;
     const REVERSED: &str = r#""reversed_command_id":"66666666-7777-4888-9999-aaaaaaaaaaaa""#;
-    let variants: [(&str, &[&str]); 10] = [
+    let variants: [(&str, &[&str]); 11] = [
         (
             "freeze_account",
             &[
@@ -215,6 +215,23 @@ fn every_field_of_the_later_commands_makes_a_difference() {
         ),
         ("release", &["HOLD", r#"HOLD,"amount":"1""#]),
         ("expire_hold", &["HOLD", r#"HOLD,"expected_version":1"#]),
+        (
+            "set_account_rules",
+            &[
+                r#""minimum_balance":null"#,
+                r#""minimum_balance":"0""#,
+                r#""minimum_balance":"-1""#,
+                r#""maximum_balance":"0""#,
+                r#""daily_debit_amount_max":"0""#,
+                r#""daily_debit_count_max":0"#,
+                r#""daily_debit_count_max":1"#,
+                r#""allowed_counterparties":[]"#,
+                r#""allowed_counterparties":["B"]"#,
+                r#""allowed_counterparties":["C"]"#,
+                r#""allowed_counterparties":["B","C"]"#,
+                r#""minimum_balance":"0","maximum_balance":"0""#,
+            ],
+        ),
     ];
     let mut known = HashMap::new();
     for (type_name, fields) in variants {
@@ -230,7 +247,7 @@ fn every_field_of_the_later_commands_makes_a_difference() {
             }
         }
     }
-    assert_eq!(known.len(), 98);
+    assert_eq!(known.len(), 122);
 }
 
 /// Every pair of these is two commands.

@@ -261,13 +261,40 @@ const EXCHANGES: Archive = Archive {
     fingerprints: "exchanges_fingerprints.txt",
 };
 
-const ARCHIVES: [&Archive; 6] = [
+/// What the movements of an account must obey.
+const ACCOUNT_RULES: Archive = Archive {
+    begin: "2026-11-30T23:59:58.000001Z",
+    commands: &[
+        "create_account_ruled",
+        "create_account_allowed",
+        "set_account_rules",
+        "transfer_within_rules",
+        "set_account_rules_empty",
+        "set_account_rules_nothing_allowed",
+        "set_account_rules_below_zero",
+    ],
+    events: &[
+        "account_created_ruled",
+        "account_created_allowed",
+        "account_rules_set",
+        "transfer_within_rules_debit",
+        "transfer_within_rules_credit",
+        "account_rules_set_empty",
+        "account_rules_set_nothing_allowed",
+        "account_rules_set_below_zero",
+    ],
+    bincode: &[(1, "account_rules_bincode_v1.txt")],
+    fingerprints: "account_rules_fingerprints.txt",
+};
+
+const ARCHIVES: [&Archive; 7] = [
     &MOVEMENTS,
     &LIFE_AND_HOLDS,
     &REVERSALS,
     &BUSINESS_DATES,
     &BATCHES,
     &EXCHANGES,
+    &ACCOUNT_RULES,
 ];
 
 fn golden(path: &str) -> String {

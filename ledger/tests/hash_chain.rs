@@ -6,13 +6,15 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+
 use ledger::{
     Account, AccountClosed, AccountUpdated, BrokenChain, CommandId, Currency, Event, EventData,
     FreezeChanged, Hash, Money, OverdraftLimitSet, Scope, Timestamp, Version, parse_decimal,
 };
 use support::{
-    account_id, close, deposit, describe, freeze, given, open, rename, set_overdraft_limit, texts,
-    timestamp, transfer, unfreeze, withdraw,
+    account_id, close, deposit, describe, freeze, given, open, rename, rules, set_overdraft_limit,
+    texts, timestamp, transfer, unfreeze, withdraw,
 };
 
 /// A's history: opened, a deposit, a withdrawal, the debit of a transfer.
@@ -312,7 +314,7 @@ fn the_newest_event_and_the_profile_are_the_state() {
     assert_eq!(account.last_hash, newest.hash);
 }
 
-/// L's life: opened, frozen, unfrozen, limited, renamed, described, closed.
+/// L's life: opened, frozen, unfrozen, limited, renamed, described, ruled, closed.
 fn life() -> Vec<Event> {
     let after = given([
         open("L", "0"),
@@ -321,6 +323,7 @@ fn life() -> Vec<Event> {
         set_overdraft_limit("L", "50"),
         rename("L", "Grace").noting("ticket", "5"),
         describe("L", [("colour", "red")]),
+        rules("L").minimum("5").daily_count(3).only_with(["M"]),
         close("L"),
     ]);
     after.events
@@ -370,6 +373,21 @@ fn changes(data: &EventData) -> Vec<EventData> {
                 }));
             }
         }
+        EventData::AccountRulesSet(set) => {
+            let others: [fn(&mut ledger::Rules<Money>); 6] = [
+                |rules| rules.minimum_balance = None,
+                |rules| rules.minimum_balance = Some(money("5.01", "USD")),
+                |rules| rules.maximum_balance = Some(money("5", "USD")),
+                |rules| rules.daily_debit_amount_max = Some(money("5", "USD")),
+                |rules| rules.daily_debit_count_max = Some(4),
+                |rules| rules.allowed_counterparties = Some(BTreeSet::new()),
+            ];
+            for change in others {
+                let mut one = set.clone();
+                change(&mut one.rules);
+                changed.push(EventData::AccountRulesSet(one));
+            }
+        }
         EventData::AccountClosed(closed) => {
             for (description, metadata) in [
                 (Some(String::new()), closed.metadata.clone()),
@@ -407,7 +425,7 @@ fn the_profile_follows_from_the_events() {
     let profile_versions: Vec<u64> = (1..=events.len())
         .map(|length| folded(&events[..length]).profile_version.get())
         .collect();
-    assert_eq!(profile_versions, [1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(profile_versions, [1, 2, 3, 4, 5, 6, 7, 8]);
     let statuses: Vec<&str> = (1..=events.len())
         .map(|length| folded(&events[..length]).status.as_str())
         .collect();
@@ -421,6 +439,7 @@ fn the_profile_follows_from_the_events() {
             active,
             active,
             active,
+            active,
             "closed"
         ]
     );
@@ -428,7 +447,10 @@ fn the_profile_follows_from_the_events() {
     let profile = serde_json::to_value(account.profile()).unwrap();
     let expected = serde_json::json!({
         "owner_name": "Grace", "currency": "USD", "overdraft_limit": "50.00", "status": "closed",
-        "metadata": {"colour": "red"}
+        "metadata": {"colour": "red"},
+        "rules": {
+            "minimum_balance": "5.00", "daily_debit_count_max": 3, "allowed_counterparties": ["M"]
+        }
     });
     assert_eq!(profile, expected);
     let read: ledger::Profile = serde_json::from_value(profile).unwrap();
@@ -455,4 +477,25 @@ fn an_event_of_a_life_changes_no_money() {
     set.overdraft_limit = money("50", "EUR");
     let error = folded(&events[..3]).apply(&limit).unwrap_err();
     assert!(matches!(error, BrokenChain::Currency { .. }), "{error}");
+    for rule in [
+        "minimum_balance",
+        "maximum_balance",
+        "daily_debit_amount_max",
+    ] {
+        let mut ruled = events[6].clone();
+        let EventData::AccountRulesSet(set) = &mut ruled.data else {
+            panic!("{ruled:?}");
+        };
+        let euros = Some(money("5", "EUR"));
+        match rule {
+            "minimum_balance" => set.rules.minimum_balance = euros,
+            "maximum_balance" => set.rules.maximum_balance = euros,
+            _ => set.rules.daily_debit_amount_max = euros,
+        }
+        let error = folded(&events[..6]).apply(&ruled).unwrap_err();
+        assert!(
+            matches!(error, BrokenChain::Currency { .. }),
+            "{rule}: {error}"
+        );
+    }
 }

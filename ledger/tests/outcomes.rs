@@ -180,6 +180,11 @@ fn the_codes_are_these() {
             "reversal_uncovered",
             "unbalanced",
             "same_currency",
+            "below_minimum_balance",
+            "above_maximum_balance",
+            "daily_amount_exceeded",
+            "daily_count_exceeded",
+            "counterparty_not_allowed",
             "too_much_written",
             "idempotency_conflict",
         ]

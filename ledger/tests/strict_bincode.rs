@@ -138,12 +138,12 @@ fn garbage_behind_a_command_is_refused() {
 
 #[test]
 fn an_unknown_command_is_refused() {
-    for variant in [17, 250, u32::MAX] {
+    for variant in [18, 250, u32::MAX] {
         refused(
             &Raw::with(|raw| raw.variant = variant),
             "invalid_bincode",
             &format!(
-                "the body is no command: invalid value: integer `{variant}`, expected variant index 0 <= i < 17"
+                "the body is no command: invalid value: integer `{variant}`, expected variant index 0 <= i < 18"
             ),
         );
     }
@@ -572,6 +572,61 @@ fn the_later_commands_are_held_to_the_limits_of_the_json_form() {
         10_u32, account, hold, None::<u8>, 2_u8, none,
     )));
     assert_eq!(malformed.unwrap_err().code, "invalid_bincode");
+}
+
+#[test]
+fn rules_are_held_to_the_limits_of_the_json_form() {
+    const SET_ACCOUNT_RULES: u32 = 17;
+    let (no_amount, no_count) = (None::<[u8; 16]>, None::<u32>);
+    let allowing = |allowed: &[String]| {
+        let rules = (Some(allowed), no_amount, no_count, no_amount, no_amount);
+        with_action((SET_ACCOUNT_RULES, "A", rules))
+    };
+    let names = |count: usize| -> Vec<String> { (0..count).map(|n| format!("B-{n}")).collect() };
+    let most = ledger::limits::COUNTERPARTIES_MAX;
+    let allowed = binary::decode_command(&allowing(&names(most))).unwrap();
+    let Action::SetAccountRules(action) = allowed.action else {
+        panic!("{allowed:?}");
+    };
+    let count = action
+        .rules
+        .allowed_counterparties
+        .map(|allowed| allowed.len());
+    assert_eq!(count, Some(most));
+    refused_by_name(
+        &allowing(&names(most + 1)),
+        "invalid_field",
+        "allowed_counterparties has at most 100 items, and this has 101",
+    );
+    refused_by_name(
+        &allowing(&["B".to_owned(), "C".to_owned(), "B".to_owned()]),
+        "invalid_field",
+        r#"allowed_counterparties has the account "B" twice"#,
+    );
+    refused_by_name(
+        &allowing(&["B".to_owned(), "a.b".to_owned()]),
+        "invalid_account_id",
+        r#"allowed_counterparties[1]: an account id is 1 to 64 characters of A-Z a-z 0-9 _ -, and this is not: "a.b""#,
+    );
+    for (place, field) in [
+        (0, "daily_debit_amount_max"),
+        (1, "maximum_balance"),
+        (2, "minimum_balance"),
+    ] {
+        let wrong = |own: usize| (own == place).then_some([1_u8; 16]);
+        let rules = (
+            None::<Vec<String>>,
+            wrong(0),
+            Some(3_u32),
+            wrong(1),
+            wrong(2),
+        );
+        let message = format!(
+            "{field}: these 16 bytes are no decimal: flags (scale in bits 16-23, sign in bit 31) and a mantissa of 96 bits, little-endian"
+        );
+        let bytes = with_action((SET_ACCOUNT_RULES, "A", rules));
+        refused_by_name(&bytes, "invalid_amount", &message);
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use ledger::codec::{binary, json};
 use ledger::{Event, EventData, MoneyMoved, Scope};
 use serde_json::{Value, json};
 use support::{
-    capture, close, describe, expire_hold, freeze, given, hold, open, release, rename,
+    capture, close, describe, expire_hold, freeze, given, hold, open, release, rename, rules,
     set_overdraft_limit, unfreeze,
 };
 
@@ -26,6 +26,12 @@ fn events() -> Vec<Event> {
         freeze("A", Scope::Debits),
         unfreeze("A", Scope::All).reasoning("over"),
         set_overdraft_limit("A", "50"),
+        rules("A")
+            .minimum("-7")
+            .maximum("900")
+            .daily_amount("50")
+            .daily_count(3)
+            .only_with(["B", "C"]),
         describe("A", [("colour", "red")]),
         rename("A", "Grace"),
         expire_hold("A", 1).at(at_one),
@@ -225,6 +231,39 @@ fn what_has_the_wrong_form_says_which_form_is_right() {
         ),
     ] {
         refused(&with(type_name, pointer, value), reason);
+    }
+}
+
+#[test]
+fn rules_of_the_wrong_form_say_which_form_is_right() {
+    for (pointer, value, reason) in [
+        (
+            "/data/rules/minimum_balance",
+            json!("1.005"),
+            "and 1.005 USD has 3 of 2",
+        ),
+        (
+            "/data/rules/maximum_balance",
+            json!(900),
+            "invalid type: integer `900`, expected a string",
+        ),
+        (
+            "/data/rules/daily_debit_count_max",
+            json!(-1),
+            "invalid value: integer `-1`, expected u32",
+        ),
+        (
+            "/data/rules/allowed_counterparties",
+            json!(["a.b"]),
+            "an account id is 1 to 64 characters of A-Z a-z 0-9 _ -, and this is not: \"a.b\"",
+        ),
+        (
+            "/data/rules/weekly_debit_count_max",
+            json!(3),
+            "unknown field `weekly_debit_count_max`",
+        ),
+    ] {
+        refused(&with("AccountRulesSet", pointer, value), reason);
     }
 }
 

@@ -77,7 +77,8 @@ impl Accounts for BTreeMap<AccountId, Account> {
 /// Of several reasons to refuse a command, the first of these is given: its time (`expires_at`, `not_before`,
 /// `effective_at`), `expected_version`, `if_balance_at_least`, the same account twice, an account that is there or not,
 /// closed or frozen, the hold or the earlier command, the currency, the amount, nothing that would change, entries that do
-/// not balance, the funds, overflow of a balance, the rules of an account. Of a batch, the first command that is refused says why. The
+/// not balance, the counterparties of a posting's or an exchange's accounts; then, event by event, the funds, overflow of a
+/// balance or of what a day has seen, the rules of the account. Of a batch, the first command that is refused says why. The
 /// earlier command says what a reversal does to which accounts: whether it can be reversed is said before anything is
 /// said of the other account or of a freeze, and how much of it is left, after that.
 pub fn decide(

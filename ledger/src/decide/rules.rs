@@ -12,7 +12,7 @@ use crate::event::{AccountRulesSet, EventData};
 use crate::ids::AccountId;
 use crate::money::Money;
 use crate::rejection::Rejection;
-use crate::rules::{Restrictions, Rules};
+use crate::rules::{DayDebits, Rules};
 
 impl Decision<'_> {
     /// The new rules are looked at from the next movement on: a balance that they would forbid stays as it is.
@@ -53,7 +53,8 @@ impl Decision<'_> {
         self.record(&action.account_id, data)
     }
 
-    /// Whether the account's rules allow an event of it, which leaves this behind.
+    /// Whether the account's rules allow an event of it, which leaves this behind. What is counted of the day must stay a
+    /// number even where nothing is refused for it: it is part of the account's state.
     pub(super) fn check_rules(
         &self,
         account: &Account,
@@ -64,6 +65,13 @@ impl Decision<'_> {
         let Some(restrictions) = &account.restrictions else {
             return Ok(());
         };
+        let debits = match data.counted_debit() {
+            Some(amount) => restrictions
+                .day_debits_with(amount, self.recorded_at)
+                .map_err(|_| Rejection::balance_overflow(&account.account_id))?
+                .map(|debits| (debits, amount)),
+            None => None,
+        };
         if let Some(leg) = data.transfer() {
             check_counterparty(account, &leg.counterparty_account_id)?;
         }
@@ -72,37 +80,9 @@ impl Decision<'_> {
             return Ok(());
         }
         check_minimum(account, &restrictions.rules, balance_after, held_after)?;
-        match data.counted_debit() {
-            Some(amount) => self.check_day(account, restrictions, amount),
+        match debits {
+            Some((debits, amount)) => check_day(account, &restrictions.rules, &debits, amount),
             None => Ok(()),
-        }
-    }
-
-    fn check_day(
-        &self,
-        account: &Account,
-        restrictions: &Restrictions,
-        amount: Money,
-    ) -> Result<(), Rejection> {
-        let debits = restrictions
-            .day_debits_with(amount, self.recorded_at)
-            .map_err(|_| Rejection::balance_overflow(&account.account_id))?;
-        let Some(debits) = debits else {
-            return Ok(());
-        };
-        let (account_id, rules) = (&account.account_id, &restrictions.rules);
-        if let Some(maximum) = rules.daily_debit_amount_max
-            && debits.amount.value() > maximum.value()
-        {
-            return Err(Rejection::daily_amount_exceeded(
-                account_id, &debits, maximum, amount,
-            ));
-        }
-        match rules.daily_debit_count_max {
-            Some(maximum) if debits.count > maximum => Err(Rejection::daily_count_exceeded(
-                account_id, debits.day, maximum,
-            )),
-            _ => Ok(()),
         }
     }
 
@@ -143,6 +123,29 @@ fn check_counterparty(account: &Account, counterparty: &AccountId) -> Result<(),
         Some(allowed) if !allowed.contains(counterparty) => Err(
             Rejection::counterparty_not_allowed(&account.account_id, counterparty),
         ),
+        _ => Ok(()),
+    }
+}
+
+/// `debits` are the day's, with this one of `amount`.
+fn check_day(
+    account: &Account,
+    rules: &Rules<Money>,
+    debits: &DayDebits<Money>,
+    amount: Money,
+) -> Result<(), Rejection> {
+    let account_id = &account.account_id;
+    if let Some(maximum) = rules.daily_debit_amount_max
+        && debits.amount.value() > maximum.value()
+    {
+        return Err(Rejection::daily_amount_exceeded(
+            account_id, debits, maximum, amount,
+        ));
+    }
+    match rules.daily_debit_count_max {
+        Some(maximum) if debits.count > maximum => Err(Rejection::daily_count_exceeded(
+            account_id, debits.day, maximum,
+        )),
         _ => Ok(()),
     }
 }

@@ -6,8 +6,8 @@ use ledger::codec::{binary, json};
 use crate::support::random::Random;
 use crate::support::{
     Given, batch, capture, close, credit, debit, deposit, describe, expire_hold, freeze, given,
-    hold, open, post, release, rename, reverse, set_overdraft_limit, sweep, transfer, unfreeze,
-    withdraw,
+    hold, open, post, release, rename, reverse, rules, set_overdraft_limit, sweep, transfer,
+    unfreeze, withdraw,
 };
 
 /// Valid bodies of every kind, and the accounts that their events would follow upon.
@@ -51,6 +51,13 @@ impl Samples {
             sweep("A", "B").if_balance_at_least("90.00"),
             close("A").not_before("2026-01-01T00:00:00Z"),
             set_overdraft_limit("A", "75.5").expiring_at("2026-12-31T23:59:59.999999Z"),
+            rules("A")
+                .minimum("-20")
+                .maximum("1000.5")
+                .daily_amount("75")
+                .daily_count(3)
+                .only_with(["B", "C"]),
+            rules("B").only_with([]),
             rename("A", "Grace"),
             describe("A", [("colour", "red"), ("k", "")]).noting("k", "v"),
             hold("A", 1, "12.34")

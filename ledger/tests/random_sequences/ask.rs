@@ -35,6 +35,33 @@ pub(crate) struct Reach {
     pub(crate) credits: bool,
 }
 
+/// The rules that an account is to have.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Limits {
+    pub(crate) minimum: Option<Amount>,
+    pub(crate) maximum: Option<Amount>,
+    pub(crate) daily_amount: Option<Amount>,
+    pub(crate) daily_count: Option<u32>,
+    pub(crate) allowed: Option<Allowed>,
+}
+
+/// At most four accounts, in order, each once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Allowed([Option<usize>; 4]);
+
+impl Allowed {
+    pub(crate) fn these(accounts: impl IntoIterator<Item = usize>) -> Self {
+        let mut accounts: Vec<usize> = accounts.into_iter().collect();
+        accounts.sort_unstable();
+        accounts.dedup();
+        Self(std::array::from_fn(|place| accounts.get(place).copied()))
+    }
+
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = usize> {
+        self.0.into_iter().flatten()
+    }
+}
+
 /// What a command asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Ask {
@@ -121,6 +148,10 @@ pub(crate) enum Ask {
     Batch {
         parts: Vec<Part>,
     },
+    Rules {
+        account: usize,
+        limits: Limits,
+    },
     /// Through an account that takes the one currency and one that gives the other.
     Exchange {
         from: usize,
@@ -186,6 +217,7 @@ impl Ask {
             | Self::Hold { .. }
             | Self::Release { .. }
             | Self::Expire { .. }
+            | Self::Rules { .. }
             | Self::Batch { .. } => false,
         }
     }
@@ -209,6 +241,7 @@ impl Ask {
             | Self::Capture { account, .. }
             | Self::Release { account, .. }
             | Self::Expire { account, .. }
+            | Self::Rules { account, .. }
             | Self::Reverse { account, .. } => account,
         }
     }
@@ -276,6 +309,14 @@ impl Ask {
             Self::Exchange { amount, price, .. } => match price {
                 Price::ToAmount(other) | Price::Rate(other) => vec![amount, other],
             },
+            Self::Rules { limits, .. } => [
+                &mut limits.minimum,
+                &mut limits.maximum,
+                &mut limits.daily_amount,
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
             Self::Batch { parts } => {
                 let parts = parts.iter_mut();
                 parts.flat_map(|part| part.ask.amounts()).collect()

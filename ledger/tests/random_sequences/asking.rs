@@ -1,8 +1,8 @@
 //! What is asked next, at random: mostly what makes sense for the accounts as the model has them, and of everything that
 //! can be wrong, some.
 
-use crate::ask::{Amount, Ask, HOLDS, LARGEST, Reach, Step, Terms};
-use crate::model::{Book, EFFECTIVE_MAX, Held, Model, exponent_of};
+use crate::ask::{Allowed, Amount, Ask, HOLDS, LARGEST, Limits, Reach, Step, Terms};
+use crate::model::{Book, EFFECTIVE_MAX, Held, Model, Rules, exponent_of};
 use crate::random::Random;
 
 /// The accounts that one command chooses from.
@@ -24,6 +24,9 @@ const REACHES: [Reach; 3] = [
         credits: true,
     },
 ];
+
+/// How often something is said of an account's rules.
+const RULES_PERCENT: usize = 5;
 
 /// That instant, one microsecond before, one after.
 pub(crate) fn around(random: &mut Random, instant: i64) -> i64 {
@@ -55,6 +58,9 @@ pub(crate) fn sent_again(random: &mut Random, steps: &[Step], now: i64) -> Step 
             Ask::Capture { is_final, .. } => *is_final = !*is_final,
             Ask::Reverse { reason, .. } => *reason += 1,
             Ask::Hold { expires_at: at, .. } => *at = Some(at.map_or(now, |at| at + 1)),
+            Ask::Rules { limits, .. } => {
+                limits.daily_count = Some(limits.daily_count.map_or(0, |count| count + 1));
+            }
             Ask::Post { entries } => entries.reverse(),
             Ask::Batch { parts } if parts.len() > 1 => drop(parts.pop()),
             Ask::Batch { parts } => parts[0].terms.expires_at = Some(now),
@@ -94,6 +100,9 @@ pub(crate) fn ask(random: &mut Random, model: &Model, table: Table, now: i64) ->
     let is_frozen = book.is_some_and(|book| book.debits_frozen || book.credits_frozen);
     if is_frozen && random.chance(25) {
         return unfreeze(random, account);
+    }
+    if random.chance(RULES_PERCENT) {
+        return rules(random, table, account, book);
     }
     match random.below(100) {
         0..=11 => Ask::Deposit {
@@ -194,6 +203,55 @@ fn update(random: &mut Random, account: usize) -> Ask {
     }
 }
 
+/// None at all, the same again, or some: near what the account has and what it has spent, so that they are met soon, now
+/// and then beyond it already.
+fn rules(random: &mut Random, table: Table, account: usize, book: Option<&Book>) -> Ask {
+    let limits = match (random.below(20), book) {
+        (0, _) | (_, None) => Limits::default(),
+        (1..=6, Some(book)) if book.rules != Rules::default() => Limits::default(),
+        (7, Some(book)) => same_rules(book),
+        (_, Some(book)) => some_rules(random, table, book),
+    };
+    Ask::Rules { account, limits }
+}
+
+fn same_rules(book: &Book) -> Limits {
+    let own = |amount: Option<i128>| amount.map(|digits| units(digits, book.exponent));
+    Limits {
+        minimum: own(book.rules.minimum),
+        maximum: own(book.rules.maximum),
+        daily_amount: own(book.rules.daily_amount),
+        daily_count: book.rules.daily_count,
+        allowed: book.rules.allowed,
+    }
+}
+
+fn some_rules(random: &mut Random, table: Table, book: &Book) -> Limits {
+    let free = book.balance - book.held();
+    let spent = book.today.map_or(0, |today| today.units);
+    let mut near = |percent, digits: i128, spread: i128| {
+        random.chance(percent).then(|| match random.below(20) {
+            0 => odd(random),
+            1..=3 => units(digits + 1 - random.wide_below(3), book.exponent),
+            // What is there violates it.
+            4..=7 => units(digits - random.wide_below(12_000) * spread, book.exponent),
+            _ => units(digits + random.wide_below(12_000) * spread, book.exponent),
+        })
+    };
+    let minimum = near(40, free, -1);
+    let maximum = near(30, book.balance, 1);
+    let daily_amount = near(35, spent, 1);
+    let mut allowed: Vec<usize> = table.to_vec();
+    allowed.retain(|_| random.chance(60));
+    Limits {
+        minimum,
+        maximum,
+        daily_amount,
+        daily_count: random.chance(30).then(|| u32::from(random.byte() % 6)),
+        allowed: random.chance(25).then(|| Allowed::these(allowed)),
+    }
+}
+
 fn place_hold(random: &mut Random, model: &Model, account: usize, now: i64) -> Ask {
     let book = model.known(account);
     let is_free = |hold: &usize| book.is_none_or(|book| book.holds[*hold].is_none());
@@ -289,6 +347,11 @@ fn amount(random: &mut Random, book: Option<&Book>) -> Amount {
     let Some(book) = book else {
         return units(1 + random.wide_below(10_000), 2);
     };
+    if random.chance(20)
+        && let Some(most) = within_rules(random, book)
+    {
+        return units(most + 1 - random.wide_below(3), book.exponent);
+    }
     match random.below(20) {
         // All that is available, one unit less, one unit more.
         0..=2 => units(
@@ -303,6 +366,21 @@ fn amount(random: &mut Random, book: Option<&Book>) -> Amount {
         4 => odd(random),
         _ => units(1 + random.wide_below(10_000), book.exponent),
     }
+}
+
+/// As much as one of its rules still allows, if it has some.
+fn within_rules(random: &mut Random, book: &Book) -> Option<i128> {
+    let rules = book.rules;
+    let spent = book.today.map_or(0, |today| today.units);
+    let left = [
+        rules
+            .minimum
+            .map(|least| book.balance - book.held() - least),
+        rules.maximum.map(|most| most - book.balance),
+        rules.daily_amount.map(|most| most - spent),
+    ];
+    let left: Vec<i128> = left.into_iter().flatten().filter(|it| *it > 0).collect();
+    (!left.is_empty()).then(|| *random.pick(&left))
 }
 
 /// Around what is used, around what it is, around what there is room for.

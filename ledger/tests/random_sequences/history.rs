@@ -16,6 +16,7 @@ use crate::judge::Ledger;
 use crate::model::{self, Line, Model};
 use crate::names::name_of;
 use crate::reversals::{check_originals, check_reversals};
+use crate::rules::check_rules;
 use crate::same::equal;
 use crate::sequence::ACCOUNTS;
 use crate::tally::Tally;
@@ -34,6 +35,7 @@ pub(crate) fn check_history(ledger: &Ledger, model: &Model, close: bool) -> Resu
         check_chain(&events)?;
         check_statuses(&events)?;
         check_holds(&events)?;
+        check_rules(&events)?;
         for event in &events {
             let as_read = if close { as_read(event)? } else { None };
             let event = as_read.as_ref().unwrap_or(event);

@@ -16,6 +16,7 @@ use crate::names::name_of;
 use crate::reversals::{
     count_refused_reversal, count_reversal, is_pushed_by_the_other, same_reversal,
 };
+use crate::rules::{books, count_refused_rules, count_rules};
 use crate::same::{equal, same_account, same_hold};
 use crate::sequence::ACCOUNTS;
 use crate::tally::Tally;
@@ -69,6 +70,7 @@ fn check_step(
             step.ask,
             Ask::Post { .. } | Ask::Reverse { .. } | Ask::Exchange { .. }
         );
+    let books_before = books(model);
     let whole_before = (!is_one).then(|| model.clone());
     let is_pushed = is_pushed_by_the_other(step, model);
     let judgement = model.process_named(step.id, &step.ask, step.terms, step.now);
@@ -88,6 +90,7 @@ fn check_step(
             ledger.book.insert_original(original);
             count_edges(step, before.as_ref(), &lines, tally);
             count_reversal(step, &lines, model, tally);
+            count_rules(step, &lines, &books_before, tally);
             if let Some(before) = &whole_before {
                 count_combined(step, &lines, before, tally);
             }
@@ -104,6 +107,7 @@ fn check_step(
             count_refusals(step, at, model, tally);
             count_refused_reversal(step, code, model, tally);
             count_refused_combined(step, code, model, tally);
+            count_refused_rules(step, code, model, tally);
         }
         (decision, judgement) => {
             return Err(format!("decide: {decision:?}\nmodel: {judgement:?}"));

@@ -20,6 +20,7 @@ mod names;
 mod random;
 mod reversals;
 mod reversing;
+mod rules;
 mod same;
 mod sequence;
 mod tally;

@@ -3,7 +3,7 @@
 use crate::ask::Step;
 use crate::asking::{Table, around, ask, sent_again, terms};
 use crate::combining::combined;
-use crate::model::{Model, Moved};
+use crate::model::{DAY, Model, Moved};
 use crate::random::Random;
 use crate::reversing::reverse;
 
@@ -51,7 +51,7 @@ pub(crate) fn generate(seed: u64) -> Vec<Step> {
     steps
 }
 
-/// A little later, sometimes earlier, sometimes just when a hold is over.
+/// A little later, sometimes earlier, sometimes just when a hold is over, or a day whose debits are counted.
 fn clock(random: &mut Random, model: &Model, now: i64) -> i64 {
     if random.chance(15) {
         let books = ALL.into_iter().filter_map(|account| model.known(account));
@@ -62,6 +62,16 @@ fn clock(random: &mut Random, model: &Model, now: i64) -> i64 {
             let end = *random.pick(&ends);
             return around(random, end);
         }
+    }
+    let books = ALL.into_iter().filter_map(|account| model.known(account));
+    let newest = books
+        .filter_map(|book| book.today)
+        .map(|today| today.day)
+        .max();
+    if let Some(day) = newest
+        && random.chance(10)
+    {
+        return around(random, (day + 1) * DAY).max(now);
     }
     now + [-2_000_000, -1, 0, 0, 0, 1, 1, 1_000, 5_000_000, 60_000_000][random.below(10)]
 }

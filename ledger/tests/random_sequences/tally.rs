@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ledger::{Action, EventData, RejectionCode};
 
-use crate::{combined, dates, reversals};
+use crate::{combined, dates, reversals, rules};
 
 /// What the sequences have met.
 #[derive(Debug, Default)]
@@ -90,6 +90,7 @@ impl Tally {
             .chain(reversals::EDGES)
             .chain(dates::EDGES)
             .chain(combined::EDGES)
+            .chain(rules::EDGES)
         {
             let count = count(&self.met, edge);
             assert!(count > 20, "only {count} times: {edge}");

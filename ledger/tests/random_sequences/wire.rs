@@ -1,17 +1,17 @@
 //! What is asked for, as a command.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{
-    Action, Batch, Capture, CloseAccount, Command, CommandId, Conditions, CreateAccount,
+    AccountId, Action, Batch, Capture, CloseAccount, Command, CommandId, Conditions, CreateAccount,
     CurrencyCode, Deposit, Direction, Entry, Exchange, ExpireHold, FreezeAccount, HoldId,
-    PlaceHold, Post, Price, Release, Reverse, Scope, SetOverdraftLimit, Timestamp, Transfer,
-    UnfreezeAccount, UpdateAccount, Version, Withdraw,
+    PlaceHold, Post, Price, Release, Reverse, Rules, Scope, SetAccountRules, SetOverdraftLimit,
+    Timestamp, Transfer, UnfreezeAccount, UpdateAccount, Version, Withdraw,
 };
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use crate::ask::{self, Amount, Ask, LARGEST, Reach, Step, Terms};
+use crate::ask::{self, Allowed, Amount, Ask, LARGEST, Limits, Reach, Step, Terms};
 use crate::names::name_of;
 
 pub(crate) fn hold_id(number: usize) -> HoldId {
@@ -92,6 +92,21 @@ fn scope(reach: Reach) -> Scope {
         (true, false) => Scope::Debits,
         (false, true) => Scope::Credits,
         _ => Scope::All,
+    }
+}
+
+/// The accounts that an account may deal with.
+pub(crate) fn names(allowed: Allowed) -> BTreeSet<AccountId> {
+    allowed.accounts().map(|one| name_of(one).clone()).collect()
+}
+
+fn rules(limits: &Limits) -> Rules<Decimal> {
+    Rules {
+        allowed_counterparties: limits.allowed.map(names),
+        daily_debit_amount_max: limits.daily_amount.map(decimal),
+        daily_debit_count_max: limits.daily_count,
+        maximum_balance: limits.maximum.map(decimal),
+        minimum_balance: limits.minimum.map(decimal),
     }
 }
 
@@ -245,6 +260,10 @@ fn action_of(ask: &Ask) -> Action {
                 ask::Price::ToAmount(to_amount) => Price::ToAmount(decimal(to_amount)),
                 ask::Price::Rate(rate) => Price::Rate(decimal(rate)),
             },
+        }),
+        Ask::Rules { ref limits, .. } => Action::SetAccountRules(SetAccountRules {
+            account_id,
+            rules: rules(limits),
         }),
         Ask::Batch { .. } => unreachable!("a batch is made of its commands"),
     }

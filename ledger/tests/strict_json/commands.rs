@@ -33,7 +33,7 @@ fn needed(type_name: &str) -> Vec<(&'static str, &'static str)> {
             amount,
         ],
         "freeze_account" => vec![account, ("reason", r#""audit""#)],
-        "unfreeze_account" | "close_account" => vec![account],
+        "unfreeze_account" | "close_account" | "set_account_rules" => vec![account],
         "set_overdraft_limit" => vec![account, ("overdraft_limit", r#""50""#)],
         "update_account" => vec![account, ("owner_name", r#""Grace""#)],
         "hold" => vec![account, hold, amount],
@@ -79,6 +79,13 @@ fn possible(type_name: &str) -> Vec<(&'static str, &'static str)> {
         "hold" => vec![currency, ("hold_expires_at", r#""2026-01-31T12:00:00Z""#)],
         "capture" => vec![amount, ("final", "true"), ("to_account_id", r#""ACC-2""#)],
         "release" | "reverse" => vec![amount],
+        "set_account_rules" => vec![
+            ("minimum_balance", r#""-5""#),
+            ("maximum_balance", "1000"),
+            ("daily_debit_amount_max", r#""50.00""#),
+            ("daily_debit_count_max", "3"),
+            ("allowed_counterparties", r#"["ACC-2","ACC-3"]"#),
+        ],
         _ => vec![],
     });
     if MOVING_MONEY.contains(&type_name) {
@@ -447,6 +454,9 @@ fn every_account_and_every_decimal_is_held_to_its_form() {
         ("reverse", "amount"),
         ("set_overdraft_limit", "overdraft_limit"),
         ("withdraw", "if_balance_at_least"),
+        ("set_account_rules", "minimum_balance"),
+        ("set_account_rules", "maximum_balance"),
+        ("set_account_rules", "daily_debit_amount_max"),
     ] {
         let message = format!(
             r#"{field}: an amount is a decimal number such as "25.00", and this is not: "1,5""#

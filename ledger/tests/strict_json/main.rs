@@ -8,6 +8,7 @@ mod bodies;
 mod combined;
 mod commands;
 mod fields;
+mod rules;
 mod values;
 
 use std::fmt::Write as _;

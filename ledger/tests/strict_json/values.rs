@@ -32,7 +32,7 @@ fn a_command_id_is_a_uuid_with_hyphens() {
 
 #[test]
 fn the_type_is_one_of_those_there_are() {
-    let known = "is no command; there are create_account, deposit, withdraw, transfer, freeze_account, unfreeze_account, close_account, set_overdraft_limit, update_account, hold, capture, release, expire_hold, reverse, post, batch, exchange";
+    let known = "is no command; there are create_account, deposit, withdraw, transfer, freeze_account, unfreeze_account, close_account, set_overdraft_limit, update_account, hold, capture, release, expire_hold, reverse, post, batch, exchange, set_account_rules";
     refused_values(
         "type",
         "unknown_type",

@@ -4,15 +4,16 @@
 use std::collections::BTreeMap;
 
 use ledger::{
-    AccountClosed, AccountCreated, AccountId, AccountUpdated, Action, Batch, Capture, CloseAccount,
-    Command, CommandId, Conditions, CreateAccount, Currency, CurrencyCode, Deposit, Direction,
-    Entry, Event, EventData, Exchange, ExpireHold, FreezeAccount, FreezeChanged, Hash, Hold,
-    HoldChanged, HoldId, Money, MoneyMoved, OverdraftLimitSet, PlaceHold, Post, Price, Release,
-    Reversal, Reverse, Scope, SetOverdraftLimit, Timestamp, Transfer, TransferLeg, UnfreezeAccount,
-    UpdateAccount, Version, Withdraw,
+    AccountClosed, AccountCreated, AccountId, AccountRulesSet, AccountUpdated, Action, Batch,
+    Capture, CloseAccount, Command, CommandId, Conditions, CreateAccount, Currency, CurrencyCode,
+    Deposit, Direction, Entry, Event, EventData, Exchange, ExpireHold, FreezeAccount,
+    FreezeChanged, Hash, Hold, HoldChanged, HoldId, Money, MoneyMoved, OverdraftLimitSet,
+    PlaceHold, Post, Price, Release, Reversal, Reverse, Rules, Scope, SetAccountRules,
+    SetOverdraftLimit, Timestamp, Transfer, TransferLeg, UnfreezeAccount, UpdateAccount, Version,
+    Withdraw,
 };
 use proptest::char::range;
-use proptest::collection::{btree_map, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -69,7 +70,7 @@ fn currency_code() -> impl Strategy<Value = CurrencyCode> {
 }
 
 /// Up to 27 digits, with up to `scale_max` of them behind the point.
-fn decimal(scale_max: u32) -> impl Strategy<Value = Decimal> {
+fn decimal(scale_max: u32) -> impl Strategy<Value = Decimal> + Clone {
     (any::<i128>(), 0..=27_u32, 0..=scale_max).prop_map(|(digits, length, scale)| {
         Decimal::from_i128_with_scale(digits % 10_i128.pow(length), scale)
     })
@@ -109,8 +110,37 @@ fn action() -> BoxedStrategy<Action> {
         2 => reverse().boxed(),
         2 => post().boxed(),
         1 => exchange().boxed(),
+        1 => set_account_rules().boxed(),
     ]
     .boxed()
+}
+
+/// Any rules, some, or none, with amounts of that kind.
+fn rules<A: std::fmt::Debug>(
+    amount: impl Strategy<Value = A> + Clone,
+) -> impl Strategy<Value = Rules<A>> {
+    (
+        option::of(btree_set(account_id(), 0..5)),
+        option::of(amount.clone()),
+        option::of(any::<u32>()),
+        option::of(amount.clone()),
+        option::of(amount),
+    )
+        .prop_map(
+            |(allowed, daily_amount, daily_count, maximum, minimum)| Rules {
+                allowed_counterparties: allowed,
+                daily_debit_amount_max: daily_amount,
+                daily_debit_count_max: daily_count,
+                maximum_balance: maximum,
+                minimum_balance: minimum,
+            },
+        )
+}
+
+fn set_account_rules() -> impl Strategy<Value = Action> {
+    (account_id(), rules(decimal(28))).prop_map(|(account_id, rules)| {
+        Action::SetAccountRules(SetAccountRules { account_id, rules })
+    })
 }
 
 fn exchange() -> impl Strategy<Value = Action> {
@@ -368,7 +398,7 @@ fn currency() -> impl Strategy<Value = Currency> {
         .prop_map(|code| Currency::lookup(code.parse().expect("a code")).expect("a currency"))
 }
 
-fn money(currency: Currency) -> impl Strategy<Value = Money> {
+fn money(currency: Currency) -> impl Strategy<Value = Money> + Clone {
     (any::<i128>(), 0..=27_u32).prop_map(move |(digits, length)| {
         let digits = digits % 10_i128.pow(length);
         let value = Decimal::from_i128_with_scale(digits, currency.exponent());
@@ -501,7 +531,14 @@ fn account_changed(currency: Currency) -> impl Strategy<Value = EventData> {
             })
         },
     );
-    prop_oneof![1 => created, 2 => freeze, 1 => closed, 1 => limit, 2 => updated]
+    let ruled = (rules(money(currency)), words()).prop_map(|(rules, (description, metadata))| {
+        EventData::AccountRulesSet(AccountRulesSet {
+            rules,
+            description,
+            metadata,
+        })
+    });
+    prop_oneof![1 => created, 2 => freeze, 1 => closed, 1 => limit, 2 => updated, 2 => ruled]
 }
 
 fn hold_changed(currency: Currency) -> impl Strategy<Value = EventData> {

@@ -18,8 +18,8 @@ use ledger::{
     Account, AccountId, Accounts, Action, Batch, Book, Capture, CloseAccount, Command, CommandId,
     Conditions, CreateAccount, Deposit, Direction, Entry, Event, Exchange, ExpireHold,
     FreezeAccount, Hold, HoldId, Money, Original, PlaceHold, Policy, Post, Price, Rejection,
-    RejectionCode, Release, Reverse, Scope, SetOverdraftLimit, Sum, Timestamp, Transfer,
-    UnfreezeAccount, UpdateAccount, Version, Withdraw, decide, parse_decimal,
+    RejectionCode, Release, Reverse, Rules, Scope, SetAccountRules, SetOverdraftLimit, Sum,
+    Timestamp, Transfer, UnfreezeAccount, UpdateAccount, Version, Withdraw, decide, parse_decimal,
 };
 use uuid::Uuid;
 
@@ -127,6 +127,14 @@ pub(crate) fn set_overdraft_limit(account: &str, limit: &str) -> Request {
     request(Action::SetOverdraftLimit(SetOverdraftLimit {
         account_id: account_id(account),
         overdraft_limit: decimal(limit),
+    }))
+}
+
+/// No rules at all; see [`Request::minimum`] and those behind it for some.
+pub(crate) fn rules(account: &str) -> Request {
+    request(Action::SetAccountRules(SetAccountRules {
+        account_id: account_id(account),
+        rules: Rules::default(),
     }))
 }
 
@@ -307,6 +315,35 @@ impl Request {
             other => panic!("{other:?} names no currency"),
         }
         self
+    }
+
+    fn rule(mut self, change: impl FnOnce(&mut Rules<rust_decimal::Decimal>)) -> Self {
+        match &mut self.command.action {
+            Action::SetAccountRules(action) => change(&mut action.rules),
+            other => panic!("{other:?} sets no rules"),
+        }
+        self
+    }
+
+    pub(crate) fn minimum(self, amount: &str) -> Self {
+        self.rule(|rules| rules.minimum_balance = Some(decimal(amount)))
+    }
+
+    pub(crate) fn maximum(self, amount: &str) -> Self {
+        self.rule(|rules| rules.maximum_balance = Some(decimal(amount)))
+    }
+
+    pub(crate) fn daily_amount(self, amount: &str) -> Self {
+        self.rule(|rules| rules.daily_debit_amount_max = Some(decimal(amount)))
+    }
+
+    pub(crate) fn daily_count(self, count: u32) -> Self {
+        self.rule(|rules| rules.daily_debit_count_max = Some(count))
+    }
+
+    pub(crate) fn only_with<const N: usize>(self, accounts: [&str; N]) -> Self {
+        let accounts = accounts.into_iter().map(account_id).collect();
+        self.rule(|rules| rules.allowed_counterparties = Some(accounts))
     }
 
     /// Only so much of the hold, or of what the earlier command moved.

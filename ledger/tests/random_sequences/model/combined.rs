@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ledger::RejectionCode;
 
+use super::rules::Change;
 use super::{Book, Line, Lines, Model, date};
 use crate::ask::{Amount, Ask, Entry, LARGEST, Part, Price};
 
@@ -114,9 +115,13 @@ impl Model {
         if sums.values().any(|sum| *sum != 0) {
             return Err(RejectionCode::Unbalanced);
         }
+        let sides: Vec<_> = entries.iter().map(|it| (it.account, it.is_debit)).collect();
+        if let Some(number) = self.stranger(&sides) {
+            return Err(self.refuse_entry(number, RejectionCode::CounterpartyNotAllowed));
+        }
         let mut lines = Vec::new();
         for (number, (entry, (_, units))) in entries.iter().zip(units).enumerate() {
-            let line = self.enter(entry, units, at);
+            let line = self.enter(entry.account, entry.is_debit, units, at);
             let line = line.map_err(|code| self.refuse_entry(number, code))?;
             lines.push(Line {
                 posting: Some(0),
@@ -137,14 +142,22 @@ impl Model {
     }
 
     /// What a posting moves comes from no outside: its lines make up for each other.
-    fn enter(&mut self, entry: &Entry, units: i128, at: i64) -> Result<Line, RejectionCode> {
-        let book = self.book(entry.account)?;
-        if entry.is_debit {
+    fn enter(
+        &mut self,
+        account: usize,
+        is_debit: bool,
+        units: i128,
+        at: i64,
+    ) -> Result<Line, RejectionCode> {
+        let book = self.book(account)?;
+        if is_debit {
             book.can_pay(units)?;
-            Ok(self.debit(entry.account, units, None, None, at))
+            self.allow(account, None, Change::Out(units), at)?;
+            Ok(self.counted(account, units, None, at))
         } else {
             book.can_take(units)?;
-            Ok(self.credit(entry.account, units, None, at))
+            self.allow(account, None, Change::In(units), at)?;
+            Ok(self.credit(account, units, None, at))
         }
     }
 
@@ -176,21 +189,19 @@ impl Model {
             Price::ToAmount(worth) => bought.positive(worth)?,
             Price::Rate(rate) => worth(units, sold.exponent, rate, bought.exponent)?,
         };
-        let mut lines = Vec::new();
-        for (account, is_debit, units) in [
+        let entries = [
             (from, true, units),
             (taker, false, units),
             (giver, true, worth),
             (to, false, worth),
-        ] {
-            let book = self.book(account)?;
-            let line = if is_debit {
-                book.can_pay(units)?;
-                self.debit(account, units, None, None, at)
-            } else {
-                book.can_take(units)?;
-                self.credit(account, units, None, at)
-            };
+        ];
+        let sides = entries.map(|(account, is_debit, _)| (account, is_debit));
+        if self.stranger(&sides).is_some() {
+            return Err(RejectionCode::CounterpartyNotAllowed);
+        }
+        let mut lines = Vec::new();
+        for (account, is_debit, units) in entries {
+            let line = self.enter(account, is_debit, units, at)?;
             lines.push(Line {
                 posting: Some(0),
                 ..line

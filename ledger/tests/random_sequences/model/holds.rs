@@ -2,6 +2,7 @@
 
 use ledger::RejectionCode;
 
+use super::rules::Change;
 use super::{Held, Lines, Model};
 use crate::ask::Amount;
 
@@ -24,6 +25,8 @@ impl Model {
         }
         let units = book.moved(amount, currency)?;
         book.can_pay(units)?;
+        self.allow(account, None, Change::Held(units), at)?;
+        self.count(account, units, at);
         self.book_mut(account).holds[hold] = Some(reserved(units));
         Ok(vec![self.hold_line(account, "HoldPlaced", units, hold, at)])
     }
@@ -49,11 +52,8 @@ impl Model {
             return Err(RejectionCode::CurrencyMismatch);
         }
         let units = book.part_of(reserved, amount)?;
-        if let Some(credited) = credited {
-            credited.can_take(units)?;
-        }
         let mut lines = match to {
-            Some(to) => self.both(account, to, units, Some(hold), at),
+            Some(to) => self.both(account, to, Change::Taken(units), Some(hold), at)?,
             None => vec![self.debit(account, units, None, Some(hold), at)],
         };
         let rest = reserved.remaining() - units;

@@ -2,7 +2,8 @@
 
 use ledger::RejectionCode;
 
-use super::{Book, Lines, Model, exponent_of, not_negative};
+use super::rules::Change;
+use super::{Book, Lines, Model, Rules, exponent_of, not_negative};
 use crate::ask::{Amount, HOLDS, LARGEST, Reach};
 
 impl Model {
@@ -35,6 +36,8 @@ impl Model {
             notes: 0,
             reason: None,
             holds: [None; HOLDS],
+            rules: Rules::default(),
+            today: None,
             version: 0,
             last_recorded_at: at,
         };
@@ -90,9 +93,8 @@ impl Model {
         }
         let mut lines = Vec::new();
         match (sweep_to, credited) {
-            (Some(to), Some(credited)) if book.balance > 0 => {
-                credited.can_take(book.balance)?;
-                lines = self.both(account, to, book.balance, None, at);
+            (Some(to), Some(_)) if book.balance > 0 => {
+                lines = self.both(account, to, Change::Swept(book.balance), None, at)?;
             }
             _ if book.balance != 0 => return Err(RejectionCode::BalanceNotZero),
             _ => {}

@@ -6,6 +6,7 @@ mod holds;
 mod life;
 mod movements;
 mod reversals;
+mod rules;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use ledger::RejectionCode;
 
 pub(crate) use combined::Refused;
 pub(crate) use reversals::Moved;
+pub(crate) use rules::{DAY, Rules, Today};
 
 use crate::ask::{Amount, Ask, HOLDS, LARGEST, Terms};
 
@@ -33,6 +35,9 @@ pub(crate) struct Book {
     pub(crate) notes: u8,
     pub(crate) reason: Option<u8>,
     pub(crate) holds: [Option<Held>; HOLDS],
+    pub(crate) rules: Rules,
+    /// What has left it on the last day on which anything has, while its rules say that this is counted.
+    pub(crate) today: Option<Today>,
     pub(crate) version: u64,
     pub(crate) last_recorded_at: i64,
 }
@@ -344,6 +349,10 @@ impl Model {
                 amount,
                 price,
             } => self.exchange([from, taker, giver, to], amount, price, at),
+            Ask::Rules {
+                account,
+                ref limits,
+            } => self.set_rules(account, limits, at),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use ledger::RejectionCode;
 
+use super::rules::Change;
 use super::{Line, Lines, Model};
 use crate::ask::Amount;
 
@@ -16,6 +17,7 @@ impl Model {
         let book = self.credited(account)?;
         let units = book.moved(amount, currency)?;
         book.can_take(units)?;
+        self.allow(account, None, Change::In(units), at)?;
         Ok(vec![self.credit(account, units, None, at)])
     }
 
@@ -29,7 +31,8 @@ impl Model {
         let book = self.debited(account)?;
         let units = book.moved(amount, currency)?;
         book.can_pay(units)?;
-        Ok(vec![self.debit(account, units, None, None, at)])
+        self.allow(account, None, Change::Out(units), at)?;
+        Ok(vec![self.counted(account, units, None, at)])
     }
 
     pub(super) fn transfer(
@@ -46,26 +49,43 @@ impl Model {
         }
         let units = debited.moved(amount, currency)?;
         debited.can_pay(units)?;
-        credited.can_take(units)?;
-        Ok(self.both(from, to, units, None, at))
+        self.both(from, to, Change::Out(units), None, at)
     }
 
+    /// The one that pays is looked at first, then the one that is paid.
     pub(super) fn both(
         &mut self,
         from: usize,
         to: usize,
-        units: i128,
+        out: Change,
         hold: Option<usize>,
         at: i64,
-    ) -> Vec<Line> {
-        let mut lines = vec![
-            self.debit(from, units, Some(to), hold, at),
-            self.credit(to, units, Some(from), at),
-        ];
+    ) -> Lines {
+        let units = out.units();
+        self.allow(from, Some(to), out, at)?;
+        self.book(to)?.can_take(units)?;
+        self.allow(to, Some(from), Change::In(units), at)?;
+        let first = match hold {
+            Some(_) => self.debit(from, units, Some(to), hold, at),
+            None => self.counted(from, units, Some(to), at),
+        };
+        let mut lines = vec![first, self.credit(to, units, Some(from), at)];
         for line in &mut lines {
             line.transfer = Some(0);
         }
-        lines
+        Ok(lines)
+    }
+
+    /// A debit that the account's rules count.
+    pub(super) fn counted(
+        &mut self,
+        account: usize,
+        units: i128,
+        to: Option<usize>,
+        at: i64,
+    ) -> Line {
+        self.count(account, units, at);
+        self.debit(account, units, to, None, at)
     }
 
     pub(super) fn debit(

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ledger::RejectionCode;
 
 use super::combined::index;
+use super::rules::Change;
 use super::{Line, Lines, Model, Undone};
 use crate::ask::{Amount, Ask, LARGEST, Terms};
 
@@ -27,7 +28,7 @@ pub(crate) struct Movement {
     pub(crate) units: i128,
     pub(crate) counterparty: Option<usize>,
     transfer: Option<u32>,
-    posting: Option<u32>,
+    pub(crate) posting: Option<u32>,
 }
 
 impl Movement {
@@ -131,6 +132,7 @@ impl Model {
             }
         }
         let part = self.part_to_reverse(&moved, amount)?;
+        self.check_sides_back(&moved.movements)?;
         let (mut lines, mut sums) = (Vec::new(), BTreeMap::new());
         let (mut transfer, mut posting) = (None, None);
         for movement in moved.movements.iter().rev() {
@@ -196,9 +198,11 @@ impl Model {
         }
         let (account, counterparty) = (movement.account, movement.counterparty);
         if movement.came_in {
+            self.allow(account, counterparty, Change::Back(units), at)?;
             return Ok(self.debit(account, units, counterparty, None, at));
         }
         book.can_take(units)?;
+        self.allow(account, counterparty, Change::In(units), at)?;
         Ok(self.credit(account, units, counterparty, at))
     }
 }

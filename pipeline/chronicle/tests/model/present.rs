@@ -11,11 +11,11 @@ use transport::streams;
 
 use crate::course::{Course, dates};
 use crate::flight::check_outcome;
-use crate::model::{Book, Held};
+use crate::model::{Book, Held, Rules};
 use crate::names::name_of;
 use crate::same::{same_account, same_hold};
 use crate::support::{DEADLINE, Ledger, eventually, text};
-use crate::wire::{hold_id, notes, owner_name, reason};
+use crate::wire::{hold_id, names, notes, owner_name, reason};
 
 /// How long a check of everything may take.
 const VERIFY_MAX: Duration = Duration::from_mins(20);
@@ -80,6 +80,7 @@ pub(crate) async fn check(ledger: &Ledger, course: &Course) {
     check_accounts(ledger, course).await;
     check_stored_holds(ledger, course).await;
     check_balances(ledger, course).await;
+    check_rules(ledger, course).await;
     check_balances_by_date(ledger, course).await;
     check_holds(ledger, course).await;
 }
@@ -287,6 +288,46 @@ async fn check_balances(ledger: &Ledger, course: &Course) {
         format!("{currency}|{}", written(*units, exponent))
     });
     compare("conservation", expected.collect(), &present);
+}
+
+/// The rules in `account_balance`.
+async fn check_rules(ledger: &Ledger, course: &Course) {
+    let present = lines(
+        ledger,
+        "SELECT concat_ws('|', account_id, coalesce(trim_scale((rules->>'minimum_balance')::numeric)::text, '-'),
+            coalesce(trim_scale((rules->>'maximum_balance')::numeric)::text, '-'),
+            coalesce(trim_scale((rules->>'daily_debit_amount_max')::numeric)::text, '-'),
+            coalesce(rules->>'daily_debit_count_max', '-'), coalesce(rules->>'allowed_counterparties', '-')) AS line
+         FROM account_balance WHERE rules <> '{}'",
+    )
+    .await;
+    let row = |(number, book): (usize, &Book)| {
+        let none = || "-".to_owned();
+        let rules = book.rules;
+        let money =
+            |units: Option<i128>| units.map_or_else(none, |units| written(units, book.exponent));
+        let allowed = |allowed| {
+            let names: Vec<String> = names(allowed)
+                .iter()
+                .map(|name| format!("\"{name}\""))
+                .collect();
+            format!("[{}]", names.join(", "))
+        };
+        [
+            name_of(number).to_string(),
+            money(rules.minimum),
+            money(rules.maximum),
+            money(rules.daily_amount),
+            rules
+                .daily_count
+                .map_or_else(none, |count| count.to_string()),
+            rules.allowed.map_or_else(none, allowed),
+        ]
+        .join("|")
+    };
+    let has_some = |(_, book): &(usize, &Book)| book.rules != Rules::default();
+    let expected = books(course).filter(has_some).map(row).collect();
+    compare("rules of account_balance", expected, &present);
 }
 
 /// How the last of a hold went.
