@@ -25,6 +25,7 @@ mod outcome;
 mod overlay;
 mod policy;
 mod rejection;
+mod schema;
 mod sum;
 mod timestamp;
 
@@ -49,5 +50,6 @@ pub use original::{Movement, Original};
 pub use outcome::{EventReference, Outcome, Verdict};
 pub use policy::Policy;
 pub use rejection::{Rejection, RejectionCode};
+pub use schema::{SCHEMA_VERSION, too_new};
 pub use sum::Sum;
 pub use timestamp::{InvalidTimestamp, Timestamp};

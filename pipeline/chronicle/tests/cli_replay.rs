@@ -9,6 +9,7 @@ use cli_support::{DEADLINE, Done, Place, finish, interrupt};
 use ledger::codec::json;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
+use transport::headers;
 
 impl Place {
     /// Runs `chronicle replay`.
@@ -224,6 +225,28 @@ async fn what_is_no_event_is_left_out_and_said() {
         .says("sequence 3 (ledger.events.A) is no event, and is left out")
         .says("1 that are no events");
     assert_eq!(sequences(&done.lines()), [1, 2, 4]);
+}
+
+#[tokio::test]
+async fn an_event_of_a_newer_version_is_not_left_out_but_ends_it() {
+    let place = Place::new().await;
+    let feed = place.feed().await;
+    fill(&place, &["A"], 2).await;
+    let newer = feed.get_raw_message(2).await.unwrap();
+    let mut map = async_nats::HeaderMap::new();
+    map.insert(headers::SCHEMA_VERSION, "1000");
+    let published = place
+        .nats
+        .jetstream
+        .publish_with_headers(newer.subject, map, newer.payload);
+    published.await.unwrap().await.unwrap();
+    let done = place
+        .replay(&["--into", "-"])
+        .await
+        .exits(1)
+        .says("sequence 3: the event has schema version 1000")
+        .says("upgrade this process first");
+    assert_eq!(sequences(&done.lines()), [1, 2]);
 }
 
 #[tokio::test]

@@ -11,6 +11,8 @@ pub const EVENT_TYPE: &str = "Chronicle-Event-Type";
 pub const REPLAY: &str = "Chronicle-Replay";
 /// The sequence that an event which was published again has in the feed.
 pub const SEQUENCE: &str = "Chronicle-Sequence";
+/// The version of the schema that it takes to read the event in the body.
+pub const SCHEMA_VERSION: &str = "Chronicle-Schema-Version";
 
 /// All headers of a message as they came, in base64, beside those of them that can be read: some line of them cannot.
 pub const UNREADABLE: &str = "Chronicle-Unreadable-Headers";

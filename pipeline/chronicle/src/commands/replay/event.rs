@@ -67,6 +67,7 @@ impl Replayed {
             payload: json::encode_event(&event).into(),
             headers: vec![
                 header(headers::EVENT_TYPE, event.data.type_name()),
+                header(headers::SCHEMA_VERSION, &event.schema_version().to_string()),
                 header(headers::CONTENT_TYPE, CONTENT_TYPE_JSON),
             ],
             event,

@@ -7,7 +7,7 @@ use engine::{Failure, Message};
 use ledger::Version;
 use ledger::codec::json;
 use transport::stored::StoredMessages;
-use transport::{Nats, streams, subjects};
+use transport::{Nats, headers, streams, subjects};
 
 use super::event::{Counts, Replayed, Step};
 use super::progress::Progress;
@@ -175,6 +175,9 @@ impl<'a> FeedEvents<'a> {
         };
         let sequence = message.position;
         self.missing_before(sequence, counts, progress)?;
+        if let Some(reason) = too_new(&message) {
+            return Err(exit::no(format!("sequence {sequence}: {reason}")));
+        }
         self.expected = sequence + 1;
         let event = match json::decode_event(&message.payload) {
             Ok(event) => event,
@@ -259,6 +262,12 @@ impl<'a> FeedEvents<'a> {
              --skip-missing"
         )))
     }
+}
+
+/// Why the message says that it cannot be read here: it is an event, and must not be left out.
+fn too_new(message: &Message) -> Option<String> {
+    let version = message.header(headers::SCHEMA_VERSION)?;
+    ledger::too_new(version.parse().ok()?)
 }
 
 /// The subjects that are wanted.
