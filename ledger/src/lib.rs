@@ -24,6 +24,7 @@ mod overlay;
 mod policy;
 mod rejection;
 mod rules;
+mod schema;
 mod sum;
 mod timestamp;
 
@@ -49,5 +50,6 @@ pub use outcome::{EventReference, Outcome, Verdict};
 pub use policy::Policy;
 pub use rejection::{Rejection, RejectionCode};
 pub use rules::{DayDebits, Restrictions, Rules};
+pub use schema::{SCHEMA_VERSION, too_new};
 pub use sum::Sum;
 pub use timestamp::{Day, InvalidTimestamp, Timestamp};

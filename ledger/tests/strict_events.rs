@@ -104,7 +104,7 @@ fn what_is_not_there_or_not_known_is_named() {
     refused(
         &with("/type", json!("MoneyPrinted")),
         "unknown_event_type",
-        r#"does not know the event type "MoneyPrinted"; was it written by a newer one?"#,
+        r#"does not know the event type "MoneyPrinted": it was written by a newer version of chronicle"#,
     );
 }
 

@@ -6,6 +6,7 @@ use engine::{Failure, Message, Operator, Step};
 use ledger::Event;
 use ledger::codec::json;
 use sources::FeedItem;
+use transport::headers;
 
 /// One step of the feed, understood as far as it can be.
 #[derive(Debug, Clone)]
@@ -52,6 +53,9 @@ fn decode(item: FeedItem) -> FeedEvent {
         FeedItem::Message(message) => message,
         FeedItem::Lost { why } => return FeedEvent::Lost { why },
     };
+    if let Some(reason) = too_new(&message) {
+        return FeedEvent::Poison { message, reason };
+    }
     let event = json::decode_event(&message.payload).map_err(|error| error.to_string());
     match event.and_then(|event| {
         event
@@ -61,5 +65,41 @@ fn decode(item: FeedItem) -> FeedEvent {
     }) {
         Ok(event) => FeedEvent::Event(Box::new(event)),
         Err(reason) => FeedEvent::Poison { message, reason },
+    }
+}
+
+/// Why the message says that it cannot be read here. An event may look as if it could be, and mean something else.
+fn too_new(message: &Message) -> Option<String> {
+    let version = message.header(headers::SCHEMA_VERSION)?;
+    ledger::too_new(version.parse().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    fn decoded(schema_version: Option<u32>) -> FeedEvent {
+        let payload = include_bytes!("../../ledger/tests/golden/events/money_deposited.json");
+        let header = |version: u32| (headers::SCHEMA_VERSION.to_owned(), version.to_string());
+        decode(FeedItem::Message(Arc::new(Message {
+            position: 1,
+            subject: "ledger.events.ACC-1".to_owned(),
+            headers: schema_version.map(header).into_iter().collect(),
+            payload: payload.trim_ascii().into(),
+            stored_at: SystemTime::UNIX_EPOCH,
+        })))
+    }
+
+    #[test]
+    fn an_event_of_a_newer_schema_is_not_applied_whatever_it_looks_like() {
+        for known in [None, Some(1), Some(ledger::SCHEMA_VERSION)] {
+            assert!(matches!(decoded(known), FeedEvent::Event(_)), "{known:?}");
+        }
+        let FeedEvent::Poison { reason, .. } = decoded(Some(ledger::SCHEMA_VERSION + 1)) else {
+            panic!("it is newer");
+        };
+        assert!(reason.contains("upgrade this process first"), "{reason}");
     }
 }

@@ -110,6 +110,7 @@ fn message(event: &Event) -> PublishMessage {
     let mut map = HeaderMap::new();
     map.insert(headers::CONTENT_TYPE, CONTENT_TYPE_JSON);
     map.insert(headers::EVENT_TYPE, event.data.type_name());
+    map.insert(headers::SCHEMA_VERSION, event.schema_version().to_string());
     PublishMessage::build()
         .payload(json::encode_event(event).into())
         .headers(map)

@@ -15,6 +15,7 @@ pub mod migrate;
 mod parts;
 mod past;
 mod read;
+mod replay;
 mod rows;
 mod snapshot;
 pub mod sqlstate;
@@ -28,6 +29,7 @@ pub use counters::{WriterCounters, WriterSnapshot};
 pub use finality::{FINAL_AFTER, FRESH_FOR, Then, is_final};
 pub use past::{CurrencyTotal, Totals};
 pub use read::{Head, StoredCommand};
+pub use replay::{CommandPlace, CommandRange};
 pub use snapshot::Snapshot;
 pub use writer::{Processed, Writer, WriterOptions};
 

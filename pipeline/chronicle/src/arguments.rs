@@ -1,5 +1,6 @@
 //! The command line.
 
+mod replay;
 mod send;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use crate::http::access::Role;
 use crate::output::Format;
 use crate::servers_at::ServerArguments;
 
+pub(crate) use self::replay::{ReplayArguments, ReplayCommands, ReplayTask};
 pub(crate) use self::send::{Envelope, SendCommand};
 
 /// An event-sourced financial ledger: commands on NATS become events in CockroachDB and balances in PostgreSQL.
@@ -86,6 +88,8 @@ pub(crate) enum Task {
     },
     /// Show events of the feed
     Events(EventsArguments),
+    /// Bring events of the feed out again: into a file, a subject or a projection
+    Replay(Box<ReplayArguments>),
     /// Look after messages that were no commands
     #[command(subcommand)]
     DeadLetter(DeadLetterTask),

@@ -123,6 +123,7 @@ async fn an_outcome_is_sent_to_whoever_waits_and_to_its_own_subject_in_the_docum
         .message;
     assert_eq!(message.subject, "ledger.events.ACC-1");
     assert_eq!(message.header(headers::EVENT_TYPE), Some("AccountCreated"));
+    assert_eq!(message.header(headers::SCHEMA_VERSION), Some("1"));
     assert_eq!(
         message.header(headers::MESSAGE_ID),
         event["event_id"].as_str()

@@ -7,6 +7,13 @@ pub const REPLY_TO: &str = "Chronicle-Reply-To";
 /// The type of the event in the body.
 pub const EVENT_TYPE: &str = "Chronicle-Event-Type";
 
+/// The replay that has published an event again, on a subject that is not the feed's.
+pub const REPLAY: &str = "Chronicle-Replay";
+/// The sequence that an event which was published again has in the feed.
+pub const SEQUENCE: &str = "Chronicle-Sequence";
+/// The version of the schema that it takes to read the event in the body.
+pub const SCHEMA_VERSION: &str = "Chronicle-Schema-Version";
+
 /// All headers of a message as they came, in base64, beside those of them that can be read: some line of them cannot.
 pub const UNREADABLE: &str = "Chronicle-Unreadable-Headers";
 

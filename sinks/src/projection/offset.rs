@@ -134,8 +134,9 @@ impl Fence {
     /// commit. Answers with the fence that is ours once the transaction is committed.
     ///
     /// Nobody else moves an offset whose epoch is ours. If the row is not as we left it, either its epoch is higher (we
-    /// are fenced), or the database has lost what it had committed (it was restored, or a replica that lacked the newest
-    /// commits took over): then nothing that we remember of it is true, and a new run has to read it again.
+    /// are fenced), or an operator has replayed events into the projection ([`replay`](super::replay)), or the database has
+    /// lost what it had committed (it was restored, or a replica that lacked the newest commits took over): then nothing
+    /// that we remember of it is true, and a new run has to read it again.
     pub(super) async fn advance(
         &self,
         transaction: &mut PgConnection,
@@ -198,8 +199,8 @@ impl Fence {
     fn displaced(&self, epoch: Option<i64>) -> Failure {
         if epoch.is_some_and(|epoch| epoch <= self.epoch) {
             return Failure::retry(format!(
-                "the read model was set back: the offset of projection {} is not where this projection has left it. It \
-                 reads it again and makes up for what is missing",
+                "the read model was set back, or events were replayed into it: the offset of projection {} is not as this \
+                 projection has left it. It reads it again and makes up for what is missing",
                 self.projection
             ));
         }

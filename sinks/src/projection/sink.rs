@@ -410,7 +410,7 @@ impl<P: Projection> ProjectionSink<P> {
 }
 
 /// Records up to where the accounts of `events` are applied.
-async fn record(
+pub(super) async fn record(
     transaction: &mut PgConnection,
     projection: &str,
     events: &[Event],

@@ -421,7 +421,7 @@ pub fn decode_event_data(type_name: &str, data: &str) -> Result<(EventData, Curr
         unknown => Err(Malformed::new(
             "unknown_event_type",
             format!(
-                "this version of the ledger does not know the event type {:?}; was it written by a newer one?",
+                "this version of the ledger does not know the event type {:?}: it was {WRITTEN_BY_A_NEWER}",
                 excerpt(unknown)
             ),
         )),
@@ -546,8 +546,17 @@ fn read<'a, T: Deserialize<'a>>(data: &'a str) -> Result<T, Malformed> {
     serde_json::from_str(data).map_err(|error| unreadable(&error))
 }
 
+const WRITTEN_BY_A_NEWER: &str =
+    "written by a newer version of chronicle; upgrade this process first";
+
 fn unreadable(error: &serde_json::Error) -> Malformed {
-    invalid(format!("the event cannot be read: {error}"))
+    let reason = error.to_string();
+    if reason.starts_with("unknown field") {
+        return invalid(format!(
+            "the event cannot be read: {reason}. An event with a field that is not known was {WRITTEN_BY_A_NEWER}"
+        ));
+    }
+    invalid(format!("the event cannot be read: {reason}"))
 }
 
 fn invalid(message: impl Into<String>) -> Malformed {

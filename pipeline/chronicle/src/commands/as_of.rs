@@ -78,10 +78,10 @@ impl Standing {
 }
 
 /// Nobody knows the future: asking about it is a mistake in the call. `now` is what the event store's clock says.
-pub(super) fn check_past(at: Timestamp, now: Timestamp) -> anyhow::Result<()> {
+pub(super) fn check_past(flag: &str, at: Timestamp, now: Timestamp) -> anyhow::Result<()> {
     if at > now {
         return Err(exit::usage(format!(
-            "--at {at} lies in the future: the event store's clock says {now}"
+            "{flag} {at} lies in the future: the event store's clock says {now}"
         )));
     }
     Ok(())
@@ -96,7 +96,7 @@ pub(super) async fn account_at(
 ) -> anyhow::Result<(Account, Standing)> {
     let failed = |error| reach::event_store_failed(servers, &error);
     let then = store.account_at(account_id, at).await.map_err(failed)?;
-    check_past(at, then.asked_at)?;
+    check_past("--at", at, then.asked_at)?;
     let standing = Standing::at(at, then.is_final);
     if let Some(account) = then.what {
         let standing = standing.with_version(account.version);

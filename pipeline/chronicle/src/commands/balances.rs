@@ -38,7 +38,7 @@ pub(crate) async fn execute(
     let mut snapshot = store.snapshot().await.map_err(failed)?;
     let asked_at = snapshot.asked_at().await.map_err(failed)?;
     let at = arguments.at.unwrap_or(asked_at);
-    as_of::check_past(at, asked_at)?;
+    as_of::check_past("--at", at, asked_at)?;
     let standing = Standing::at(at, store::is_final(at, asked_at));
 
     let limit = arguments.limit.unwrap_or(u64::MAX);

@@ -38,7 +38,7 @@ pub(super) async fn execute(
         .balance_by_date(account_id, effective, known)
         .await
         .map_err(failed)?;
-    as_of::check_past(known, then.asked_at)?;
+    as_of::check_past("--at", known, then.asked_at)?;
     let Some(found) = then.what else {
         return Err(as_of::not_open_yet(servers, &store, account_id, known).await);
     };

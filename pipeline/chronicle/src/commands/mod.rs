@@ -20,6 +20,7 @@ mod projection;
 mod reach;
 mod reading;
 mod rejections;
+mod replay;
 mod rows;
 mod run;
 mod send;
@@ -55,6 +56,7 @@ pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Task::Holds(arguments) => holds::execute(&servers, &arguments, output).await,
         Task::Outcome { command_id } => outcome::execute(&servers, command_id, output).await,
         Task::Events(arguments) => events::execute(&servers, &arguments, output).await,
+        Task::Replay(arguments) => replay::execute(&servers, &arguments, output).await,
         Task::DeadLetter(task) => dead_letter::execute(&servers, &task, output).await,
         Task::Projection(task) => projection::execute(&servers, &task, output).await,
         Task::Rejections(arguments) => rejections::execute(&arguments, output),

@@ -212,7 +212,7 @@ async fn event_at(servers: &ServerArguments, sequence: u64) -> anyhow::Result<Op
 }
 
 /// The projection of that name; `projection.NAME`, as the pipelines are called, is understood too.
-fn known(name: &str) -> anyhow::Result<&'static str> {
+pub(super) fn known(name: &str) -> anyhow::Result<&'static str> {
     let bare = name.strip_prefix("projection.").unwrap_or(name);
     projection::NAMES
         .into_iter()
@@ -225,7 +225,7 @@ fn known(name: &str) -> anyhow::Result<&'static str> {
         })
 }
 
-fn never_ran(name: &str) -> anyhow::Error {
+pub(super) fn never_ran(name: &str) -> anyhow::Error {
     exit::no(format!(
         "projection {name} has never run on this read model; see `chronicle projection list`"
     ))

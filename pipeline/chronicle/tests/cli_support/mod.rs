@@ -5,6 +5,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod event_store;
+pub mod feed;
 
 use std::path::Path;
 use std::process::Stdio;
@@ -110,6 +111,14 @@ pub async fn finish(child: Child) -> Done {
         out: String::from_utf8(output.stdout).expect("it prints UTF-8"),
         err: String::from_utf8(output.stderr).expect("it says UTF-8"),
     }
+}
+
+/// Ctrl-C.
+pub fn interrupt(pid: u32) {
+    let told = std::process::Command::new("kill")
+        .args(["-INT", &pid.to_string()])
+        .status();
+    assert!(told.expect("kill is there").success());
 }
 
 /// Runs `chronicle` where no server is known.

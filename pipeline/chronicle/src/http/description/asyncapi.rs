@@ -89,6 +89,8 @@ pub(super) fn document() -> Value {
                 "event": {
                     "headers": {"type": "object", "properties": {
                         headers::EVENT_TYPE: {"enum": EventData::TYPE_NAMES},
+                        headers::SCHEMA_VERSION: {"type": "string", "pattern": "^[0-9]+$",
+                            "description": "The version of the schema that it takes to read the event"},
                         headers::MESSAGE_ID: {"type": "string", "description": "The event's id"},
                     }},
                     "payload": {"type": "object", "required": ["event_id", "account_id", "version", "type", "data", "hash"],

@@ -1,0 +1,139 @@
+//! Reading everything from its beginning, page by page: what `chronicle replay` takes from here.
+//!
+//! Each page is read by itself, so that no transaction stays open for as long as a slow replay takes. Rows never change,
+//! so pages fit together; what is committed meanwhile may or may not be in them.
+
+use ledger::{AccountId, CommandId, Event, Timestamp, Version};
+use sqlx::{AssertSqlSafe, Row};
+use uuid::Uuid;
+
+use crate::append::signed;
+use crate::rows::{self, EVENT_COLUMNS};
+use crate::{Error, EventStore, Snapshot};
+
+/// Which commands, by when they were decided and by the account that they were sent to.
+#[derive(Debug, Clone)]
+pub struct CommandRange {
+    /// From then on.
+    pub from: Timestamp,
+    /// Until then, this instant included.
+    pub through: Timestamp,
+    /// Only those of this account.
+    pub account_id: Option<AccountId>,
+}
+
+/// Where a command stands among all: by when it was decided, and by its id among those of the same microsecond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CommandPlace {
+    /// When it was decided.
+    pub recorded_at: Timestamp,
+    /// The command.
+    pub command_id: CommandId,
+}
+
+const WITHIN: &str =
+    "recorded_at >= $1 AND recorded_at <= $2 AND ($3::text IS NULL OR account_id = $3)";
+
+impl EventStore {
+    /// At most `limit` events behind the given one, by account and version.
+    pub async fn events_behind(
+        &self,
+        after: Option<(&AccountId, Version)>,
+        limit: u32,
+    ) -> Result<Vec<Event>, Error> {
+        let (account_id, version) = after.map_or(("", 0), |(account_id, version)| {
+            (account_id.as_str(), signed(version))
+        });
+        let sql = format!(
+            "SELECT {EVENT_COLUMNS} FROM events WHERE (account_id, version) > ($1, $2) ORDER BY account_id, version LIMIT $3"
+        );
+        let statement = sqlx::query(AssertSqlSafe(sql))
+            .bind(account_id)
+            .bind(version)
+            .bind(i64::from(limit));
+        let rows = self.fetch_all(statement).await?;
+        rows.iter().map(rows::event).collect()
+    }
+
+    /// How many events there are. Reads an index from end to end.
+    pub async fn event_count(&self) -> Result<u64, Error> {
+        let row = self
+            .fetch_one(sqlx::query("SELECT count(*) AS events FROM events"))
+            .await?;
+        Ok(u64::try_from(row.try_get::<i64, _>("events")?).unwrap_or_default())
+    }
+
+    /// How many commands there are within `range`. Reads the whole table.
+    pub async fn command_count(&self, range: &CommandRange) -> Result<u64, Error> {
+        let mut snapshot = self.snapshot().await?;
+        snapshot.read_the_table().await?;
+        let sql = format!("SELECT count(*) AS commands FROM commands WHERE {WITHIN}");
+        let statement = sqlx::query(AssertSqlSafe(sql))
+            .bind(range.from.to_date_time())
+            .bind(range.through.to_date_time())
+            .bind(range.account_id.as_ref().map(AccountId::as_str));
+        let row = snapshot.lease.fetch_one(statement).await?;
+        snapshot.close().await?;
+        Ok(u64::try_from(row.try_get::<i64, _>("commands")?).unwrap_or_default())
+    }
+
+    /// At most `limit` places of commands within `range`, in order, behind the given one.
+    ///
+    /// The table has no index by time, for every append would pay for it (and on CockroachDB all of them at one place): each
+    /// call reads the whole table. So ask for many at a time, and for their bodies with
+    /// [`command_rows_of`](Self::command_rows_of).
+    pub async fn command_places(
+        &self,
+        range: &CommandRange,
+        behind: Option<CommandPlace>,
+        limit: u32,
+    ) -> Result<Vec<CommandPlace>, Error> {
+        let mut snapshot = self.snapshot().await?;
+        snapshot.read_the_table().await?;
+        let behind_it = if behind.is_some() { ">" } else { ">=" };
+        let sql = format!(
+            "SELECT command_id, recorded_at FROM commands
+             WHERE {WITHIN} AND (recorded_at, command_id) {behind_it} ($4, $5)
+             ORDER BY recorded_at, command_id LIMIT $6"
+        );
+        let behind = behind.unwrap_or(CommandPlace {
+            recorded_at: range.from,
+            command_id: Uuid::nil().into(),
+        });
+        let statement = sqlx::query(AssertSqlSafe(sql))
+            .bind(range.from.to_date_time())
+            .bind(range.through.to_date_time())
+            .bind(range.account_id.as_ref().map(AccountId::as_str))
+            .bind(behind.recorded_at.to_date_time())
+            .bind(behind.command_id.as_uuid())
+            .bind(i64::from(limit));
+        let rows = snapshot.lease.fetch_all(statement).await?;
+        snapshot.close().await?;
+        let place = |row: &sqlx::postgres::PgRow| {
+            let command_id: Uuid = row.try_get("command_id")?;
+            let recorded_at =
+                rows::instant(row, "recorded_at").map_err(|message| Error::UnreadableCommand {
+                    command_id,
+                    message,
+                })?;
+            Ok(CommandPlace {
+                recorded_at,
+                command_id: command_id.into(),
+            })
+        };
+        rows.iter().map(place).collect()
+    }
+}
+
+impl Snapshot {
+    /// Lets PostgreSQL read a table from end to end, which is off everywhere else (see `connect`): until the end of this
+    /// transaction. Otherwise it would walk over the primary key, and from there to each row.
+    async fn read_the_table(&mut self) -> Result<(), Error> {
+        let setting =
+            "SELECT set_config('enable_seqscan', 'on', true) WHERE version() LIKE 'PostgreSQL%'";
+        self.lease
+            .fetch_optional(sqlx::query(setting))
+            .await
+            .map(drop)
+    }
+}
