@@ -245,6 +245,44 @@ impl EventStore {
         rows.iter().map(rows::event).collect()
     }
 
+    /// At most `limit` events behind the given one, by account and version in the database's order, and no more than come
+    /// to `bytes_max` of their data, and one: to walk over all events, pass the last one's place each time. Whatever is
+    /// committed meanwhile is read if it lies ahead.
+    pub async fn events_after(
+        &self,
+        after: Option<(&AccountId, Version)>,
+        limit: u32,
+        bytes_max: u64,
+    ) -> Result<Vec<Event>, Error> {
+        let (account_id, version) = after.map_or(("", 0), |(account_id, version)| {
+            (account_id.as_str(), signed(version))
+        });
+        // The page is measured where it lies, so that what is too much is never sent.
+        let sql = format!(
+            "SELECT {EVENT_COLUMNS} FROM (
+                SELECT *, sum(octet_length(data::text)) OVER (ORDER BY account_id, version
+                    ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) - octet_length(data::text) AS bytes_before
+                FROM (SELECT * FROM events WHERE (account_id, version) > ($1, $2)
+                    ORDER BY account_id, version LIMIT $3) AS page
+             ) AS measured WHERE bytes_before <= $4 ORDER BY account_id, version"
+        );
+        let statement = sqlx::query(AssertSqlSafe(sql))
+            .bind(account_id)
+            .bind(version)
+            .bind(i64::from(limit))
+            .bind(i64::try_from(bytes_max).unwrap_or(i64::MAX));
+        let rows = self.fetch_all(statement).await?;
+        rows.iter().map(rows::event).collect()
+    }
+
+    /// How many events there are. Reads all of an index, so it takes time with many.
+    pub async fn events_total(&self) -> Result<u64, Error> {
+        let row = self
+            .fetch_one(sqlx::query("SELECT count(*) FROM events"))
+            .await?;
+        Ok(row.try_get::<i64, _>(0)?.unsigned_abs())
+    }
+
     /// At most `limit` events of an account with versions below `before`, the newest first; without it, from the newest
     /// event on.
     pub async fn history_back(

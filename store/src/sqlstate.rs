@@ -76,6 +76,17 @@ pub fn is_insufficient_privilege(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| code == "42501")
 }
 
+/// Whether an error says that the database that a URL names is not there.
+pub fn is_missing_database(error: &sqlx::Error) -> bool {
+    // invalid_catalog_name
+    code(error).is_some_and(|code| code == "3D000")
+}
+
+/// Whether an error says that a lock was not to be had within `lock_timeout`.
+pub fn is_lock_not_available(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| code == "55P03")
+}
+
 /// Whether an error says that the rights on a schema cannot be changed (CockroachDB before 22.1, schema `public`).
 pub fn is_fixed_schema(error: &sqlx::Error) -> bool {
     // invalid_schema_name

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod projection;
 mod replay;
 mod send;
 
@@ -13,6 +14,7 @@ use crate::http::access::Role;
 use crate::output::Format;
 use crate::servers_at::ServerArguments;
 
+pub(crate) use self::projection::{DigestArguments, ProjectionTask, RebuildArguments};
 pub(crate) use self::replay::{ReplayArguments, ReplayCommands, ReplayTask};
 pub(crate) use self::send::{Envelope, SendCommand};
 
@@ -253,9 +255,21 @@ pub(crate) struct Tuning {
     /// How many days after it is recorded money may be moved by its business date
     #[arg(long, env = "CHRONICLE_EFFECTIVE_FUTURE_DAYS_MAX", default_value_t = 366, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(0..=36_600), help_heading = "Tuning")]
     pub(crate) effective_future_days_max: u32,
+    /// What a projection does whose rows are of an older definition than the program's
+    #[arg(long, env = "CHRONICLE_ON_NEW_DEFINITION", value_enum, default_value_t = OnNewDefinition::Rebuild, help_heading = "Tuning")]
+    pub(crate) on_new_definition: OnNewDefinition,
     /// How long a shutdown waits for what is in flight, in seconds
     #[arg(long, env = "CHRONICLE_DRAIN_SECONDS_MAX", default_value_t = 10, value_name = "S", value_parser = clap::value_parser!(u64).range(0..=600), help_heading = "Tuning")]
     pub(crate) drain_seconds_max: u64,
+}
+
+/// What a projection does whose rows are of an older definition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnNewDefinition {
+    /// Build new rows beside the old ones, swap, and go on
+    Rebuild,
+    /// Stop, and name the command that does it
+    Stop,
 }
 
 /// `chronicle migrate`
@@ -514,33 +528,6 @@ pub(crate) enum DeadLetterTask {
         /// Its id, as listed
         id: String,
         /// Why it is not needed
-        #[arg(long)]
-        reason: String,
-    },
-}
-
-/// `chronicle projection`
-#[derive(Debug, Subcommand)]
-pub(crate) enum ProjectionTask {
-    /// List them with their offsets
-    List,
-    /// Go on with a feed that was lost and made anew
-    AdoptStream {
-        /// The projection, e.g. account_balance
-        #[arg(required_unless_present = "all")]
-        name: Option<String>,
-        /// All of them
-        #[arg(long, conflicts_with = "name")]
-        all: bool,
-    },
-    /// Skip one message of the feed at the next start, with a reason that is recorded
-    Skip {
-        /// The projection, e.g. account_balance
-        name: String,
-        /// The message's sequence
-        #[arg(long, value_name = "N")]
-        sequence: u64,
-        /// Why
         #[arg(long)]
         reason: String,
     },

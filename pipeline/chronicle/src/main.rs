@@ -13,6 +13,7 @@ mod http;
 mod links;
 mod metrics;
 mod output;
+mod rebuild;
 mod run;
 mod servers_at;
 mod standing;

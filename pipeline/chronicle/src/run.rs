@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use transport::Nats;
 use transport::streams::Limits;
 
-use crate::arguments::{ApiArguments, Tuning};
+use crate::arguments::{ApiArguments, OnNewDefinition, Tuning};
 use crate::exit;
 use crate::health::Health;
 use crate::http::access::Access;
@@ -81,6 +81,7 @@ pub(crate) async fn parts(urls: &Urls<'_>, tuning: &Tuning) -> anyhow::Result<Pa
             ..Batching::default()
         },
         drain_within: Duration::from_secs(tuning.drain_seconds_max),
+        renews: tuning.on_new_definition == OnNewDefinition::Rebuild,
     })
 }
 
@@ -219,9 +220,9 @@ fn choose(all: Vec<(String, Build)>, only: &[String]) -> anyhow::Result<Vec<(Str
     Ok(chosen.collect())
 }
 
-/// Whether a pipeline does its work.
+/// Whether a pipeline does what it is told to: its work, or to rest.
 pub(crate) fn is_well(state: &State) -> bool {
-    matches!(state, State::Running)
+    matches!(state, State::Running | State::Paused { .. })
 }
 
 /// A token that is cancelled at the first Ctrl-C or SIGTERM. At a second one the process ends at once.

@@ -14,6 +14,8 @@ use transport::{Nats, streams, subjects};
 pub(crate) struct Feed {
     /// Which life of the stream it is.
     pub(crate) identity: String,
+    /// The first sequence that it still has.
+    pub(crate) first: u64,
     /// Its last sequence.
     pub(crate) head: u64,
     nats: Nats,
@@ -25,6 +27,7 @@ impl Feed {
         let stream = streams::existing(&nats.jetstream, streams::EVENTS).await?;
         Ok(stream.map(|stream| Self {
             identity: streams::identity(&stream),
+            first: stream.cached_info().state.first_sequence,
             head: stream.cached_info().state.last_sequence,
             nats: nats.clone(),
         }))
@@ -45,9 +48,33 @@ pub(crate) struct Standing {
     pub(crate) lag_seconds: Option<f64>,
     /// How often it was started.
     pub(crate) epoch: Option<i64>,
+    /// How often an operator has moved it.
+    pub(crate) generation: Option<i64>,
+    /// The version of the definition that its rows are made by.
+    pub(crate) definition: Option<i32>,
+    /// The order to rest; null when it may run.
+    pub(crate) paused: Option<Pause>,
     /// Which life of the feed it has read.
     pub(crate) stream_id: Option<String>,
     pub(crate) updated_at: Option<Timestamp>,
+}
+
+/// An order to rest.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Pause {
+    pub(crate) at: Timestamp,
+    pub(crate) by: String,
+    pub(crate) reason: String,
+}
+
+impl Pause {
+    fn of(pause: projection::Pause) -> Self {
+        Self {
+            at: Timestamp::from_date_time(pause.at),
+            by: pause.by,
+            reason: pause.reason,
+        }
+    }
 }
 
 impl Standing {
@@ -59,6 +86,9 @@ impl Standing {
             lag_events: None,
             lag_seconds: None,
             epoch: None,
+            generation: None,
+            definition: None,
+            paused: None,
             stream_id: None,
             updated_at: None,
         }
@@ -106,6 +136,9 @@ pub(crate) async fn standings(read_model: &PgPool) -> Result<Vec<Standing>, sqlx
         .map(|stored| Standing {
             offset: Some(stored.last_sequence),
             epoch: Some(stored.epoch),
+            generation: Some(stored.generation),
+            definition: Some(stored.definition),
+            paused: stored.pause.map(Pause::of),
             stream_id: Some(stored.stream_id),
             updated_at: Some(Timestamp::from_date_time(stored.updated_at)),
             ..Standing::never_ran(stored.projection)

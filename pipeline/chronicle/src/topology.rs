@@ -4,9 +4,11 @@
 //! LEDGER_COMMANDS ─> [intake]  decode ─> validate ─> event_feed ─> outcomes          (one per partition)
 //!                                 └──────────┴─> dead_letters
 //! LEDGER_EVENTS ──> [projection.NAME]  decode ─> NAME                                (one per read model)
+//!                                                              a copy that is being built is fed in the same way
 //! holds (read model) ─> [expiry]  expire ─> commands ─> LEDGER_COMMANDS              (the timer)
 //! ```
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use engine::{Batching, Topology};
@@ -22,6 +24,7 @@ use transport::Nats;
 use transport::streams::Limits;
 
 use crate::metrics::{IntakeCounters, Intakes};
+use crate::rebuild::{self, KeepPace};
 
 /// The pipeline that ends holds whose time is over.
 const EXPIRY: &str = "expiry";
@@ -41,6 +44,8 @@ pub(crate) struct Parts {
     pub(crate) writer: WriterOptions,
     pub(crate) batching: Batching,
     pub(crate) drain_within: Duration,
+    /// Whether a projection builds its rows anew when they are of an older definition, or stops.
+    pub(crate) renews: bool,
 }
 
 /// Connections that only ask whether a server is there.
@@ -91,13 +96,8 @@ fn intake(
 
 /// From events to one read model.
 fn projection<P: Projection + Default>(parts: &Parts, name: &str, runs: &Runs) -> Topology {
-    let sink = ProjectionSink::new(
-        P::default(),
-        parts.nats.clone(),
-        parts.limits.clone(),
-        &parts.read_model,
-        parts.store_for_projections.clone(),
-    );
+    let renew = parts.renews.then(|| rebuild::at_start::<P>(parts));
+    let sink = sink(parts, P::default()).renewed_by(renew);
     Topology::named(name)
         .source(
             "events",
@@ -108,6 +108,40 @@ fn projection<P: Projection + Default>(parts: &Parts, name: &str, runs: &Runs) -
         .then("decode", DecodeEvent)
         .into(P::NAME, sink)
         .build()
+}
+
+/// The same into a copy that is being built, whose tables the connections of `parts` see; at most `rate` events a second.
+pub(crate) fn copy<P: Projection + Default>(
+    parts: &Parts,
+    name: &str,
+    runs: &Runs,
+    rate: Option<NonZeroU32>,
+) -> Topology {
+    let events = Topology::named(name)
+        .source(
+            "events",
+            JetStreamEvents::new(parts.nats.clone(), parts.limits.clone()).among(runs),
+        )
+        .batching(parts.batching.clone())
+        .drain_within(parts.drain_within)
+        .then("decode", DecodeEvent);
+    match rate {
+        Some(rate) => events.then("pace", KeepPace::new(rate)),
+        None => events,
+    }
+    .into(P::NAME, sink(parts, P::default()))
+    .build()
+}
+
+/// A projection over the connections of `parts`.
+pub(crate) fn sink<P: Projection>(parts: &Parts, projection: P) -> ProjectionSink<P> {
+    ProjectionSink::new(
+        projection,
+        parts.nats.clone(),
+        parts.limits.clone(),
+        &parts.read_model,
+        parts.store_for_projections.clone(),
+    )
 }
 
 /// From holds that are over to the commands that end them.

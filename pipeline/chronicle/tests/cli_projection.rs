@@ -229,3 +229,144 @@ async fn a_skip_is_recorded_with_who_and_why() {
         [("damaged in the mail".to_owned(), 1, "tester".to_owned())]
     );
 }
+
+#[tokio::test]
+async fn a_pause_is_shown_and_recorded_and_taken_back() {
+    let read_model = ReadModel::new().await;
+    let life = streams::identity(&read_model.place.feed().await);
+    let pause = [
+        "pause",
+        "holds",
+        "--reason",
+        "a long migration",
+        "-o",
+        "json",
+    ];
+    read_model
+        .ask(&pause)
+        .await
+        .exits(1)
+        .says("has never run")
+        .prints_nothing();
+    read_model.stands("holds", &life, 0).await;
+    read_model
+        .ask(&["pause", "holds", "--reason", " "])
+        .await
+        .exits(2)
+        .says("needs a reason");
+    for changed in [true, false] {
+        let document = read_model.ask(&pause).await.exits(0).document();
+        assert_eq!(
+            document,
+            json!({"projection": "holds", "paused": true, "changed": changed})
+        );
+    }
+    let lines = read_model.ask(&["list", "-o", "json"]).await.lines();
+    assert_eq!(lines[1]["paused"]["reason"], "a long migration");
+    read_model
+        .ask(&["list"])
+        .await
+        .prints("paused by tester: a long migration");
+    read_model
+        .ask(&["resume", "holds"])
+        .await
+        .exits(0)
+        .prints("goes on");
+    read_model
+        .ask(&["resume", "holds"])
+        .await
+        .exits(0)
+        .prints("was not paused");
+    let log = read_model
+        .ask(&["log", "holds", "-o", "json"])
+        .await
+        .lines();
+    assert_eq!(column(&log, "action"), ["paused", "resumed"]);
+    assert_eq!(column(&log, "by"), ["tester", "tester"]);
+    read_model
+        .ask(&["log"])
+        .await
+        .exits(0)
+        .prints("a long migration");
+}
+
+#[tokio::test]
+async fn an_offset_is_moved_by_an_order_that_says_so_and_never_by_accident() {
+    const OFFSET: &str = "SELECT projection, last_sequence, stream_id FROM projection_offsets";
+    let read_model = ReadModel::new().await;
+    let stream = read_model.place.feed().await;
+    for _ in 0..9 {
+        let jetstream = &read_model.place.nats.jetstream;
+        let published = jetstream.publish("ledger.events.A", "x".into()).await;
+        published.unwrap().await.unwrap();
+    }
+    let life = streams::identity(&stream);
+    let stands_at = |offset: i64| [("transfers".to_owned(), offset, life.clone())];
+    read_model.stands("transfers", &life, 6).await;
+    let rewind = async |to: &str, flags: &[&str]| {
+        let order = ["rewind", "transfers", "--to-sequence", to];
+        read_model.ask(&[&order[..], flags].concat()).await
+    };
+    rewind("2", &[])
+        .await
+        .exits(0)
+        .prints("4 messages are read again")
+        .prints("nothing was changed");
+    rewind("8", &["--execute"]).await.exits(2).says("--forward");
+    rewind("2", &["--execute", "--forward"]).await.exits(2);
+    rewind("6", &["--execute"]).await.exits(1).says("already");
+    rewind("10", &["--execute", "--forward"])
+        .await
+        .exits(2)
+        .says("the feed ends at sequence 9");
+    assert_eq!(read_model.rows(OFFSET).await, stands_at(6));
+
+    let document = rewind("2", &["--execute", "--reason", "to be sure", "-o", "json"])
+        .await
+        .exits(0)
+        .document();
+    assert_eq!(
+        document,
+        json!({"projection": "transfers", "from": 6, "to": 2, "head": 9, "first": 1, "read_again": 4, "passed_over": 0,
+               "gone": 0, "executed": true})
+    );
+    assert_eq!(read_model.rows(OFFSET).await, stands_at(2));
+    rewind("8", &["--execute", "--forward"])
+        .await
+        .exits(0)
+        .prints("6 messages are passed over");
+    assert_eq!(read_model.rows(OFFSET).await, stands_at(8));
+    stream.purge().sequence(6).await.expect("it can be purged");
+    rewind("2", &[])
+        .await
+        .exits(0)
+        .prints("3 messages are read again")
+        .prints("3 messages behind the new offset are not in the feed any more");
+    let log = read_model.ask(&["log", "-o", "json"]).await.lines();
+    assert_eq!(column(&log, "action"), ["rewound", "rewound"]);
+    assert_eq!(log[0]["details"], json!({"from": 6, "to": 2}));
+}
+
+#[tokio::test]
+async fn nothing_is_known_of_copies_that_are_not_there() {
+    let read_model = ReadModel::new().await;
+    read_model
+        .ask(&["digest", "holds", "--shadow"])
+        .await
+        .exits(1)
+        .says("no shadow copy");
+    read_model
+        .ask(&["rollback", "holds"])
+        .await
+        .exits(1)
+        .says("no earlier model");
+    read_model
+        .ask(&["prune", "holds"])
+        .await
+        .exits(1)
+        .says("no earlier model");
+    let digest = read_model.ask(&["digest", "holds", "-o", "json"]).await;
+    let tables = digest.exits(0).document()["tables"].clone();
+    assert_eq!(tables[0]["rows"], 0);
+    read_model.ask(&["log"]).await.exits(0);
+}

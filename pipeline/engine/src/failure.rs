@@ -8,6 +8,8 @@ pub enum RetryClass {
     /// The same work may succeed later: the pipeline is opened again after a pause. Nothing is lost by it, for
     /// unsettled deliveries come again.
     Retry,
+    /// It was told to rest: nothing is wrong. It looks now and then whether it may go on.
+    Rest,
     /// Repeating it cannot help; a person has to act. The pipeline stops and says so.
     Fatal,
 }
@@ -26,6 +28,15 @@ impl Failure {
     pub fn retry(message: impl Into<String>) -> Self {
         Self {
             class: RetryClass::Retry,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// No failure but an order: the pipeline rests until it is taken back; the message says whose order it is.
+    pub fn rest(message: impl Into<String>) -> Self {
+        Self {
+            class: RetryClass::Rest,
             message: message.into(),
             source: None,
         }

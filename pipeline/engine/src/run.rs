@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::batching::Batching;
 use crate::component::{Resume, Settler};
 use crate::counters::NodeCounters;
-use crate::failure::Failure;
+use crate::failure::{Failure, RetryClass};
 use crate::operate::DeadLetterNode;
 use crate::status::{PipelineStatus, State};
 
@@ -147,8 +147,11 @@ impl Line {
             Err(broken) => {
                 // The next run must not meet tasks of this one, however long they take to let go.
                 self.tasks.shutdown().await;
-                let reason = broken.failure.chain();
-                self.status.set_last_failure(&broken.node, reason);
+                // An order to rest is no failure.
+                if broken.failure.class() != RetryClass::Rest {
+                    let reason = broken.failure.chain();
+                    self.status.set_last_failure(&broken.node, reason);
+                }
                 Err(broken.failure)
             }
         }

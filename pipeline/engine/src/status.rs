@@ -34,6 +34,11 @@ pub enum State {
         #[serde(rename = "next_try_unix_ms", serialize_with = "as_unix_ms")]
         next_try: SystemTime,
     },
+    /// Told to rest; it goes on by itself when the order is taken back.
+    Paused {
+        /// Whose order it is, and why.
+        reason: String,
+    },
     /// At its end, with work undone: what was not settled is delivered again at the next start.
     Stopped {
         /// Why.

@@ -15,6 +15,9 @@ use crate::run::Finished;
 use crate::status::{PipelineStatus, State};
 use crate::topology::Topology;
 
+/// How often a pipeline that was told to rest looks whether it may go on.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// A run that has been open for so long counts as well, even if nothing came to be settled.
 pub(crate) const WELL_AFTER: Duration = Duration::from_secs(30);
 
@@ -23,6 +26,8 @@ pub(crate) const WELL_AFTER: Duration = Duration::from_secs(30);
 /// After a failure that time may heal it pauses (100 ms, growing to 10 s, with jitter) and builds and runs the
 /// pipeline anew. The pauses begin anew once a run has settled something or has been open for 30 s. A shutdown ends a
 /// pause at once.
+///
+/// A run that was told to rest is no failure: the pipeline is `Paused`, and tries once a second whether it may go on.
 ///
 /// `settled` of the answer counts all runs.
 ///
@@ -66,12 +71,17 @@ where
             status.set_state(State::Stopped { reason, fatal });
             return Err(failure);
         }
-        let trouble = trouble.get_or_insert_with(Trouble::new);
-        let pause = trouble.another(name, reason.clone(), &status);
+        let pause = if failure.class() == RetryClass::Rest {
+            trouble = None;
+            rest(name, &reason, &status)
+        } else {
+            let trouble = trouble.get_or_insert_with(Trouble::new);
+            trouble.another(name, reason.clone(), &status)
+        };
         tokio::select! {
             biased;
             () = shutdown.cancelled() => {
-                tracing::warn!(pipeline = name, "ended while in trouble: {reason}");
+                tracing::warn!(pipeline = name, "ended without running: {reason}");
                 let fatal = false;
                 status.set_state(State::Stopped { reason, fatal });
                 return Ok(finished(&status, true));
@@ -122,6 +132,18 @@ async fn proven_well(status: &PipelineStatus) {
         _ = settled => {}
         () = open_for_long => {}
     }
+}
+
+/// The pipeline rests: says so once, and says when to look again.
+fn rest(name: &str, reason: &str, status: &PipelineStatus) -> Duration {
+    let paused = State::Paused {
+        reason: reason.to_owned(),
+    };
+    if status.state() != paused {
+        tracing::info!(pipeline = name, "{reason}");
+        status.set_state(paused);
+    }
+    LOOK_AGAIN_AFTER
 }
 
 fn final_state(run: &Finished) -> State {

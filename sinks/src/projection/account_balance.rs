@@ -14,6 +14,8 @@ pub struct AccountBalance;
 
 impl Projection for AccountBalance {
     const NAME: &'static str = "account_balance";
+    const TABLES: &'static [&'static str] = &["account_balance"];
+    const DEFINITION: i32 = 1;
 
     async fn apply(
         &self,

@@ -63,6 +63,8 @@ fn rows(events: &[Event]) -> BTreeMap<(&AccountId, HoldId), Row<'_>> {
 
 impl Projection for Holds {
     const NAME: &'static str = "holds";
+    const TABLES: &'static [&'static str] = &["holds"];
+    const DEFINITION: i32 = 1;
 
     async fn apply(
         &self,

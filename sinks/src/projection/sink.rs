@@ -6,10 +6,13 @@
 //! after a failure: the run ends, and the next one reads it again.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{Batch, Failure, Resume, RetryClass, Sink, fault};
+use futures::future::BoxFuture;
 use ledger::{AccountId, Event, Version};
 use lru::LruCache;
 use operators::FeedEvent;
@@ -21,9 +24,11 @@ use tokio::time::Instant;
 use transport::Nats;
 use transport::streams::{self, Limits};
 
-use super::Projection;
 use super::guard::{Applied, guard};
-use super::offset::{self, Fence, Skips, Target, signed};
+use super::offset::{Fence, Target, signed};
+use super::shadow::Walked;
+use super::skips::{self, Skips};
+use super::{Definition, Projection, walk};
 use crate::read_model;
 
 /// How many accounts' versions are kept in memory.
@@ -39,18 +44,23 @@ const COMPARE_AT_LEAST_EVERY: Duration = Duration::from_secs(10);
 /// How long to rest, when idle, after all accounts have been compared.
 const COMPARE_EVERY: Duration = Duration::from_mins(1);
 
+/// Builds the rows of a new definition beside those of the older one, and swaps.
+pub type Renew = Arc<dyn Fn() -> BoxFuture<'static, Result<(), Failure>> + Send + Sync>;
+
 /// A projection as a sink.
 pub struct ProjectionSink<P> {
     projection: P,
     nats: Nats,
     limits: Limits,
-    pool: PgPool,
-    store: EventStore,
-    fence: Option<Fence>,
+    pub(super) pool: PgPool,
+    pub(super) store: EventStore,
+    pub(super) fence: Option<Fence>,
+    /// What to do when the rows that are there are of an older definition; `None`: stop.
+    renew: Option<Renew>,
     /// Up to where accounts are applied; only what has been committed. An entry that is dropped is read again.
     versions: LruCache<AccountId, Version>,
     /// What an operator told this projection to skip: such a version counts as applied, and its rows are not written.
-    skips: Skips,
+    pub(super) skips: Skips,
     comparison: Comparison,
     /// When the last step of the comparison was made.
     compared_at: Instant,
@@ -94,10 +104,60 @@ impl<P: Projection> ProjectionSink<P> {
             pool,
             store,
             fence: None,
+            renew: None,
             versions: LruCache::new(VERSIONS_CACHED_MAX),
             skips: Skips::default(),
             compared_at: Instant::now(),
             comparison: Comparison::Walking { after: None },
+        }
+    }
+
+    /// The same sink, which does this when it meets rows of an older definition, instead of stopping.
+    #[must_use]
+    pub fn renewed_by(mut self, renew: Option<Renew>) -> Self {
+        self.renew = renew;
+        self
+    }
+
+    /// Which life of the feed there is now.
+    pub(super) async fn stream_id(&self) -> Result<String, Failure> {
+        self.nats.ready().await?;
+        let stream = streams::events(&self.nats.jetstream, &self.limits).await?;
+        Ok(streams::identity(&stream))
+    }
+
+    /// Makes sure that the rows are of this program's definition.
+    async fn be_of_this_definition(&self) -> Result<(), Failure> {
+        let sql =
+            "SELECT definition FROM projection_offsets WHERE projection = $1 AND paused_at IS NULL";
+        let known: Option<i32> = sqlx::query_scalar(sql)
+            .bind(P::NAME)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(Self::read_failed)?;
+        let Some(known) = known else {
+            return Ok(());
+        };
+        let (name, own) = (P::NAME, P::DEFINITION);
+        match known.cmp(&own) {
+            Ordering::Equal => Ok(()),
+            Ordering::Greater => Err(Failure::fatal(format!(
+                "the rows of projection {name} are of definition {known}, made by a newer program, and this one makes {own}: \
+                 run the newer one, or go back with it to the rows from before (chronicle projection rollback {name})"
+            ))),
+            Ordering::Less => match &self.renew {
+                Some(renew) => {
+                    tracing::info!(
+                        projection = name,
+                        "the rows are of definition {known}, and this program makes {own}: building them beside the old ones"
+                    );
+                    renew().await
+                }
+                None => Err(Failure::fatal(format!(
+                    "the rows of projection {name} are of definition {known}, and this program makes {own}. To build new ones \
+                     beside them and swap, run: chronicle projection rebuild {name}; or start with --on-new-definition rebuild"
+                ))),
+            },
         }
     }
 
@@ -115,7 +175,7 @@ impl<P: Projection> ProjectionSink<P> {
     }
 
     /// Up to where these accounts are applied.
-    async fn applied<'a>(
+    pub(super) async fn applied<'a>(
         &mut self,
         account_ids: impl Iterator<Item = &'a AccountId>,
     ) -> Result<Applied, Failure> {
@@ -197,7 +257,7 @@ impl<P: Projection> ProjectionSink<P> {
     }
 
     /// Where the offset is now: for transactions that apply events without having read any further.
-    fn here(&mut self) -> Target {
+    pub(super) fn here(&mut self) -> Target {
         Target {
             sequence: self.fence().last_sequence(),
             event_id: None,
@@ -333,6 +393,27 @@ impl<P: Projection> ProjectionSink<P> {
         if events.is_empty() && target.sequence == self.fence().last_sequence() {
             return Ok(());
         }
+        self.commit_all(events, applied, target, None).await
+    }
+
+    /// The same with the place that the walk over the event store has reached.
+    pub(super) async fn commit_walked(
+        &mut self,
+        events: &[Event],
+        applied: &Applied,
+        walked: &Walked,
+    ) -> Result<(), Failure> {
+        let here = self.here();
+        self.commit_all(events, applied, here, Some(walked)).await
+    }
+
+    async fn commit_all(
+        &mut self,
+        events: &[Event],
+        applied: &Applied,
+        target: Target,
+        walked: Option<&Walked>,
+    ) -> Result<(), Failure> {
         let failed =
             |error| read_model::failure(format!("projection {} cannot commit", P::NAME), error);
         let fence = self.fence().clone();
@@ -359,6 +440,9 @@ impl<P: Projection> ProjectionSink<P> {
             record(&mut transaction, P::NAME, events, applied)
                 .await
                 .map_err(failed)?;
+        }
+        if let Some(walked) = walked {
+            walk::note(&mut transaction, walked).await.map_err(failed)?;
         }
         fault::point("in_projection_transaction");
         transaction.commit().await.map_err(failed)?;
@@ -444,11 +528,11 @@ impl<P: Projection> Sink for ProjectionSink<P> {
     type Item = FeedEvent;
 
     async fn open(&mut self) -> Result<Option<Resume>, Failure> {
-        self.nats.ready().await?;
-        let stream = streams::events(&self.nats.jetstream, &self.limits).await?;
-        let stream_id = streams::identity(&stream);
-        let (fence, resume) = Fence::take(&self.pool, P::NAME, &stream_id).await?;
-        self.skips = offset::skips(&self.pool, P::NAME, &stream_id).await?;
+        let stream_id = self.stream_id().await?;
+        self.be_of_this_definition().await?;
+        let definition = Definition::of::<P>();
+        let (fence, resume) = Fence::take(&self.pool, definition, &stream_id).await?;
+        self.skips = skips::skips(&self.pool, P::NAME, &stream_id).await?;
         self.fence = Some(fence);
         if resume.position == 0 {
             // A new projection, or one that goes on with a new feed: the event store may be older than the feed.
@@ -539,7 +623,7 @@ impl<P: Projection> Sink for ProjectionSink<P> {
     }
 }
 
-fn store_failure(error: store::Error) -> Failure {
+pub(super) fn store_failure(error: store::Error) -> Failure {
     let failure = if error.is_transient() {
         Failure::retry
     } else {

@@ -64,6 +64,8 @@ fn effective_at(event: &Event) -> Option<OffsetDateTime> {
 
 impl Projection for Transactions {
     const NAME: &'static str = "transactions";
+    const TABLES: &'static [&'static str] = &["transactions"];
+    const DEFINITION: i32 = 1;
 
     async fn apply(
         &self,

@@ -64,6 +64,8 @@ fn rows(events: &[Event]) -> BTreeMap<Uuid, Row<'_>> {
 
 impl Projection for Transfers {
     const NAME: &'static str = "transfers";
+    const TABLES: &'static [&'static str] = &["transfers"];
+    const DEFINITION: i32 = 1;
 
     async fn apply(
         &self,

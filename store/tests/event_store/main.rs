@@ -31,4 +31,5 @@ mod reversals;
 mod rights;
 mod snapshots;
 mod time_travel;
+mod walking;
 mod writing;

@@ -32,6 +32,8 @@ use std::process::ExitCode;
 
 use crate::arguments::{Arguments, Task};
 
+pub(crate) use self::verify::check_one;
+
 /// Does what was asked for.
 pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments {

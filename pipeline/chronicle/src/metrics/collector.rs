@@ -193,7 +193,9 @@ fn by_intake(
 }
 
 fn states(page: &mut Page<'_>, pipelines: &[PipelineSnapshot]) -> fmt::Result {
-    const STATES: [&str; 5] = ["starting", "running", "retrying", "stopped", "drained"];
+    const STATES: [&str; 6] = [
+        "starting", "running", "retrying", "paused", "stopped", "drained",
+    ];
     let samples = pipelines.iter().flat_map(|pipeline| {
         let present = state_name(&pipeline.state);
         STATES.map(|state| {
@@ -218,6 +220,7 @@ fn state_name(state: &State) -> &'static str {
         State::Starting => "starting",
         State::Running => "running",
         State::Retrying { .. } => "retrying",
+        State::Paused { .. } => "paused",
         State::Stopped { .. } => "stopped",
         State::Drained => "drained",
     }

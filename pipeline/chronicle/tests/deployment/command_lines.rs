@@ -103,7 +103,7 @@ fn what_does_not_exist_is_refused() {
     for line in [
         "frobnicate",
         "send --fiel x.ndjson",
-        "projection rebuild",
+        "projection frobnicate",
         "run --only intake extra",
         "dev --run",
     ] {

@@ -280,3 +280,33 @@ async fn one_pipeline_in_trouble_does_not_hold_up_another() {
     shutdown.cancel();
     trouble.await.unwrap().unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_that_is_told_to_rest_is_paused_looks_every_second_and_has_not_failed() {
+    let log = MemoryLog::of(1..=10);
+    let table = MemoryTable::new();
+    let runs = AtomicU64::new(0);
+    let status = PipelineStatus::new("resting");
+    let seen = Mutex::new(Vec::new());
+    let began = Instant::now();
+    let build = || {
+        seen.lock().unwrap().push(status.state());
+        let mut source = log.source().ending();
+        if runs.fetch_add(1, Ordering::SeqCst) < 5 {
+            source = source.failing_to_open(Failure::rest("somebody said so"));
+        }
+        Topology::named("resting")
+            .source("log", source)
+            .into("table", table.sink())
+            .build()
+    };
+    let finished = supervise("resting", build, status.clone(), CancellationToken::new());
+    assert_eq!(finished.await.unwrap().settled, 10);
+    let paused = State::Paused {
+        reason: "somebody said so".to_owned(),
+    };
+    assert_eq!(seen.lock().unwrap()[1..], vec![paused; 5]);
+    assert!(began.elapsed() >= SECOND * 5 && began.elapsed() < SECOND * 6);
+    let snapshot = status.snapshot();
+    assert_eq!((snapshot.failed_runs, snapshot.last_failure), (0, None));
+}

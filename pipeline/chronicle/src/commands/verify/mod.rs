@@ -13,6 +13,7 @@ mod fold;
 mod history;
 mod intake;
 mod limits;
+mod one;
 mod orphans;
 mod outcomes;
 mod print;
@@ -33,6 +34,8 @@ use crate::arguments::VerifyArguments;
 use crate::exit;
 use crate::output::Format;
 use crate::servers_at::ServerArguments;
+
+pub(crate) use self::one::check_one;
 
 pub(crate) async fn execute(
     servers: &ServerArguments,

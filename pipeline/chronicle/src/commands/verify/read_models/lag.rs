@@ -75,19 +75,39 @@ pub(super) async fn judge(
             continue;
         }
         let projection = read_model.name();
-        let row = sqlx::query("SELECT last_sequence FROM projection_offsets WHERE projection = $1")
+        let row = sqlx::query(
+            "SELECT last_sequence, paused_at IS NOT NULL AS is_paused, COALESCE(paused_by, '') AS paused_by,
+                COALESCE(pause_reason, '') AS pause_reason
+             FROM projection_offsets WHERE projection = $1",
+        )
             .bind(projection)
             .fetch_optional(pool)
             .await
             .context(UNREADABLE)?;
         let offset = row
+            .as_ref()
             .map(|row| row.try_get::<i64, _>("last_sequence"))
             .transpose()?;
+        let is_paused = match &row {
+            Some(row) => row.try_get("is_paused")?,
+            None => false,
+        };
         let lacks = format!(
             "{projection} lacks {} events of {} accounts",
             behind.events, behind.accounts
         );
         let why = match offset {
+            Some(offset) if is_paused => {
+                let text = |name| {
+                    row.as_ref()
+                        .map_or(Ok(""), |row| row.try_get::<&str, _>(name))
+                };
+                format!(
+                    "it is paused at offset {offset} by {}: {}; to go on: chronicle projection resume {projection}",
+                    text("paused_by")?,
+                    text("pause_reason")?
+                )
+            }
             None => format!(
                 "it has never run; start it with `chronicle run --only projection.{projection}`"
             ),

@@ -1,0 +1,103 @@
+//! `chronicle projection skip`: lets a projection pass over one message of the feed.
+
+use std::process::ExitCode;
+
+use ledger::EventId;
+use ledger::codec::json;
+use serde::Serialize;
+use sinks::projection::{self, Skip};
+use transport::stored::StoredMessages;
+use transport::{streams, subjects};
+
+use super::{known, never_ran, order, with_reason};
+use crate::commands::reach;
+use crate::exit;
+use crate::output::{self, Format};
+use crate::servers_at::ServerArguments;
+
+/// A skip as it was recorded.
+#[derive(Serialize)]
+struct Recorded<'a> {
+    projection: &'a str,
+    sequence: u64,
+    /// The event that the message holds; null when it cannot be read.
+    event_id: Option<EventId>,
+    reason: &'a str,
+    skipped_by: &'a str,
+}
+
+pub(super) async fn execute(
+    servers: &ServerArguments,
+    name: &str,
+    sequence: u64,
+    reason: &str,
+    output: Format,
+) -> anyhow::Result<ExitCode> {
+    let projection = known(name)?;
+    with_reason(reason)?;
+    if sequence == 0 || i64::try_from(sequence).is_err() {
+        return Err(exit::usage(format!(
+            "{sequence} is no sequence of the feed; the projection's error names it"
+        )));
+    }
+    let read_model = servers.read_model()?;
+    let event_id = event_at(servers, sequence).await?;
+    let skipped_by = &reach::operator();
+    let skip = Skip {
+        projection,
+        sequence,
+        event_id,
+        order: order(skipped_by, Some(reason)),
+    };
+    let done = projection::skip(&read_model, &skip)
+        .await
+        .map_err(|error| reach::read_model_failed(servers, &error))?;
+    if !done {
+        return Err(never_ran(name));
+    }
+    match output {
+        Format::Json => output::json(&Recorded {
+            projection,
+            sequence,
+            event_id,
+            reason,
+            skipped_by,
+        })?,
+        Format::Table => {
+            let what = event_id.map_or_else(
+                || "which holds no event".to_owned(),
+                |id| format!("event {id}"),
+            );
+            output::line(format!(
+                "{projection} skips sequence {sequence} ({what}) at its next start: start it again now if it has stopped. \
+                 Recorded in projection_skips, by {skipped_by}"
+            ))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The event at that sequence of the feed; `None` when what lies there is none. The skip is of this event: after a rewind
+/// of the stream another one may stand there.
+async fn event_at(servers: &ServerArguments, sequence: u64) -> anyhow::Result<Option<EventId>> {
+    let nats = reach::nats(servers).await?;
+    let nowhere = || {
+        exit::no(format!(
+            "the feed {} at {} has no message at sequence {sequence}, so there is nothing to skip; see `chronicle events`",
+            streams::EVENTS,
+            reach::place(servers.nats_url())
+        ))
+    };
+    streams::existing(&nats.jetstream, streams::EVENTS)
+        .await
+        .map_err(|failure| reach::nats_failed(servers, &failure))?
+        .ok_or_else(nowhere)?;
+    let filter = format!("{}.*", subjects::EVENTS);
+    let stored = StoredMessages::new(nats.jetstream, streams::EVENTS, &filter, 1);
+    let found = stored.at(sequence).await;
+    let found = found.map_err(|failure| reach::nats_failed(servers, &failure))?;
+    let message = found.ok_or_else(nowhere)?.message;
+    Ok(json::decode_event(&message.payload)
+        .ok()
+        .map(|event| event.event_id))
+}

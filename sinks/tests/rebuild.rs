@@ -1,0 +1,20 @@
+//! Read models that are built beside the live one, on a real nats-server and real databases.
+
+// Its history is for the contract.
+#[allow(dead_code)]
+mod support;
+
+#[path = "rebuild/copies.rs"]
+mod copies;
+#[path = "rebuild/definitions.rs"]
+mod definitions;
+#[path = "rebuild/memory.rs"]
+mod memory;
+#[path = "rebuild/orders.rs"]
+mod orders;
+#[path = "rebuild/place.rs"]
+mod place;
+#[path = "rebuild/readers.rs"]
+mod readers;
+#[path = "rebuild/rights.rs"]
+mod rights;
