@@ -106,7 +106,7 @@ impl Sink for EventFeed {
     }
 }
 
-fn message(event: &Event) -> PublishMessage {
+pub(crate) fn message(event: &Event) -> PublishMessage {
     let mut map = HeaderMap::new();
     map.insert(headers::CONTENT_TYPE, CONTENT_TYPE_JSON);
     map.insert(headers::EVENT_TYPE, event.data.type_name());

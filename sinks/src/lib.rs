@@ -9,9 +9,11 @@ mod event_feed;
 mod outcomes;
 pub mod projection;
 pub mod read_model;
+mod restored_feed;
 
 pub use commands::Commands;
 pub use counters::{FeedCounters, FeedSnapshot};
 pub use dead_letters::JetStreamDeadLetters;
 pub use event_feed::EventFeed;
 pub use outcomes::Outcomes;
+pub use restored_feed::RestoredFeed;

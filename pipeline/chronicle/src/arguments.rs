@@ -1,5 +1,6 @@
 //! The command line.
 
+mod feed;
 mod projection;
 mod replay;
 mod send;
@@ -14,6 +15,7 @@ use crate::http::access::Role;
 use crate::output::Format;
 use crate::servers_at::ServerArguments;
 
+pub(crate) use self::feed::{FeedTask, RestoreArguments};
 pub(crate) use self::projection::{DigestArguments, ProjectionTask, RebuildArguments};
 pub(crate) use self::replay::{ReplayArguments, ReplayCommands, ReplayTask};
 pub(crate) use self::send::{Envelope, SendCommand};
@@ -98,6 +100,9 @@ pub(crate) enum Task {
     /// Look after projections
     #[command(subcommand)]
     Projection(ProjectionTask),
+    /// Look after the feed
+    #[command(subcommand)]
+    Feed(FeedTask),
     /// Explain the codes that commands are refused with
     Rejections(RejectionsArguments),
     /// Make a token for the HTTP API

@@ -29,9 +29,19 @@ pub(crate) struct Urls<'a> {
     pub(crate) read_model: &'a str,
 }
 
+/// How large the streams may become.
+pub(crate) fn limits(tuning: &Tuning) -> Limits {
+    const MEBIBYTE: i64 = 1024 * 1024;
+    Limits {
+        commands_max: i64::from(tuning.commands_waiting_max),
+        event_bytes_max: i64::from(tuning.feed_mib_max) * MEBIBYTE,
+        replicas: usize::try_from(tuning.stream_replicas).unwrap_or(usize::MAX),
+        ..Limits::default()
+    }
+}
+
 /// What all pipelines share. Nothing here waits for a server: each pipeline tries until its servers are there.
 pub(crate) async fn parts(urls: &Urls<'_>, tuning: &Tuning) -> anyhow::Result<Parts> {
-    const MEBIBYTE: i64 = 1024 * 1024;
     const DAY: Duration = Duration::from_hours(24);
     const READ_MODEL_CONNECTIONS_MAX: u32 = 8;
     const PROBE_CONNECTIONS_MAX: u32 = 2;
@@ -59,12 +69,7 @@ pub(crate) async fn parts(urls: &Urls<'_>, tuning: &Tuning) -> anyhow::Result<Pa
         intakes: Intakes::default(),
         partitions: tuning.partitions,
         credit: as_usize(tuning.credit),
-        limits: Limits {
-            commands_max: i64::from(tuning.commands_waiting_max),
-            event_bytes_max: i64::from(tuning.feed_mib_max) * MEBIBYTE,
-            replicas: as_usize(tuning.stream_replicas),
-            ..Limits::default()
-        },
+        limits: limits(tuning),
         writer: WriterOptions {
             accounts_cached_max: as_usize(tuning.accounts_cached_max)
                 .try_into()

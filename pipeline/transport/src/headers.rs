@@ -13,6 +13,8 @@ pub const REPLAY: &str = "Chronicle-Replay";
 pub const SEQUENCE: &str = "Chronicle-Sequence";
 /// The version of the schema that it takes to read the event in the body.
 pub const SCHEMA_VERSION: &str = "Chronicle-Schema-Version";
+/// Which restoration brought an event back into the feed; missing on one that came when it was recorded.
+pub const RESTORED: &str = "Chronicle-Restored";
 
 /// All headers of a message as they came, in base64, beside those of them that can be read: some line of them cannot.
 pub const UNREADABLE: &str = "Chronicle-Unreadable-Headers";

@@ -7,6 +7,7 @@ mod connection;
 pub mod dead_letter;
 pub mod headers;
 pub mod message;
+pub mod restoring;
 mod shown;
 pub mod stored;
 pub mod streams;

@@ -11,7 +11,7 @@ use async_nats::jetstream::stream::{
 use async_nats::jetstream::{self, ErrorCode};
 use engine::Failure;
 
-use crate::subjects;
+use crate::{restoring, subjects};
 
 /// Commands that have no outcome yet. A settled command leaves it.
 pub const COMMANDS: &str = "LEDGER_COMMANDS";
@@ -108,27 +108,34 @@ pub async fn commands(
     }
 }
 
-/// The feed, made if it is missing.
+/// The feed, made if it is missing. Fails, to be tried again, while it is being [restored](crate::restoring): neither
+/// may anything be published to it in between, nor is there much to read.
 pub async fn events(jetstream: &jetstream::Context, limits: &Limits) -> Result<Stream, Failure> {
-    get_or_create(
-        jetstream,
-        Config {
-            name: EVENTS.to_owned(),
-            description: Some(
-                "Every event of the ledger; rebuildable from the event store".to_owned(),
-            ),
-            subjects: vec![format!("{}.*", subjects::EVENTS)],
-            retention: RetentionPolicy::Limits,
-            discard: DiscardPolicy::Old,
-            max_bytes: limits.event_bytes_max,
-            storage: StorageType::File,
-            num_replicas: limits.replicas,
-            duplicate_window: DUPLICATE_WINDOW,
-            allow_direct: true,
-            ..Config::default()
-        },
-    )
-    .await
+    let stream = get_or_create(jetstream, events_config(limits)).await?;
+    match restoring::restoration(&stream) {
+        None => Ok(stream),
+        Some(restoration) => Err(Failure::retry(format!(
+            "the feed {EVENTS} is being restored ({}); if nobody is at it any more, `chronicle feed restore` goes on",
+            restoration.id
+        ))),
+    }
+}
+
+/// What the feed is when nothing is wrong with it.
+pub(crate) fn events_config(limits: &Limits) -> Config {
+    Config {
+        name: EVENTS.to_owned(),
+        description: Some("Every event of the ledger; rebuildable from the event store".to_owned()),
+        subjects: vec![format!("{}.*", subjects::EVENTS)],
+        retention: RetentionPolicy::Limits,
+        discard: DiscardPolicy::Old,
+        max_bytes: limits.event_bytes_max,
+        storage: StorageType::File,
+        num_replicas: limits.replicas,
+        duplicate_window: DUPLICATE_WINDOW,
+        allow_direct: true,
+        ..Config::default()
+    }
 }
 
 /// The dead letters, made if the stream is missing.
@@ -182,7 +189,10 @@ pub async fn existing(
 }
 
 /// An operator may have given the stream other limits or replicas: what is there stays as it is.
-async fn get_or_create(jetstream: &jetstream::Context, config: Config) -> Result<Stream, Failure> {
+pub(crate) async fn get_or_create(
+    jetstream: &jetstream::Context,
+    config: Config,
+) -> Result<Stream, Failure> {
     let name = config.name.clone();
     if let Some(stream) = existing(jetstream, &name).await? {
         return Ok(stream);

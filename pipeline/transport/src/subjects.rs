@@ -6,6 +6,8 @@ use ledger::{AccountId, CommandId};
 pub const COMMANDS: &str = "ledger.commands";
 /// What events are published under: one token follows, the account.
 pub const EVENTS: &str = "ledger.events";
+/// What events are published under while the feed is being restored; the stream stores them under [`EVENTS`].
+pub const RESTORED_EVENTS: &str = "ledger.restored_events";
 /// What outcomes are published under: one token follows, the command.
 pub const OUTCOMES: &str = "ledger.outcomes";
 /// What dead letters are published under: one token follows, the code of the reason.
@@ -19,6 +21,11 @@ pub fn command(account_id: &AccountId) -> String {
 /// Where an event of this account is published.
 pub fn event(account_id: &AccountId) -> String {
     format!("{EVENTS}.{account_id}")
+}
+
+/// Where an event of this account is published while the feed is being restored.
+pub fn restored_event(account_id: &AccountId) -> String {
+    format!("{RESTORED_EVENTS}.{account_id}")
 }
 
 /// Where the outcome of this command is published.

@@ -12,6 +12,7 @@ mod dev;
 mod events;
 mod explain;
 mod export;
+mod feed;
 mod history;
 mod holds;
 mod migrate;
@@ -61,6 +62,7 @@ pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Task::Replay(arguments) => replay::execute(&servers, &arguments, output).await,
         Task::DeadLetter(task) => dead_letter::execute(&servers, &task, output).await,
         Task::Projection(task) => projection::execute(&servers, &task, output).await,
+        Task::Feed(task) => feed::execute(&servers, &task, output).await,
         Task::Rejections(arguments) => rejections::execute(&arguments, output),
         Task::Token(arguments) => token::execute(&arguments, output),
     }

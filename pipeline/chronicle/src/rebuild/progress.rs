@@ -77,7 +77,7 @@ impl Progress {
     }
 
     /// The next stage begins, or the same with another end.
-    pub(super) fn stage(&mut self, stage: &'static str, total: Option<u64>, from: u64) {
+    pub(crate) fn stage(&mut self, stage: &'static str, total: Option<u64>, from: u64) {
         let is_new = self.stage != stage;
         self.total = total;
         if is_new {
@@ -101,7 +101,7 @@ impl Progress {
     }
 
     /// So much of the stage is done.
-    pub(super) fn reached(&mut self, done: u64) {
+    pub(crate) fn reached(&mut self, done: u64) {
         self.done = done;
         let line = self.line();
         let is_due = |every: Duration| self.told.is_none_or(|told| told.elapsed() >= every);
@@ -140,7 +140,7 @@ impl Progress {
     }
 
     /// Takes it away.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         if let Shown::Bar(bar) = &self.shown {
             bar.finish_and_clear();
         }
