@@ -207,6 +207,7 @@ fn check(name: &str) -> anyhow::Result<()> {
     let live = [
         subjects::COMMANDS,
         subjects::EVENTS,
+        subjects::RESTORED_EVENTS,
         subjects::OUTCOMES,
         subjects::DEAD_LETTERS,
     ];
