@@ -4,6 +4,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::process::Stdio;
 use std::time::Duration;
 
 use ledger::EventId;
@@ -159,6 +160,8 @@ async fn a_restoration_that_is_killed_anywhere_goes_on_to_the_same_feed() {
         let mut child = ledger
             .command()
             .args(["feed", "restore", "--replace", "--rate", "500"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .expect("chronicle can be started");
         tokio::time::sleep(Duration::from_millis(

@@ -1,4 +1,4 @@
-//! How far a rebuild has come: a bar on a terminal, JSON lines on a stderr that is none, the log within a pipeline.
+//! How far a rebuild, or a restoration of the feed, has come: a bar on a terminal, JSON lines on a stderr that is none, the log within a pipeline.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -20,9 +20,10 @@ enum Shown {
     Log,
 }
 
-/// What is shown of one rebuild.
+/// What is shown of one piece of work.
 pub(crate) struct Progress {
-    projection: &'static str,
+    /// The projection, or `feed`.
+    of: &'static str,
     shown: Shown,
     stage: &'static str,
     total: Option<u64>,
@@ -36,7 +37,8 @@ pub(crate) struct Progress {
 /// One line for programs.
 #[derive(Serialize)]
 struct Line {
-    projection: &'static str,
+    /// The projection, or `feed`.
+    of: &'static str,
     stage: &'static str,
     done: u64,
     total: Option<u64>,
@@ -48,24 +50,24 @@ struct Line {
 
 impl Progress {
     /// For whoever sits at a terminal, or for a program that reads stderr.
-    pub(crate) fn shown(projection: &'static str) -> Self {
+    pub(crate) fn shown(of: &'static str) -> Self {
         let shown = if std::io::stderr().is_terminal() {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             Shown::Bar(bar)
         } else {
             Shown::Lines
         };
-        Self::new(projection, shown)
+        Self::new(of, shown)
     }
 
     /// For the log of a pipeline.
-    pub(crate) fn logged(projection: &'static str) -> Self {
-        Self::new(projection, Shown::Log)
+    pub(crate) fn logged(of: &'static str) -> Self {
+        Self::new(of, Shown::Log)
     }
 
-    fn new(projection: &'static str, shown: Shown) -> Self {
+    fn new(of: &'static str, shown: Shown) -> Self {
         Self {
-            projection,
+            of,
             shown,
             stage: "start",
             total: None,
@@ -95,7 +97,7 @@ impl Progress {
                 Some(total) => bar.set_length(total),
                 None => bar.unset_length(),
             }
-            bar.set_prefix(format!("{} {stage}", self.projection));
+            bar.set_prefix(format!("{} {stage}", self.of));
         }
         self.reached(from);
     }
@@ -119,12 +121,7 @@ impl Progress {
             }
             Shown::Log if is_due(LOG_EVERY) => {
                 self.told = Some(Instant::now());
-                tracing::info!(
-                    projection = self.projection,
-                    stage = self.stage,
-                    "{}",
-                    words(&line)
-                );
+                tracing::info!(projection = self.of, stage = self.stage, "{}", words(&line));
             }
             Shown::Lines | Shown::Log => {}
         }
@@ -135,7 +132,7 @@ impl Progress {
         match &self.shown {
             Shown::Bar(bar) => bar.suspend(|| output::say(text)),
             Shown::Lines => output::say(text),
-            Shown::Log => tracing::warn!(projection = self.projection, "{text}"),
+            Shown::Log => tracing::warn!(projection = self.of, "{text}"),
         }
     }
 
@@ -158,7 +155,7 @@ impl Progress {
             .filter(|_| rate > 0.0)
             .map(|total| (total.saturating_sub(done) as f64 / rate).round());
         Line {
-            projection: self.projection,
+            of: self.of,
             stage: self.stage,
             done,
             total: self.total,
