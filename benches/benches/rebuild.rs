@@ -15,8 +15,8 @@ use servers::testing::{Nats as NatsServer, Postgres};
 use sinks::projection::audit::Order;
 use sinks::projection::digest::{Which, digest};
 use sinks::projection::{
-    AccountBalance, Definition, Holds, Page, Projection, ProjectionSink, Transactions, Transfers,
-    shadow,
+    AccountBalance, DailyTotals, Definition, Holds, Page, Projection, ProjectionSink, Transactions,
+    Transfers, shadow,
 };
 use sqlx::postgres::PgPool;
 use sqlx::{AssertSqlSafe, Executor, Row};
@@ -89,6 +89,7 @@ async fn main() {
     measure::<Transactions>(&place).await;
     measure::<Transfers>(&place).await;
     measure::<Holds>(&place).await;
+    measure::<DailyTotals>(&place).await;
 }
 
 async fn measure<P: Projection + Default>(place: &Place) {

@@ -12,7 +12,7 @@ use ledger::{Command, Outcome};
 use operators::{Decided, FeedEvent};
 use servers::testing;
 use sinks::projection::{
-    AccountBalance, Holds, Projection, ProjectionSink, Transactions, Transfers,
+    AccountBalance, DailyTotals, Holds, Projection, ProjectionSink, Transactions, Transfers,
 };
 use sinks::{Commands, EventFeed, Outcomes};
 use sqlx::postgres::PgPool;
@@ -274,6 +274,11 @@ async fn transfers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn holds() {
     sink::all(async || ReadModel::<Holds>::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn daily_totals() {
+    sink::all(async || ReadModel::<DailyTotals>::new().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ use std::time::Duration;
 use engine::{Batching, Topology};
 use operators::{DecodeCommand, DecodeEvent, ExpireHold, Validate};
 use sinks::projection::{
-    AccountBalance, Holds, Projection, ProjectionSink, Transactions, Transfers,
+    AccountBalance, DailyTotals, Holds, Projection, ProjectionSink, Transactions, Transfers,
 };
 use sinks::{Commands, EventFeed, JetStreamDeadLetters, Outcomes};
 use sources::{DueHolds, JetStreamCommands, JetStreamCommandsConfig, JetStreamEvents, Runs};
@@ -180,6 +180,7 @@ pub(crate) fn pipelines(parts: &Parts) -> Vec<(String, Build)> {
     pipelines.push(of::<Transactions>(parts));
     pipelines.push(of::<Transfers>(parts));
     pipelines.push(of::<Holds>(parts));
+    pipelines.push(of::<DailyTotals>(parts));
     let own_parts = parts.clone();
     let build: Build = Box::new(move || expiry(&own_parts));
     pipelines.push((EXPIRY.to_owned(), build));

@@ -347,7 +347,7 @@ async fn calls_that_make_no_sense_say_what_would() {
                 "--reason",
                 "x",
             ],
-            "there are account_balance, transactions, transfers, holds",
+            "there are account_balance, transactions, transfers, holds, daily_totals",
         ),
         (
             &[

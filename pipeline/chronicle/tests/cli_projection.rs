@@ -8,7 +8,13 @@ use servers::testing;
 use sqlx::postgres::PgPool;
 use transport::streams;
 
-const PROJECTIONS: [&str; 4] = ["account_balance", "holds", "transactions", "transfers"];
+const PROJECTIONS: [&str; 5] = [
+    "account_balance",
+    "daily_totals",
+    "holds",
+    "transactions",
+    "transfers",
+];
 
 struct ReadModel {
     place: Place,
@@ -87,6 +93,7 @@ async fn the_list_says_how_far_each_is_behind() {
     }
     let life = streams::identity(&stream);
     read_model.stands("account_balance", &life, 5).await;
+    read_model.stands("daily_totals", &life, 5).await;
     read_model.stands("holds", &life, 5).await;
     read_model.stands("transactions", &life, 2).await;
     read_model.stands("transfers", "another life", 99).await;
@@ -98,13 +105,13 @@ async fn the_list_says_how_far_each_is_behind() {
     let lines = done.lines();
     assert_eq!(
         column(&lines, "head"),
-        [json!(5), json!(5), json!(5), Value::Null]
+        [json!(5), json!(5), json!(5), json!(5), Value::Null]
     );
     assert_eq!(
         column(&lines, "lag_events"),
-        [json!(0), json!(0), json!(3), Value::Null]
+        [json!(0), json!(0), json!(0), json!(3), Value::Null]
     );
-    assert_eq!(column(&lines, "epoch"), [3, 3, 3, 3]);
+    assert_eq!(column(&lines, "epoch"), [3, 3, 3, 3, 3]);
     read_model
         .ask(&["list"])
         .await
@@ -119,7 +126,7 @@ async fn the_list_says_how_far_each_is_behind() {
         .await
         .exits(0)
         .says("the head of the feed is not known");
-    assert_eq!(column(&done.lines(), "offset"), [5, 5, 2, 99]);
+    assert_eq!(column(&done.lines(), "offset"), [5, 5, 5, 2, 99]);
 }
 
 #[tokio::test]
@@ -262,7 +269,7 @@ async fn a_pause_is_shown_and_recorded_and_taken_back() {
         );
     }
     let lines = read_model.ask(&["list", "-o", "json"]).await.lines();
-    assert_eq!(lines[1]["paused"]["reason"], "a long migration");
+    assert_eq!(lines[2]["paused"]["reason"], "a long migration");
     read_model
         .ask(&["list"])
         .await

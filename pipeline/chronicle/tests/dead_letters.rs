@@ -741,7 +741,7 @@ async fn a_message_in_the_feed_that_breaks_its_receivers_connection_stops_projec
     );
     assert_eq!(process.stop().await, Some(4));
 
-    for projection in ["account_balance", "transactions", "transfers", "holds"] {
+    for projection in sinks::projection::NAMES {
         let sequence = sequence.to_string();
         let arguments = [
             "projection",

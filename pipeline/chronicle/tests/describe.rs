@@ -128,6 +128,7 @@ fn a_partition_is_a_pipeline_of_its_own() {
         "intake.1",
         "intake.2",
         "projection.account_balance",
+        "projection.daily_totals",
         "projection.holds",
         "projection.transactions",
         "projection.transfers",

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use transport::{streams, subjects};
 
 const INTAKE: [&str; 2] = ["--only", "intake"];
-const PROJECTIONS: [&str; 8] = [
+const PROJECTIONS: [&str; 10] = [
     "--only",
     "projection.account_balance",
     "--only",
@@ -28,6 +28,8 @@ const PROJECTIONS: [&str; 8] = [
     "projection.transfers",
     "--only",
     "projection.holds",
+    "--only",
+    "projection.daily_totals",
 ];
 
 /// An event store that takes connections and never says a word: whoever takes commands to it gets stuck with them.
@@ -425,7 +427,7 @@ async fn an_idle_copy_that_is_fenced_says_so_without_waiting_for_an_event() {
     let mut first = ledger.run(&PROJECTIONS, &[]).await;
     let second = ledger.run(&PROJECTIONS, &[]).await;
     assert_eq!(first.ended().await, Some(4), "{}", first.log());
-    for name in ["account_balance", "transactions", "transfers", "holds"] {
+    for name in sinks::projection::NAMES {
         let words = format!("projection {name} is fenced");
         assert!(first.log().contains(&words), "{}", first.log());
     }

@@ -23,7 +23,9 @@ use tokio::time::Instant;
 use transport::{streams, subjects};
 
 const INTAKE: [&str; 2] = ["--only", "intake"];
-const PROJECTIONS: [&str; 8] = [
+const PROJECTIONS: [&str; 10] = [
+    "--only",
+    "projection.daily_totals",
     "--only",
     "projection.holds",
     "--only",
@@ -300,7 +302,7 @@ async fn until_stopped(mut projections: Process) -> String {
 /// everything is well again.
 async fn stopped_until_the_feed_is_adopted(ledger: &Ledger, projections: Process) {
     let log = until_stopped(projections).await;
-    for name in ["account_balance", "transactions", "transfers", "holds"] {
+    for name in sinks::projection::NAMES {
         let command = format!("run: chronicle projection adopt-stream {name}");
         assert!(log.contains(&command), "it does not say {command:?}\n{log}");
     }
@@ -615,7 +617,7 @@ async fn a_poison_message_stops_the_projections_loudly_and_can_be_skipped() {
         .await
         .expect("it can be published");
     let sequence = poison.await.expect("it is stored").sequence;
-    for name in ["account_balance", "transactions", "transfers", "holds"] {
+    for name in sinks::projection::NAMES {
         let pipeline = format!("projection.{name}");
         eventually("the projections to stop", || async {
             state_of(&process, &pipeline).await["state"] == "stopped"
@@ -660,6 +662,7 @@ async fn a_poison_message_stops_the_projections_loudly_and_can_be_skipped() {
     skip(&ledger, "transactions", sequence).await;
     skip(&ledger, "transfers", sequence).await;
     skip(&ledger, "holds", sequence).await;
+    skip(&ledger, "daily_totals", sequence).await;
     let process = ledger.run(&[], &[]).await;
     ledger.until_converged().await;
     workload.publish(20).await;
@@ -706,7 +709,7 @@ async fn a_forged_event_stops_the_projections() {
         .await
         .expect("it can be published");
     forged.await.expect("it is stored");
-    for name in ["account_balance", "transactions", "transfers", "holds"] {
+    for name in sinks::projection::NAMES {
         let pipeline = format!("projection.{name}");
         eventually("the projections to stop", || async {
             state_of(&process, &pipeline).await["state"] == "stopped"

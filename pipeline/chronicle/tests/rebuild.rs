@@ -12,7 +12,13 @@ use support::workload::Workload;
 use support::{Ledger, Process, text};
 use tokio::process::Child;
 
-const PROJECTIONS: [&str; 4] = ["account_balance", "holds", "transactions", "transfers"];
+const PROJECTIONS: [&str; 5] = [
+    "account_balance",
+    "daily_totals",
+    "holds",
+    "transactions",
+    "transfers",
+];
 
 /// A rebuild in small pages, so that there are many moments to die in.
 fn rebuild(ledger: &Ledger, name: &str, flags: &[&str], fault: Option<&str>) -> Child {

@@ -169,6 +169,7 @@ impl Ledger {
             "transactions",
             "transfers",
             "holds",
+            "daily_totals",
             "projection_versions",
         ] {
             let digest =

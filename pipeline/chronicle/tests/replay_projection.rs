@@ -10,7 +10,13 @@ use support::raw::RawPublisher;
 use support::workload::Workload;
 use support::{Ledger, text};
 
-const PROJECTIONS: [&str; 4] = ["account_balance", "transactions", "transfers", "holds"];
+const PROJECTIONS: [&str; 5] = [
+    "account_balance",
+    "transactions",
+    "transfers",
+    "holds",
+    "daily_totals",
+];
 
 impl Ledger {
     /// Replays into a projection; the exit code must be `code`.

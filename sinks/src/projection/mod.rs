@@ -12,6 +12,7 @@
 mod account_balance;
 pub mod audit;
 mod copies;
+mod daily_totals;
 pub mod digest;
 mod guard;
 mod holds;
@@ -37,6 +38,7 @@ use sqlx::PgConnection;
 
 pub use account_balance::AccountBalance;
 pub use copies::Error;
+pub use daily_totals::DailyTotals;
 pub use holds::Holds;
 pub use orders::{Adopted, adopt_stream};
 pub use pace::Pace;
@@ -95,12 +97,14 @@ pub const DEFINITIONS: [Definition; NAMES.len()] = [
     Definition::of::<Transactions>(),
     Definition::of::<Transfers>(),
     Definition::of::<Holds>(),
+    Definition::of::<DailyTotals>(),
 ];
 
 /// The names of all projections.
-pub const NAMES: [&str; 4] = [
+pub const NAMES: [&str; 5] = [
     AccountBalance::NAME,
     Transactions::NAME,
     Transfers::NAME,
     Holds::NAME,
+    DailyTotals::NAME,
 ];

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::guard::{Applied, guard};
 use super::sink::record;
-use super::{AccountBalance, Holds, Projection, Transactions, Transfers};
+use super::{AccountBalance, DailyTotals, Holds, Projection, Transactions, Transfers};
 
 /// What became of events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,6 +77,7 @@ pub async fn replay(
         Transactions::NAME => replay_into(pool, &Transactions, events).await,
         Transfers::NAME => replay_into(pool, &Transfers, events).await,
         Holds::NAME => replay_into(pool, &Holds, events).await,
+        DailyTotals::NAME => replay_into(pool, &DailyTotals, events).await,
         _ => Err(ReplayError::NeverRan),
     }
 }

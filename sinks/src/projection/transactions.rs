@@ -13,7 +13,7 @@ use super::Projection;
 pub struct Transactions;
 
 /// What kind of line an event is.
-fn kind(event: &Event) -> &'static str {
+pub(super) fn kind(event: &Event) -> &'static str {
     match &event.data {
         EventData::AccountCreated(_) => "opening",
         EventData::MoneyDeposited(moved) => match moved.transfer {

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use engine::{RetryClass, Sink};
 use sinks::projection::digest::Which;
 use sinks::projection::{
-    AccountBalance, Definition, Holds, Projection, Transactions, Transfers, audit, retired, shadow,
-    swap,
+    AccountBalance, DailyTotals, Definition, Holds, Projection, Transactions, Transfers, audit,
+    retired, shadow, swap,
 };
 use sqlx::Row;
 
@@ -35,6 +35,7 @@ async fn a_copy_has_the_rows_of_the_live_model_and_takes_its_place() {
     is_what_was_live::<Transactions>(&place).await;
     is_what_was_live::<Transfers>(&place).await;
     is_what_was_live::<Holds>(&place).await;
+    is_what_was_live::<DailyTotals>(&place).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

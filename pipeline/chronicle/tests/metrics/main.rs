@@ -24,7 +24,13 @@ use support::{Ledger, Process, eventually};
 /// How long a scrape may take, whatever is away.
 const SCRAPE_WITHIN: Duration = Duration::from_secs(2);
 
-const PROJECTIONS: [&str; 4] = ["account_balance", "holds", "transactions", "transfers"];
+const PROJECTIONS: [&str; 5] = [
+    "account_balance",
+    "daily_totals",
+    "holds",
+    "transactions",
+    "transfers",
+];
 
 /// One scrape, in time and well formed.
 async fn scrape(process: &Process) -> Scrape {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use futures::StreamExt;
 use ledger::{Event, EventData, EventId, Hold, Money, Rules, Scope, Version};
+use rust_decimal::Decimal;
 use sqlx::Row;
 use sqlx::postgres::PgPool;
 use store::EventStore;
@@ -21,6 +22,7 @@ pub struct Books {
     pub transactions: Vec<String>,
     pub transfers: Vec<String>,
     pub holds: Vec<String>,
+    pub daily_totals: Vec<String>,
 }
 
 /// What is known of an account; the columns of `account_balance` behind its key.
@@ -265,6 +267,37 @@ fn hold_row(event: &Event, hold: &Hold) -> String {
     .join("|")
 }
 
+/// The rows of `daily_totals`: counts and sums of the events that change a balance.
+fn daily_totals(events: &[Event]) -> Vec<String> {
+    let mut totals: BTreeMap<String, (u64, Decimal)> = BTreeMap::new();
+    for event in events {
+        let (EventData::AccountCreated(_)
+        | EventData::MoneyDeposited(_)
+        | EventData::MoneyWithdrawn(_)) = &event.data
+        else {
+            continue;
+        };
+        let (amount, _) = amounts(&event.data);
+        let amount: Decimal = amount.parse().expect("an amount is a number");
+        let day = event.recorded_at.to_date_time().date();
+        let row = format!(
+            "{}|{:04}-{:02}-{:02}|{}",
+            event.currency().code(),
+            day.year(),
+            u8::from(day.month()),
+            day.day(),
+            kind(&event.data)
+        );
+        let (count, sum) = totals.entry(row).or_default();
+        *count += 1;
+        *sum += amount.abs();
+    }
+    totals
+        .into_iter()
+        .map(|(row, (count, sum))| format!("{row}|{count}|{sum}"))
+        .collect()
+}
+
 impl Books {
     /// A fresh fold of these events, written independently of the projections.
     pub fn fold(events: &[Event]) -> Self {
@@ -306,6 +339,7 @@ impl Books {
             transactions: sorted(transactions),
             transfers: sorted(transfers.into_values().collect()),
             holds: sorted(holds.into_values().collect()),
+            daily_totals: sorted(daily_totals(events)),
         }
     }
 
@@ -343,6 +377,11 @@ impl Books {
                 pool,
                 "SELECT concat_ws('|', account_id, hold_id, amount, captured, remaining, currency, status, version, \
                  coalesce((extract(epoch FROM expires_at) * 1000000)::bigint::text, '')) AS line FROM holds",
+            )
+            .await,
+            daily_totals: rows(
+                pool,
+                "SELECT concat_ws('|', currency, day, type, count, amount) AS line FROM daily_totals",
             )
             .await,
         }
@@ -409,11 +448,13 @@ impl Ledger {
             }
             assert!(
                 started.elapsed() < DEADLINE,
-                "the read models do not converge\naccount_balance: {}\ntransactions: {}\ntransfers: {}\nholds: {}",
+                "the read models do not converge\naccount_balance: {}\ntransactions: {}\ntransfers: {}\nholds: {}\n\
+                 daily_totals: {}",
                 difference(&expected.account_balance, &present.account_balance),
                 difference(&expected.transactions, &present.transactions),
                 difference(&expected.transfers, &present.transfers),
                 difference(&expected.holds, &present.holds),
+                difference(&expected.daily_totals, &present.daily_totals),
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -40,7 +40,7 @@ use ledger::{Command, CommandId, Event, Hash, HoldId, Outcome, Timestamp, codec}
 use operators::{Decided, FeedEvent};
 use sinks::EventFeed;
 use sinks::projection::{
-    AccountBalance, Holds, Projection, ProjectionSink, Transactions, Transfers,
+    AccountBalance, DailyTotals, Holds, Projection, ProjectionSink, Transactions, Transfers,
 };
 use sqlx::postgres::PgPool;
 use sqlx::{AssertSqlSafe, Executor};
@@ -285,6 +285,7 @@ impl Book {
         self.project_with(Transactions, &batch).await;
         self.project_with(Transfers, &batch).await;
         self.project_with(Holds, &batch).await;
+        self.project_with(DailyTotals, &batch).await;
     }
 
     pub(crate) async fn project_with<P: Projection>(

@@ -103,6 +103,7 @@ async fn a_deleted_row() {
             "atomic_command",
             "conservation",
             "exactly_once",
+            "convergence",
         ])
         .await;
     assert_eq!(
@@ -143,6 +144,7 @@ async fn a_deleted_first_row() {
             "atomic_command",
             "conservation",
             "exactly_once",
+            "convergence",
         ])
         .await;
     report.names(
@@ -156,12 +158,17 @@ async fn a_deleted_newest_row_is_missed_by_its_command() {
     let book = Book::written().await;
     book.tamper("DELETE FROM events WHERE account_id = 'C' AND version = 2")
         .await;
-    let report = book.violates(&["atomic_command", "exactly_once"]).await;
+    let report = book
+        .violates(&["atomic_command", "exactly_once", "convergence"])
+        .await;
+    report.names("convergence", &json!({
+        "projection":"daily_totals","message":"EUR","expected":"count none","found":"count 1, amount 2.50"
+    }));
     report.names(
         "atomic_command",
         &json!({"account_id":"C","version":2,"command_id":command_id(8),"found":"nothing"}),
     );
-    for projection in ["account_balance", "transactions", "transfers", "holds"] {
+    for projection in sinks::projection::NAMES {
         report.names("exactly_once", &json!({
             "projection":projection,"account_id":"C","version":2,"message":"that the event store does not have"
         }));

@@ -2,7 +2,7 @@
 
 use operators::FeedEvent;
 use serde_json::json;
-use sinks::projection::{AccountBalance, Holds, Transactions, Transfers};
+use sinks::projection::{AccountBalance, DailyTotals, Holds, Transactions, Transfers};
 
 use crate::book::{Book, batch, command};
 use crate::report::Report;
@@ -24,8 +24,8 @@ async fn a_projection_that_is_behind_an_idle_feed() {
     let mut book = Book::written().await;
     let events = book.process(&three_more()).await;
     let report = book.violates(&["convergence"]).await;
-    // Two accounts in four projections.
-    assert_eq!(report.count("convergence"), 8);
+    // Two accounts in five projections.
+    assert_eq!(report.count("convergence"), 10);
     report.names("convergence", &json!({
         "projection":"transfers","account_id":"A","message":"behind","expected":"version 7","found":"version 5"
     }));
@@ -133,6 +133,7 @@ async fn a_row_that_has_moved_on_since_the_snapshot_is_compared_at_its_own_versi
         book.project_with(Transactions, &batch).await;
         book.project_with(Transfers, &batch).await;
         book.project_with(Holds, &batch).await;
+        book.project_with(DailyTotals, &batch).await;
     };
     let (report, ()) = tokio::join!(verify, go_on);
     let report = Report(report);
@@ -142,6 +143,34 @@ async fn a_row_that_has_moved_on_since_the_snapshot_is_compared_at_its_own_versi
     report.names("convergence", &json!({
         "projection":"account_balance","account_id":"A","version":7,"expected":"balance -8.00","found":"balance 5"
     }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn totals_that_are_swapped_meanwhile_are_compared_as_they_were_and_hold_no_swap_up() {
+    let mut book = Book::written().await;
+    let events = book.process(&three_more()).await;
+    book.publish(events.clone()).await;
+    let verify = book.ledger.json(&["verify", "--wait-seconds", "60"], 0);
+    let swap_and_go_on = async {
+        // When it waits for the projections, it has read the totals.
+        eventually("verify to wait", || is_waiting(&book)).await;
+        let order = ["projection", "rebuild", "daily_totals"];
+        let rebuilt = book.ledger.json(&order, 0).await;
+        assert_eq!(rebuilt["events_walked"], 13);
+        let items = (11..).zip(events);
+        let batch = batch(
+            items
+                .map(|(position, event)| (position, FeedEvent::Event(Box::new(event))))
+                .collect(),
+        );
+        book.project_with(AccountBalance, &batch).await;
+        book.project_with(Transactions, &batch).await;
+        book.project_with(Transfers, &batch).await;
+        book.project_with(Holds, &batch).await;
+    };
+    let (report, ()) = tokio::join!(verify, swap_and_go_on);
+    assert_eq!(report["totals"]["events"], 13);
+    book.verify(0).await;
 }
 
 /// Whether `verify` asks the read model up to where accounts are applied.

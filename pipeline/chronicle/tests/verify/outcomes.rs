@@ -152,7 +152,12 @@ async fn a_transfer_with_only_one_half() {
     book.tamper("DELETE FROM events WHERE account_id = 'A' AND version = 5")
         .await;
     let report = book
-        .violates(&["atomic_command", "conservation", "exactly_once"])
+        .violates(&[
+            "atomic_command",
+            "conservation",
+            "exactly_once",
+            "convergence",
+        ])
         .await;
     report.names("conservation", &json!({
         "account_id":"B","version":3,"command_id":command_id(9),"expected":"1 debit and 1 credit","found":"1 and 0"

@@ -208,3 +208,80 @@ async fn a_transfer_that_says_something_else() {
         "projection":"transfers","account_id":"A","version":4,"expected":"to_account_id B","found":"to_account_id C"
     }));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_amount_in_daily_totals() {
+    let book = Book::written().await;
+    book.tamper_read_model(
+        "UPDATE daily_totals SET amount = amount + 0.01 WHERE type = 'withdrawal'",
+    )
+    .await;
+    let report = book.violates(&["convergence"]).await;
+    assert_eq!(report.count("convergence"), 1);
+    let today = book.literal("daily_totals", "day", "type = 'withdrawal'");
+    let row = format!("USD {} withdrawal", today.await.trim_matches('\''));
+    report.names("convergence", &json!({
+        "projection":"daily_totals","message":row,"expected":"amount 110.00","found":"amount 110.01"
+    }));
+    report.names(
+        "convergence",
+        &json!({"message":"not the sum of the events"}),
+    );
+    book.tamper_read_model(
+        "UPDATE daily_totals SET amount = amount - 0.01 WHERE type = 'withdrawal'",
+    )
+    .await;
+    book.verify(0).await;
+    book.tamper_read_model(
+        "UPDATE daily_totals SET count = 2, amount = 'NaN' WHERE type = 'withdrawal'",
+    )
+    .await;
+    let report = book.violates(&["convergence"]).await;
+    report.names("convergence", &json!({
+        "projection":"daily_totals","expected":"count 1, amount 110.00","found":"count 2, amount NaN"
+    }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_row_in_daily_totals() {
+    let book = Book::written().await;
+    book.tamper_read_model("DELETE FROM daily_totals WHERE currency = 'EUR' AND type = 'deposit'")
+        .await;
+    let report = book.violates(&["convergence"]).await;
+    assert_eq!(report.count("convergence"), 1);
+    report.names("convergence", &json!({
+        "projection":"daily_totals","message":"deposit: events count as applied, and their row is missing",
+        "expected":"count 1, amount 2.50","found":"count none, amount none"
+    }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_extra_row_in_daily_totals() {
+    let book = Book::written().await;
+    book.tamper_read_model(
+        "INSERT INTO daily_totals VALUES ('JPY', '2026-01-31', 'deposit', 1, 5)",
+    )
+    .await;
+    let report = book.violates(&["convergence"]).await;
+    assert_eq!(report.count("convergence"), 1);
+    report.names("convergence", &json!({
+        "projection":"daily_totals","message":"JPY 2026-01-31 deposit: the row belongs to no event",
+        "expected":"count none","found":"count 1, amount 5"
+    }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn daily_totals_are_compared_with_what_counts_as_applied() {
+    let book = Book::written().await;
+    // One event less counts: the row has one too many, and the projection is behind.
+    book.tamper_read_model("UPDATE projection_versions SET version = 1 WHERE projection = 'daily_totals' AND account_id = 'C'").await;
+    let report = book.violates(&["convergence"]).await;
+    assert_eq!(report.count("convergence"), 2);
+    report.names(
+        "convergence",
+        &json!({"projection":"daily_totals","account_id":"C","message":"behind"}),
+    );
+    report.names("convergence", &json!({
+        "projection":"daily_totals","message":"deposit: the row belongs to no event","found":"count 1, amount 2.50"
+    }));
+}

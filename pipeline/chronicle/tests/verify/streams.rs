@@ -71,7 +71,7 @@ async fn a_feed_that_is_gone() {
         .await
         .unwrap();
     let report = book.violates(&["single_applier"]).await;
-    assert_eq!(report.count("single_applier"), 4, "one a projection");
+    assert_eq!(report.count("single_applier"), 5, "one a projection");
     report.names(
         "single_applier",
         &json!({"projection":"transfers","message":"adopt-stream transfers"}),

@@ -6,8 +6,8 @@ use anyhow::Context;
 use engine::{Failure, RetryClass};
 use serde::Serialize;
 use sinks::projection::{
-    AccountBalance, DEFINITIONS, Definition, Holds, Projection, Transactions, Transfers, retired,
-    shadow,
+    AccountBalance, DEFINITIONS, DailyTotals, Definition, Holds, Projection, Transactions,
+    Transfers, retired, shadow,
 };
 use store::sqlstate;
 
@@ -99,6 +99,7 @@ async fn one(
         Transactions::NAME => rebuild::<Transactions>(parts, settings, progress).await,
         Transfers::NAME => rebuild::<Transfers>(parts, settings, progress).await,
         Holds::NAME => rebuild::<Holds>(parts, settings, progress).await,
+        DailyTotals::NAME => rebuild::<DailyTotals>(parts, settings, progress).await,
         other => Err(Failure::fatal(format!("there is no projection {other:?}"))),
     }
 }

@@ -1,7 +1,7 @@
 //! `chronicle verify`: checks, from outside, everything that DESIGN §3 promises.
 //!
 //! The event store is read from one snapshot, in pages; read models and streams are read as they are, and go on
-//! changing meanwhile. Memory does not grow with the ledger: each part says what it keeps. Nothing is changed anywhere,
+//! changing meanwhile. Memory does not grow with the events: each part says what it keeps. Nothing is changed anywhere,
 //! but for a short-lived consumer that reads `LEDGER_DEAD_LETTERS`.
 
 mod applier;
@@ -58,6 +58,7 @@ pub(crate) async fn execute(
     let mut totals = Totals::default();
     rights::check(&store, &mut report).await?;
     let feed_before = FeedState::look(&nats).await?;
+    read_models.begin().await?;
     let mut snapshot = store.snapshot().await?;
     let seen = events::walk(&mut snapshot, &mut read_models, &mut report).await?;
     outcomes::walk(&mut snapshot, seen.events, &mut totals, &mut report).await?;

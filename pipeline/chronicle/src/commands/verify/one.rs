@@ -37,6 +37,7 @@ pub(crate) async fn check_one(
     let mut read_models = ReadModels::new(pool.clone(), store.clone(), deadline).only(projection);
     let mut report = Report::default();
     let before = FeedState::look(nats).await?;
+    read_models.begin().await?;
     let mut snapshot = store.snapshot().await?;
     let seen = events::walk(&mut snapshot, &mut read_models, &mut report).await?;
     snapshot.close().await?;

@@ -5,12 +5,15 @@
 //! or below the version applied must have its row by then. A row that has moved on beyond the snapshot is compared with
 //! the event store's state at the row's own version, which never changes.
 //!
-//! State: one page.
+//! `daily_totals` has sums, of which no row belongs to one event: see `totals.rs`.
+//!
+//! State: one page, and what `daily_totals` has as a whole.
 
 mod balances;
 mod holds;
 mod lag;
 mod strays;
+mod totals;
 mod transactions;
 mod transfers;
 
@@ -25,6 +28,7 @@ use store::{EventRow, EventStore};
 use tokio::time::Instant;
 
 use self::lag::Behind;
+use self::totals::Totals;
 use super::history::Walked;
 use super::report::{Invariant, Report, Violation};
 
@@ -40,6 +44,7 @@ enum ReadModel {
     Transactions,
     Transfers,
     Holds,
+    DailyTotals,
 }
 
 const ALL: [ReadModel; NAMES.len()] = [
@@ -47,6 +52,7 @@ const ALL: [ReadModel; NAMES.len()] = [
     ReadModel::Transactions,
     ReadModel::Transfers,
     ReadModel::Holds,
+    ReadModel::DailyTotals,
 ];
 
 impl ReadModel {
@@ -60,6 +66,7 @@ impl ReadModel {
             Self::Transactions => "transactions",
             Self::Transfers => "transfers",
             Self::Holds => "holds",
+            Self::DailyTotals => "daily_totals",
         }
     }
 }
@@ -85,6 +92,8 @@ pub(super) struct ReadModels {
     /// Until when to wait for projections that are behind.
     deadline: Instant,
     behind: [Behind; ALL.len()],
+    /// The sums of `daily_totals`, once they are begun.
+    totals: Option<Totals>,
 }
 
 impl ReadModels {
@@ -95,6 +104,7 @@ impl ReadModels {
             store,
             deadline,
             behind: Default::default(),
+            totals: None,
         }
     }
 
@@ -115,11 +125,20 @@ impl ReadModels {
             "SELECT (SELECT 1 FROM projection_offsets LIMIT 1), (SELECT 1 FROM projection_versions LIMIT 1),
                 (SELECT 1 FROM account_balance LIMIT 1), (SELECT 1 FROM transactions LIMIT 1),
                 (SELECT 1 FROM transfers LIMIT 1), (SELECT 1 FROM holds LIMIT 1),
-                (SELECT 1 FROM projection_skips LIMIT 1)",
+                (SELECT 1 FROM daily_totals LIMIT 1), (SELECT 1 FROM projection_skips LIMIT 1)",
         );
         tables.fetch_one(&self.pool).await.context(
             "the read model cannot be read; check that PostgreSQL runs and that `chronicle migrate` has made its tables",
         )?;
+        Ok(())
+    }
+
+    /// Fixes what is compared as a whole: to be called before the event store's snapshot is begun, so that the snapshot
+    /// has every event that is in it.
+    pub(super) async fn begin(&mut self) -> anyhow::Result<()> {
+        if self.compares(ReadModel::DailyTotals) {
+            self.totals = Some(Totals::begin(&self.pool).await.context(UNREADABLE)?);
+        }
         Ok(())
     }
 
@@ -158,6 +177,9 @@ impl ReadModels {
         }
         if self.compares(ReadModel::AccountBalance) {
             balances::compare(&self.pool, &self.store, walked, report).await?;
+        }
+        if let Some(totals) = &mut self.totals {
+            totals.add(page).await.context(UNREADABLE)?;
         }
         self.look_ahead(walked, &applied, report).await?;
         for account in walked {
@@ -260,11 +282,14 @@ impl ReadModels {
 
     /// After the walk: rows that belong to no event, and projections that were not waited for any longer.
     pub(super) async fn conclude(
-        &self,
+        &mut self,
         seen: &super::events::Seen,
         feed: (Option<&FeedState>, Option<&FeedState>),
         report: &mut Report,
     ) -> anyhow::Result<()> {
+        if let Some(totals) = self.totals.take() {
+            totals.compare(report).await.context(UNREADABLE)?;
+        }
         strays::hunt(&self.pool, &self.store, &self.among, seen, report).await?;
         lag::judge(&self.pool, &self.behind, feed, report).await
     }

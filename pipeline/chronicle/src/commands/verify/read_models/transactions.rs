@@ -127,7 +127,7 @@ fn signed(event: &Event) -> i64 {
 }
 
 /// What kind of line the event is.
-fn kind(event: &Event) -> &'static str {
+pub(super) fn kind(event: &Event) -> &'static str {
     let (is_transfer, is_of_hold) = (event.data.transfer().is_some(), event.data.hold().is_some());
     let is_posting = event.data.posting_id().is_some();
     match &event.data {
