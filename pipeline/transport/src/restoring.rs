@@ -67,8 +67,18 @@ pub async fn begin(
 
 /// Opens the feed for everybody: the restoration is over.
 pub async fn end(jetstream: &jetstream::Context, stream: &Stream) -> Result<(), Failure> {
-    // Whatever an operator has changed meanwhile stays.
-    let mut config = stream.cached_info().config.clone();
+    // As it is now: whatever an operator has changed meanwhile stays, such as the room that it has.
+    let now = streams::existing(jetstream, EVENTS).await?;
+    let same = |now: &Stream| {
+        streams::identity(now) == streams::identity(stream)
+            && restoration(now) == restoration(stream)
+    };
+    let Some(now) = now.filter(same) else {
+        return Err(Failure::fatal(
+            "the feed is not the one that this restoration has filled: another one was begun meanwhile, or has ended it",
+        ));
+    };
+    let mut config = now.cached_info().config.clone();
     config.subjects = vec![format!("{}.*", subjects::EVENTS)];
     config.subject_transform = None;
     config.discard = DiscardPolicy::Old;

@@ -11,7 +11,7 @@
 
 use std::collections::HashSet;
 
-use ledger::{AccountId, Event, EventId, Version};
+use ledger::{AccountId, BrokenChain, Event, EventId, Version};
 use sqlx::{PgConnection, PgPool, Row};
 use store::sqlstate::{self, Class};
 use uuid::Uuid;
@@ -54,6 +54,20 @@ pub enum ReplayError {
          part, and has to be made anew ({0})"
     )]
     Disagree(#[source] sqlx::Error),
+    /// An event is not what its hash says.
+    #[error("an event is damaged, and is not applied: {0}")]
+    Damaged(#[from] BrokenChain),
+    /// The rows are of another definition of the projection than this program's.
+    #[error(
+        "the rows of the projection have definition {found}, and this program knows {known}; use the program that runs the \
+         projection"
+    )]
+    Definition {
+        /// That of the rows.
+        found: i32,
+        /// The program's.
+        known: i32,
+    },
     /// The read model refuses one of the events.
     #[error("the read model refuses one of the events: {0}")]
     Refused(#[source] sqlx::Error),
@@ -87,6 +101,9 @@ async fn replay_into<P: Projection>(
     projection: &P,
     events: Vec<Event>,
 ) -> Result<Replayed, ReplayError> {
+    for event in &events {
+        event.check_hash()?;
+    }
     let mut transaction = pool.begin().await?;
     lock::<P>(&mut transaction).await?;
     let mut applied = applied::<P>(&mut transaction, &events).await?;
@@ -120,12 +137,21 @@ async fn replay_into<P: Projection>(
 
 /// Waits for the running copy's transaction, and keeps its next one waiting until the end of ours.
 async fn lock<P: Projection>(transaction: &mut PgConnection) -> Result<(), ReplayError> {
-    sqlx::query("SELECT 1 FROM projection_offsets WHERE projection = $1 FOR UPDATE")
-        .bind(P::NAME)
-        .fetch_optional(transaction)
-        .await?
-        .map(drop)
-        .ok_or(ReplayError::NeverRan)
+    let found =
+        sqlx::query("SELECT definition FROM projection_offsets WHERE projection = $1 FOR UPDATE")
+            .bind(P::NAME)
+            .fetch_optional(transaction)
+            .await?
+            .ok_or(ReplayError::NeverRan)?
+            .try_get("definition")?;
+    if found == P::DEFINITION {
+        Ok(())
+    } else {
+        Err(ReplayError::Definition {
+            found,
+            known: P::DEFINITION,
+        })
+    }
 }
 
 /// Up to where the accounts of these events are applied. A statement of its own behind the lock: in READ COMMITTED it sees

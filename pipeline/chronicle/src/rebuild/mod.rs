@@ -24,7 +24,7 @@ use sinks::projection::swap::{Swap, Swapped};
 use sinks::projection::{Definition, Pace, Page, Projection, Renew};
 use store::EventStore;
 use tokio::time::{Instant, sleep};
-use transport::streams;
+use transport::{restoring, streams};
 
 use self::follow::{Follower, Place};
 pub(crate) use self::pace::KeepPace;
@@ -192,6 +192,21 @@ async fn walk<P: Projection + Default>(
     }
 }
 
+/// The copy may only take the live model's place while both read the same feed.
+async fn check_feed(parts: &Parts, stream_id: &str) -> Result<(), Failure> {
+    let feed = streams::existing(&parts.nats.jetstream, streams::EVENTS).await?;
+    let is_same = feed.is_some_and(|feed| {
+        restoring::restoration(&feed).is_none() && streams::identity(&feed) == stream_id
+    });
+    if is_same {
+        Ok(())
+    } else {
+        Err(Failure::retry(
+            "the feed was made anew while the copy was built; when that is over, give the command again",
+        ))
+    }
+}
+
 /// How many events there are, if that can be counted in a few seconds.
 async fn total(store: &EventStore) -> Option<u64> {
     const COUNT_WITHIN: Duration = Duration::from_secs(20);
@@ -262,6 +277,7 @@ async fn swap(
 ) -> Result<Swapped, Failure> {
     for _ in 0..SWAPS_MAX {
         let swap = Swap::begin(&parts.read_model, definition).await?;
+        check_feed(parts, copy.stream_id).await?;
         let seen = swap.seen_up_to(copy.stream_id);
         let is_there = tokio::select! {
             is_there = copy.place.reach(seen, REACH_WITHIN) => is_there?,

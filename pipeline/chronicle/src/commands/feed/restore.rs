@@ -225,7 +225,7 @@ impl Work<'_> {
                 .store
                 .events_after(after, at_a_time, BYTES_AT_A_TIME)
                 .await
-                .map_err(|error| Failure::retry("the event store cannot be read").because(error))?;
+                .map_err(unreadable)?;
             let Some(newest) = read.last() else {
                 feed.flush().await?;
                 return Ok(published);
@@ -243,6 +243,19 @@ impl Work<'_> {
             progress.reached(published);
             fault::point("in_feed_restoration");
         }
+    }
+}
+
+/// A row that cannot be read will not be readable the next time either.
+fn unreadable(error: store::Error) -> Failure {
+    if error.is_transient() {
+        Failure::retry("the event store cannot be read").because(error)
+    } else {
+        Failure::fatal(
+            "an event of the event store cannot be read. To do without a restored feed until it can be, remove the one that \
+             was begun (nats stream rm LEDGER_EVENTS), and run: chronicle projection adopt-stream --all",
+        )
+        .because(error)
     }
 }
 

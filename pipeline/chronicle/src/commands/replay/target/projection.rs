@@ -103,7 +103,7 @@ impl IntoProjection {
             Err(ReplayError::Failed(error)) => {
                 return Err(reach::read_model_failed(&self.servers, &error));
             }
-            Err(error @ (ReplayError::Disagree(_) | ReplayError::Refused(_))) => {
+            Err(error) => {
                 let first = first.map_or_else(String::new, |id| format!(" (from event {id} on)"));
                 return Err(exit::no(format!(
                     "projection {}: {error}; of the last events{first} none was applied",
