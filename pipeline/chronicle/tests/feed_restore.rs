@@ -74,7 +74,7 @@ async fn after_all_of_nats_was_lost_one_command_brings_the_feed_back() {
     let done = ledger.json(&RESTORE, 0).await;
     assert_eq!(done["events_published"], before);
     assert_eq!(done["resumed"], false);
-    assert_eq!(done["adopted"].as_array().map(Vec::len), Some(4));
+    assert_eq!(done["adopted"].as_array().map(Vec::len), Some(5));
     check_feed(&ledger, before).await;
 
     let process = ledger.run(&[], &[]).await;
