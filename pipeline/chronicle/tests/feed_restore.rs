@@ -148,11 +148,13 @@ async fn a_restoration_that_is_killed_anywhere_goes_on_to_the_same_feed() {
         let stream = streams::existing(&nats.jetstream, streams::EVENTS).await;
         let stream = stream.expect("NATS answers").expect("it was begun");
         assert!(restoring::restoration(&stream).is_some());
-        assert!(stream.cached_info().state.messages > 0);
+        // Of the page that was sent last, nothing need have reached the stream; those before it lie a second back.
+        let stored = stream.cached_info().state.messages;
+        assert!(nth == 1 || stored > 0);
         let plan = ledger.json(&["feed", "restore", "--dry-run"], 0).await;
         assert_eq!(plan["feed"]["state"], "restoring");
         let done = ledger.json(&go_on, 0).await;
-        assert_eq!(done["resumed"], true, "{done}");
+        assert_eq!(done["resumed"], stored > 0, "{done}");
         assert_eq!(order(&ledger).await, undisturbed, "killed at {nth}");
     }
     for _ in 0..5 {

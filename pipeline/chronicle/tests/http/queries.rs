@@ -232,7 +232,7 @@ async fn events_of_the_feed_in_both_directions() {
     assert_eq!(both.problem(400), "invalid_parameter");
 
     let projections = client.get("/projections").await.ok(200);
-    assert_eq!(projections["projections"].as_array().map(Vec::len), Some(4));
+    assert_eq!(projections["projections"].as_array().map(Vec::len), Some(5));
     ledger.until_converged().await;
     let stats = client.get("/ledger/stats").await.ok(200);
     assert_eq!(
