@@ -215,12 +215,18 @@ impl Workload {
             for index in chunk.into_iter().rev() {
                 acknowledgements.push((index, self.send(index).await));
             }
-            for (index, acknowledgement) in acknowledgements {
-                let Ok(acknowledgement) = acknowledgement else {
-                    open.push(index);
-                    continue;
-                };
-                if acknowledgement.await.is_err() {
+            // All at once: one that is lost with a connection is only given up after seconds, and often all of them are.
+            let stored = acknowledgements
+                .into_iter()
+                .map(|(index, sent)| async move {
+                    let is_stored = match sent {
+                        Ok(acknowledgement) => acknowledgement.await.is_ok(),
+                        Err(_) => false,
+                    };
+                    (index, is_stored)
+                });
+            for (index, is_stored) in futures::future::join_all(stored).await {
+                if !is_stored {
                     open.push(index);
                 }
             }
