@@ -3,12 +3,14 @@
 //! A source delivers messages in the order of its log, from the first one that is not settled, and forgets nothing
 //! before the engine has settled it.
 
+mod accounts;
 mod commands;
 mod due_holds;
 mod feed;
 mod runs;
 mod settled;
 
+pub use accounts::{Accounts, Place, Walk};
 pub use commands::{Incoming, JetStreamCommands, JetStreamCommandsConfig};
 pub use due_holds::{DueHold, DueHolds};
 pub use feed::{FeedItem, JetStreamEvents};

@@ -70,6 +70,8 @@ pub(crate) enum Task {
     Describe(DescribeArguments),
     /// Check every invariant that can be checked from outside
     Verify(VerifyArguments),
+    /// Show what the comparison in the background has found to differ from the event store
+    Divergences(DivergencesArguments),
     /// Publish commands and wait for their outcomes
     Send(Box<SendArguments>),
     /// Show an account as the event store has it now, or as it was
@@ -153,7 +155,7 @@ pub(crate) struct DevArguments {
 /// `chronicle run`
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
-    /// Run only these pipelines: `intake`, `projection.NAME` or `expiry`; may be repeated
+    /// Run only these pipelines: `intake`, `projection.NAME`, `expiry` or `comparison`; may be repeated
     #[arg(long, value_name = "PIPELINE")]
     pub(crate) only: Vec<String>,
     /// Serve the HTTP API, liveness, readiness and metrics on this address
@@ -260,6 +262,15 @@ pub(crate) struct Tuning {
     /// How many days after it is recorded money may be moved by its business date
     #[arg(long, env = "CHRONICLE_EFFECTIVE_FUTURE_DAYS_MAX", default_value_t = 366, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(0..=36_600), help_heading = "Tuning")]
     pub(crate) effective_future_days_max: u32,
+    /// How many events a second are compared in the background, everywhere, with the event store; 0: none
+    #[arg(
+        long,
+        env = "CHRONICLE_COMPARE_RATE",
+        default_value_t = 500,
+        value_name = "N",
+        help_heading = "Tuning"
+    )]
+    pub(crate) compare_rate: u32,
     /// What a projection does whose rows are of an older definition than the program's
     #[arg(long, env = "CHRONICLE_ON_NEW_DEFINITION", value_enum, default_value_t = OnNewDefinition::Rebuild, help_heading = "Tuning")]
     pub(crate) on_new_definition: OnNewDefinition,
@@ -416,6 +427,17 @@ pub(crate) struct HistoryArguments {
     /// Show at most so many
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
+}
+
+/// `chronicle divergences`
+#[derive(Debug, Args)]
+pub(crate) struct DivergencesArguments {
+    /// Also those that are gone
+    #[arg(long)]
+    pub(crate) gone: bool,
+    /// Show at most so many, the newest
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) limit: u32,
 }
 
 /// `chronicle export`

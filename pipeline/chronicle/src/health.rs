@@ -14,7 +14,7 @@ use engine::{PipelineSnapshot, PipelineStatus};
 use serde::Serialize;
 
 use crate::run::is_well;
-use crate::topology::Parts;
+use crate::topology::{COMPARISON, Parts};
 
 /// What readiness is judged by.
 #[derive(Clone)]
@@ -86,7 +86,7 @@ impl Health {
         if self
             .statuses
             .iter()
-            .any(|(name, _)| name.starts_with("projection."))
+            .any(|(name, _)| name.starts_with("projection.") || name == COMPARISON)
         {
             servers.push(Server::of("read_model", read_model));
         }

@@ -7,6 +7,7 @@
 
 mod arguments;
 mod commands;
+mod comparison;
 mod exit;
 mod health;
 mod http;

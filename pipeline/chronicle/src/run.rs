@@ -1,7 +1,7 @@
 //! Running pipelines: all or some of them, each with its own supervision, until they are told to stop.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use transport::Nats;
 use transport::streams::Limits;
+use uuid::Uuid;
 
 use crate::arguments::{ApiArguments, OnNewDefinition, Tuning};
 use crate::exit;
@@ -45,6 +46,7 @@ pub(crate) async fn parts(urls: &Urls<'_>, tuning: &Tuning) -> anyhow::Result<Pa
     const DAY: Duration = Duration::from_hours(24);
     const READ_MODEL_CONNECTIONS_MAX: u32 = 8;
     const PROBE_CONNECTIONS_MAX: u32 = 2;
+    const COMPARISON_CONNECTIONS_MAX: u32 = 2;
     let as_usize = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     let event_store = |connections_max| {
         let options = store::Options {
@@ -61,6 +63,7 @@ pub(crate) async fn parts(urls: &Urls<'_>, tuning: &Tuning) -> anyhow::Result<Pa
         // questions about readiness.
         store: event_store(tuning.partitions + 2)?,
         store_for_projections: event_store(8)?,
+        store_for_comparison: event_store(COMPARISON_CONNECTIONS_MAX)?,
         read_model: read_model(READ_MODEL_CONNECTIONS_MAX)?,
         probes: Probes {
             store: event_store(PROBE_CONNECTIONS_MAX)?,
@@ -86,6 +89,8 @@ pub(crate) async fn parts(urls: &Urls<'_>, tuning: &Tuning) -> anyhow::Result<Pa
             ..Batching::default()
         },
         drain_within: Duration::from_secs(tuning.drain_seconds_max),
+        compare_rate: NonZeroU32::new(tuning.compare_rate),
+        process: Uuid::new_v4(),
         renews: tuning.on_new_definition == OnNewDefinition::Rebuild,
     })
 }

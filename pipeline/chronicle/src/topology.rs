@@ -6,6 +6,7 @@
 //! LEDGER_EVENTS ──> [projection.NAME]  decode ─> NAME                                (one per read model)
 //!                                                              a copy that is being built is fed in the same way
 //! holds (read model) ─> [expiry]  expire ─> commands ─> LEDGER_COMMANDS              (the timer)
+//! event store ─> [comparison]  compare ─> divergences      (feed and read models with the event store, for ever)
 //! ```
 
 use std::num::NonZeroU32;
@@ -16,18 +17,24 @@ use operators::{DecodeCommand, DecodeEvent, ExpireHold, Validate};
 use sinks::projection::{
     AccountBalance, DailyTotals, Holds, Projection, ProjectionSink, Transactions, Transfers,
 };
-use sinks::{Commands, EventFeed, JetStreamDeadLetters, Outcomes};
-use sources::{DueHolds, JetStreamCommands, JetStreamCommandsConfig, JetStreamEvents, Runs};
+use sinks::{Commands, Divergences, EventFeed, JetStreamDeadLetters, Outcomes};
+use sources::{
+    Accounts, DueHolds, JetStreamCommands, JetStreamCommandsConfig, JetStreamEvents, Runs,
+};
 use sqlx::postgres::PgPool;
 use store::{EventStore, WriterOptions};
 use transport::Nats;
 use transport::streams::Limits;
+use uuid::Uuid;
 
+use crate::comparison::Compare;
 use crate::metrics::{IntakeCounters, Intakes};
 use crate::rebuild::{self, KeepPace};
 
 /// The pipeline that ends holds whose time is over.
 const EXPIRY: &str = "expiry";
+/// The pipeline that compares everything with the event store.
+pub(crate) const COMPARISON: &str = "comparison";
 
 /// Everything that pipelines are made of.
 #[derive(Clone)]
@@ -35,6 +42,7 @@ pub(crate) struct Parts {
     pub(crate) nats: Nats,
     pub(crate) store: EventStore,
     pub(crate) store_for_projections: EventStore,
+    pub(crate) store_for_comparison: EventStore,
     pub(crate) read_model: PgPool,
     pub(crate) probes: Probes,
     pub(crate) intakes: Intakes,
@@ -44,6 +52,10 @@ pub(crate) struct Parts {
     pub(crate) writer: WriterOptions,
     pub(crate) batching: Batching,
     pub(crate) drain_within: Duration,
+    /// How many events a second are compared in the background; `None`: none.
+    pub(crate) compare_rate: Option<NonZeroU32>,
+    /// What this process is called where only one may do something.
+    pub(crate) process: Uuid,
     /// Whether a projection builds its rows anew when they are of an older definition, or stops.
     pub(crate) renews: bool,
 }
@@ -158,6 +170,28 @@ fn expiry(parts: &Parts) -> Topology {
         .build()
 }
 
+/// From all accounts, one after the other, to what does not agree with the event store.
+fn comparison(parts: &Parts, rate: NonZeroU32) -> Topology {
+    let accounts = Accounts::new(parts.store_for_comparison.clone());
+    let compare = Compare::new(parts, rate).until(accounts.ended());
+    // A step is many accounts already.
+    let batching = Batching {
+        records_max: 1,
+        queue_batches: 1,
+        ..parts.batching.clone()
+    };
+    Topology::named(COMPARISON)
+        .source("accounts", accounts)
+        .batching(batching)
+        .drain_within(parts.drain_within)
+        .then("compare", compare)
+        .into(
+            "divergences",
+            Divergences::new(&parts.read_model, parts.process),
+        )
+        .build()
+}
+
 /// How a pipeline is built, each time it is started.
 pub(crate) type Build = Box<dyn Fn() -> Topology + Send + Sync>;
 
@@ -184,6 +218,11 @@ pub(crate) fn pipelines(parts: &Parts) -> Vec<(String, Build)> {
     let own_parts = parts.clone();
     let build: Build = Box::new(move || expiry(&own_parts));
     pipelines.push((EXPIRY.to_owned(), build));
+    if let Some(rate) = parts.compare_rate {
+        let own_parts = parts.clone();
+        let build: Build = Box::new(move || comparison(&own_parts, rate));
+        pipelines.push((COMPARISON.to_owned(), build));
+    }
     pipelines
 }
 

@@ -46,9 +46,10 @@ pub struct StoredMessages {
 }
 
 #[derive(Serialize)]
-struct Request<'a> {
-    seq: u64,
-    next_by_subj: &'a str,
+#[serde(untagged)]
+enum Request<'a> {
+    Next { seq: u64, next_by_subj: &'a str },
+    Last { last_by_subj: &'a str },
 }
 
 #[derive(Deserialize)]
@@ -81,16 +82,29 @@ impl StoredMessages {
 
     /// The first message at or behind `position`.
     pub async fn next(&self, position: u64) -> Result<Option<Stored>, Failure> {
-        let unreadable = || {
-            Failure::retry(format!(
-                "sequence {position} of {} cannot be looked up",
-                self.stream
-            ))
-        };
-        let request = Request {
+        let request = Request::Next {
             seq: position,
             next_by_subj: &self.filter,
         };
+        self.ask(request, || format!("sequence {position}")).await
+    }
+
+    /// The last message under a subject, which must be one of the filter's.
+    pub async fn last(&self, subject: &str) -> Result<Option<Stored>, Failure> {
+        let request = Request::Last {
+            last_by_subj: subject,
+        };
+        self.ask(request, || format!("the last message of {subject}"))
+            .await
+    }
+
+    async fn ask(
+        &self,
+        request: Request<'_>,
+        what: impl Fn() -> String,
+    ) -> Result<Option<Stored>, Failure> {
+        let unreadable =
+            || Failure::retry(format!("{} in {} cannot be looked up", what(), self.stream));
         let answer = self
             .jetstream
             .request(format!("STREAM.MSG.GET.{}", self.stream), &request);

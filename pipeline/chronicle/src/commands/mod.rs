@@ -9,6 +9,7 @@ mod by_date;
 mod dead_letter;
 mod describe;
 mod dev;
+mod divergences;
 mod events;
 mod explain;
 mod export;
@@ -33,7 +34,7 @@ use std::process::ExitCode;
 
 use crate::arguments::{Arguments, Task};
 
-pub(crate) use self::verify::check_one;
+pub(crate) use self::verify::{Found, Slowly, check_one};
 
 /// Does what was asked for.
 pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -50,6 +51,7 @@ pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Task::Migrate(arguments) => migrate::execute(&servers, &arguments).await,
         Task::Describe(arguments) => describe::execute(&arguments, output).await,
         Task::Verify(arguments) => verify::execute(&servers, &arguments, output).await,
+        Task::Divergences(arguments) => divergences::execute(&servers, &arguments, output).await,
         Task::Send(arguments) => send::execute(&servers, &arguments, output).await,
         Task::Account(arguments) => account::execute(&servers, &arguments, output).await,
         Task::Balances(arguments) => balances::execute(&servers, &arguments, output).await,

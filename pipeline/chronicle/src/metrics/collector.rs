@@ -9,6 +9,8 @@ use engine::{NodeSnapshot, PipelineSnapshot, PipelineStatus, State};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use sinks::FeedSnapshot;
+use sinks::divergences::{PLACE_EVENT_STORE, PLACE_FEED};
+use sinks::projection;
 use store::WriterSnapshot;
 use tokio::sync::watch;
 
@@ -76,6 +78,7 @@ impl Collector for Everything {
         records(&mut page, &pipelines)?;
         work(&mut page, &pipelines)?;
         lags(&mut page, &observed)?;
+        comparison(&mut page, &observed)?;
         streams(&mut page, &observed)
     }
 }
@@ -336,6 +339,30 @@ fn lags(page: &mut Page<'_>, observed: &Observed) -> fmt::Result {
     )
 }
 
+fn comparison(page: &mut Page<'_>, observed: &Observed) -> fmt::Result {
+    let course = || observed.course.iter();
+    page.counters(
+        &families::COMPARISON_EVENTS,
+        course().map(|course| ([], course.events)),
+    )?;
+    page.counters(
+        &families::COMPARISON_PASSES,
+        course().map(|course| ([], course.passes)),
+    )?;
+    let ended = course().filter_map(|course| course.pass_ended_at);
+    page.gauges(
+        &families::COMPARISON_ENDED,
+        ended.map(|at| ([], at.unix_timestamp_nanos() as f64 / 1e9)),
+    )?;
+    let present = course().flat_map(|course| {
+        places().map(|place| {
+            let known = course.present.iter().find(|(known, _)| known == place);
+            ([("place", place)], known.map_or(0, |(_, count)| *count))
+        })
+    });
+    page.gauges(&families::DIVERGENCES, present)
+}
+
 fn streams(page: &mut Page<'_>, observed: &Observed) -> fmt::Result {
     let by_stream = |read: fn(&StreamState) -> Option<u64>| {
         let streams = observed.streams.iter();
@@ -361,6 +388,12 @@ fn streams(page: &mut Page<'_>, observed: &Observed) -> fmt::Result {
         &families::STREAM_BYTES_MAX,
         by_stream(|stream| stream.bytes_max),
     )
+}
+
+/// Everything that is compared with the event store, and it with itself.
+fn places() -> impl Iterator<Item = &'static str> {
+    let others = [PLACE_EVENT_STORE, PLACE_FEED];
+    others.into_iter().chain(projection::NAMES)
 }
 
 fn seconds(us: u64) -> f64 {

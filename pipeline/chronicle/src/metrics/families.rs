@@ -195,3 +195,21 @@ pub(super) const STREAM_BYTES_MAX: Family = gauge(
     "chronicle_stream_max_bytes",
     "Size that the stream can have, in bytes; missing when it has no such limit.",
 );
+
+pub(super) const COMPARISON_EVENTS: Family = counter(
+    "chronicle_comparison_events_total",
+    "Events that were compared in the background, everywhere, with the event store, by whichever process; missing when the \
+     read model does not answer.",
+);
+pub(super) const COMPARISON_PASSES: Family = counter(
+    "chronicle_comparison_passes_total",
+    "How often that comparison has come to the end of everything.",
+);
+pub(super) const COMPARISON_ENDED: Family = gauge(
+    "chronicle_comparison_last_pass_time_seconds",
+    "When that was last, in seconds since 1970; missing before.",
+);
+pub(super) const DIVERGENCES: Family = gauge(
+    "chronicle_divergences",
+    "What is known to differ from the event store: in a read model, the feed, or the event store itself.",
+);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use engine::{Failure, PipelineStatus};
 use futures::future::{join_all, try_join_all};
+use sinks::divergences::{self, Course};
 use sinks::projection::{self, Standing};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -16,7 +17,7 @@ use transport::Nats;
 use transport::streams;
 
 use crate::standing::age_behind;
-use crate::topology::{Parts, Probes};
+use crate::topology::{COMPARISON, Parts, Probes};
 
 /// How often the servers are looked at.
 const EVERY: Duration = Duration::from_secs(5);
@@ -32,6 +33,8 @@ pub(super) struct Observed {
     pub(super) streams: Vec<StreamState>,
     /// The projections of this process.
     pub(super) projections: Vec<ProjectionState>,
+    /// How far the comparison in the background has come, whoever makes it; `None` when that could not be found out.
+    pub(super) course: Option<Course>,
 }
 
 /// A stream and its limits.
@@ -71,6 +74,7 @@ pub(super) struct Observer {
     nats: Nats,
     probes: Probes,
     projections: Vec<String>,
+    compares: bool,
     observed: watch::Sender<Observed>,
 }
 
@@ -88,6 +92,7 @@ impl Observer {
             nats: parts.nats.clone(),
             probes: parts.probes.clone(),
             projections: projections.map(str::to_owned).collect(),
+            compares: statuses.iter().any(|(name, _)| name == COMPARISON),
             observed: sender,
         };
         (observer, receiver)
@@ -105,16 +110,17 @@ impl Observer {
     }
 
     async fn look(&self) -> Observed {
-        let (store, standings, streams) = tokio::join!(
+        let (store, standings, streams, course) = tokio::join!(
             in_time(self.probes.store.ping()),
             self.standings(),
             in_time(streams_of(&self.nats)),
+            self.course(),
         );
         let mut servers = vec![
             ("nats", streams.is_some()),
             ("event_store", store.is_some()),
         ];
-        if !self.projections.is_empty() {
+        if self.needs_read_model() {
             servers.push(("read_model", standings.is_some()));
         }
         let (streams, standings) = (streams.unwrap_or_default(), standings.unwrap_or_default());
@@ -128,12 +134,25 @@ impl Observer {
             servers,
             streams,
             projections,
+            course,
         }
+    }
+
+    async fn course(&self) -> Option<Course> {
+        if !self.needs_read_model() {
+            return None;
+        }
+        in_time(divergences::course(&self.probes.read_model)).await?
+    }
+
+    /// Whether a pipeline of this process works on the read model.
+    fn needs_read_model(&self) -> bool {
+        !self.projections.is_empty() || self.compares
     }
 
     /// `None` when the read model does not answer, or nobody here has one.
     async fn standings(&self) -> Option<Vec<Standing>> {
-        if self.projections.is_empty() {
+        if !self.needs_read_model() {
             return None;
         }
         in_time(projection::standings(&self.probes.read_model)).await

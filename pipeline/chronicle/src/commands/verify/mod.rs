@@ -9,6 +9,7 @@ mod conservation;
 mod dead_letters;
 mod demand;
 mod events;
+mod feed_heads;
 mod fold;
 mod history;
 mod intake;
@@ -21,6 +22,7 @@ mod read_models;
 mod report;
 mod reversals;
 mod rights;
+mod slowly;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -36,6 +38,7 @@ use crate::output::Format;
 use crate::servers_at::ServerArguments;
 
 pub(crate) use self::one::check_one;
+pub(crate) use self::slowly::{Found, Slowly};
 
 pub(crate) async fn execute(
     servers: &ServerArguments,

@@ -14,6 +14,7 @@ mod holds;
 mod lag;
 mod strays;
 mod totals;
+mod totals_by_lines;
 mod transactions;
 mod transfers;
 
@@ -21,7 +22,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::Context;
-use sinks::projection::NAMES;
+use sinks::projection::{NAMES, Pace};
 use sqlx::Row;
 use sqlx::postgres::PgPool;
 use store::{EventRow, EventStore};
@@ -293,6 +294,17 @@ impl ReadModels {
         strays::hunt(&self.pool, &self.store, &self.among, seen, report).await?;
         lag::judge(&self.pool, &self.behind, feed, report).await
     }
+}
+
+/// What belongs to no account, and what is kept of no single one; at the pace, in rows a second.
+pub(super) async fn remainder(
+    pool: &PgPool,
+    store: &EventStore,
+    pace: &mut Pace,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let _ = (store, pace);
+    totals_by_lines::compare(pool, report).await
 }
 
 const UNREADABLE: &str = "the read model cannot be read";

@@ -21,7 +21,7 @@ use super::transactions::kind;
 use super::{ReadModel, differ, differences};
 use crate::commands::verify::report::{Invariant, Report, Violation};
 
-const COLUMNS: [&str; 2] = ["count", "amount"];
+pub(super) const COLUMNS: [&str; 2] = ["count", "amount"];
 
 /// A row as the events make it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -205,7 +205,7 @@ impl Totals {
 }
 
 /// Says of a row that differs what is wrong with it.
-fn judge(row: &PgRow, report: &mut Report) -> Result<(), sqlx::Error> {
+pub(super) fn judge(row: &PgRow, report: &mut Report) -> Result<(), sqlx::Error> {
     let message = if row.try_get("missing")? {
         "events count as applied, and their row is missing"
     } else if row.try_get("extra")? {
