@@ -14,7 +14,6 @@ use engine::{Delivery, Failure, NothingToSettle, Opened, Resume, Source};
 use futures::{StreamExt, stream};
 use ledger::AccountId;
 use store::EventStore;
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How many accounts are one step: few enough that a step is short, and enough that a step's own cost does not matter.
 const ACCOUNTS_AT_A_TIME: u32 = 100;
@@ -81,22 +80,12 @@ impl FromStr for Place {
 /// The source.
 pub struct Accounts {
     store: EventStore,
-    ended: CancellationToken,
 }
 
 impl Accounts {
     /// A source over this event store.
     pub fn new(store: EventStore) -> Self {
-        Self {
-            store,
-            ended: CancellationToken::new(),
-        }
-    }
-
-    /// Is cancelled when nothing more is taken from this source: at a shutdown, a step that may take long need not be
-    /// finished. The walk goes on there another time.
-    pub fn ended(&self) -> CancellationToken {
-        self.ended.clone()
+        Self { store }
     }
 }
 
@@ -112,7 +101,6 @@ impl Source for Accounts {
             store: self.store,
             position,
             next: Next::Accounts(place),
-            _ending: self.ended.drop_guard(),
         };
         let deliveries = stream::try_unfold(walker, |mut walker| async {
             let item = walker.next().await?;
@@ -146,8 +134,6 @@ struct Walker {
     store: EventStore,
     position: u64,
     next: Next,
-    /// Dropped with the deliveries.
-    _ending: DropGuard,
 }
 
 impl Walker {

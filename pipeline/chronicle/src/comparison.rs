@@ -3,8 +3,7 @@
 //! What is found is looked at twice, some seconds apart, and counts if it was there both times: a swap of read models, a
 //! feed that is made anew or a projection that commits may be met in the midst, and is over by then.
 //!
-//! At the end of the source ([`sources::Accounts::ended`]) the present step is left undone. The sink keeps the place, so the
-//! next run does it again.
+//! At shutdown the present step is left undone. The sink keeps the place, so the next run does it again.
 
 use std::collections::HashSet;
 use std::num::NonZeroU32;
@@ -26,12 +25,12 @@ const CONFIRM_AFTER: Duration = Duration::from_secs(3);
 pub(crate) struct Compare {
     slowly: Slowly,
     rate: NonZeroU32,
-    ended: CancellationToken,
+    shutdown: CancellationToken,
 }
 
 impl Compare {
-    /// Compares at most so many events a second.
-    pub(crate) fn new(parts: &Parts, rate: NonZeroU32) -> Self {
+    /// Compares at most so many events a second, until `shutdown`.
+    pub(crate) fn new(parts: &Parts, rate: NonZeroU32, shutdown: &CancellationToken) -> Self {
         Self {
             slowly: Slowly {
                 store: parts.store_for_comparison.clone(),
@@ -40,15 +39,8 @@ impl Compare {
                 pace: Pace::new(rate),
             },
             rate,
-            ended: CancellationToken::new(),
+            shutdown: shutdown.clone(),
         }
-    }
-
-    /// The same, which leaves off when `ended` is cancelled.
-    #[must_use]
-    pub(crate) fn until(mut self, ended: CancellationToken) -> Self {
-        self.ended = ended;
-        self
     }
 
     async fn compare(&mut self, walk: Walk) -> Result<Compared, Failure> {
@@ -87,13 +79,13 @@ impl Operator for Compare {
     type Output = Compared;
 
     async fn apply(&mut self, batch: Vec<Walk>) -> Result<Vec<Step<Compared>>, Failure> {
-        let ended = self.ended.clone();
+        let shutdown = self.shutdown.clone();
         let mut steps = Vec::with_capacity(batch.len());
         for walk in batch {
-            let compared = ended.run_until_cancelled(self.compare(walk)).await;
+            let compared = shutdown.run_until_cancelled(self.compare(walk)).await;
             steps.push(match compared {
                 Some(compared) => Step::Emit(compared?),
-                None => Step::Skip("left undone at the end of a run"),
+                None => Step::Skip("left undone at shutdown"),
             });
         }
         Ok(steps)

@@ -162,7 +162,7 @@ impl Running {
         only: &[String],
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Self> {
-        let chosen = choose(topology::pipelines(parts), only)?;
+        let chosen = choose(topology::pipelines(parts, shutdown), only)?;
         let mut statuses = Vec::new();
         let mut tasks = JoinSet::new();
         for (name, build) in chosen {

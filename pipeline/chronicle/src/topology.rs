@@ -23,6 +23,7 @@ use sources::{
 };
 use sqlx::postgres::PgPool;
 use store::{EventStore, WriterOptions};
+use tokio_util::sync::CancellationToken;
 use transport::Nats;
 use transport::streams::Limits;
 use uuid::Uuid;
@@ -171,9 +172,7 @@ fn expiry(parts: &Parts) -> Topology {
 }
 
 /// From all accounts, one after the other, to what does not agree with the event store.
-fn comparison(parts: &Parts, rate: NonZeroU32) -> Topology {
-    let accounts = Accounts::new(parts.store_for_comparison.clone());
-    let compare = Compare::new(parts, rate).until(accounts.ended());
+fn comparison(parts: &Parts, rate: NonZeroU32, shutdown: &CancellationToken) -> Topology {
     // A step is many accounts already.
     let batching = Batching {
         records_max: 1,
@@ -181,10 +180,13 @@ fn comparison(parts: &Parts, rate: NonZeroU32) -> Topology {
         ..parts.batching.clone()
     };
     Topology::named(COMPARISON)
-        .source("accounts", accounts)
+        .source(
+            "accounts",
+            Accounts::new(parts.store_for_comparison.clone()),
+        )
         .batching(batching)
         .drain_within(parts.drain_within)
-        .then("compare", compare)
+        .then("compare", Compare::new(parts, rate, shutdown))
         .into(
             "divergences",
             Divergences::new(&parts.read_model, parts.process),
@@ -195,8 +197,8 @@ fn comparison(parts: &Parts, rate: NonZeroU32) -> Topology {
 /// How a pipeline is built, each time it is started.
 pub(crate) type Build = Box<dyn Fn() -> Topology + Send + Sync>;
 
-/// All pipelines, by name.
-pub(crate) fn pipelines(parts: &Parts) -> Vec<(String, Build)> {
+/// All pipelines, by name. What may take long in one of them is left undone at `shutdown`.
+pub(crate) fn pipelines(parts: &Parts, shutdown: &CancellationToken) -> Vec<(String, Build)> {
     let mut pipelines: Vec<(String, Build)> = (0..parts.partitions)
         .map(|partition| {
             let name = match parts.partitions {
@@ -219,8 +221,8 @@ pub(crate) fn pipelines(parts: &Parts) -> Vec<(String, Build)> {
     let build: Build = Box::new(move || expiry(&own_parts));
     pipelines.push((EXPIRY.to_owned(), build));
     if let Some(rate) = parts.compare_rate {
-        let own_parts = parts.clone();
-        let build: Build = Box::new(move || comparison(&own_parts, rate));
+        let (own_parts, shutdown) = (parts.clone(), shutdown.clone());
+        let build: Build = Box::new(move || comparison(&own_parts, rate, &shutdown));
         pipelines.push((COMPARISON.to_owned(), build));
     }
     pipelines

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use engine::Format as PictureFormat;
+use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{DescribeArguments, Picture};
 use crate::output::{self, Format};
@@ -21,10 +22,11 @@ pub(crate) async fn execute(
     output: Format,
 ) -> anyhow::Result<ExitCode> {
     let parts = run::parts(&NOWHERE, &arguments.tuning).await?;
-    let descriptions: Vec<engine::Description> = topology::pipelines(&parts)
-        .iter()
-        .map(|(_, build)| build().describe())
-        .collect();
+    let descriptions: Vec<engine::Description> =
+        topology::pipelines(&parts, &CancellationToken::new())
+            .iter()
+            .map(|(_, build)| build().describe())
+            .collect();
     let form = match (arguments.form, output) {
         (Some(Picture::Text), _) | (None, Format::Table) => PictureFormat::Text,
         (Some(Picture::Dot), _) => PictureFormat::Dot,
