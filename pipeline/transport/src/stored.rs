@@ -51,6 +51,11 @@ struct Request<'a> {
     next_by_subj: &'a str,
 }
 
+#[derive(Serialize)]
+struct LastOf<'a> {
+    last_by_subj: &'a str,
+}
+
 #[derive(Deserialize)]
 struct Answer {
     message: Found,
@@ -91,9 +96,31 @@ impl StoredMessages {
             seq: position,
             next_by_subj: &self.filter,
         };
+        self.get(&request, unreadable).await
+    }
+
+    /// The last message under one subject.
+    pub async fn last_of(&self, subject: &str) -> Result<Option<Stored>, Failure> {
+        let unreadable = || {
+            Failure::retry(format!(
+                "the last message of {} under {subject} cannot be looked up",
+                self.stream
+            ))
+        };
+        let request = LastOf {
+            last_by_subj: subject,
+        };
+        self.get(&request, unreadable).await
+    }
+
+    async fn get(
+        &self,
+        request: &impl Serialize,
+        unreadable: impl Fn() -> Failure,
+    ) -> Result<Option<Stored>, Failure> {
         let answer = self
             .jetstream
-            .request(format!("STREAM.MSG.GET.{}", self.stream), &request);
+            .request(format!("STREAM.MSG.GET.{}", self.stream), request);
         match answer.await.map_err(|error| unreadable().because(error))? {
             Response::Ok(Answer { message }) => stored(message)
                 .map(Some)

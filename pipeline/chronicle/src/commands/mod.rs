@@ -34,6 +34,11 @@ use std::process::ExitCode;
 use crate::arguments::{Arguments, Task};
 
 pub(crate) use self::verify::check_one;
+#[allow(
+    unused_imports,
+    reason = "a pipeline compares in the background with it"
+)]
+pub(crate) use self::verify::slowly;
 
 /// Does what was asked for.
 pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {

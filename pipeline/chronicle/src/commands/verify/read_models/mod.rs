@@ -21,13 +21,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::Context;
-use sinks::projection::NAMES;
+use sinks::projection::{NAMES, Pace};
 use sqlx::Row;
 use sqlx::postgres::PgPool;
 use store::{EventRow, EventStore};
 use tokio::time::Instant;
 
 use self::lag::Behind;
+use self::strays::Hunt;
 use self::totals::Totals;
 use super::history::Walked;
 use super::report::{Invariant, Report, Violation};
@@ -94,6 +95,8 @@ pub(super) struct ReadModels {
     behind: [Behind; ALL.len()],
     /// The sums of `daily_totals`, once they are begun.
     totals: Option<Totals>,
+    /// Whether rows without an event are looked for even if counting says that there are none.
+    thoroughly: bool,
 }
 
 impl ReadModels {
@@ -105,7 +108,21 @@ impl ReadModels {
             deadline,
             behind: Default::default(),
             totals: None,
+            thoroughly: false,
         }
+    }
+
+    /// Looks for rows without an event in any case.
+    pub(super) fn thoroughly(mut self, thoroughly: bool) -> Self {
+        self.thoroughly = thoroughly;
+        self
+    }
+
+    /// All but this one.
+    pub(super) fn without(mut self, projection: &str) -> Self {
+        self.among
+            .retain(|read_model| read_model.name() != projection);
+        self
     }
 
     /// Only this one: the connections may see its tables and no others.
@@ -271,10 +288,7 @@ impl ReadModels {
                 .iter()
                 .any(|(name, number)| (name.as_str(), *number) == (account_id, version))
             {
-                report.violated(
-                    Invariant::ExactlyOnce,
-                    never_happened(read_model.name(), account_id, version),
-                );
+                never_happened(read_model.name(), account_id, version, report);
             }
         }
         Ok(())
@@ -287,20 +301,53 @@ impl ReadModels {
         feed: (Option<&FeedState>, Option<&FeedState>),
         report: &mut Report,
     ) -> anyhow::Result<()> {
-        if let Some(totals) = self.totals.take() {
-            totals.compare(report).await.context(UNREADABLE)?;
-        }
-        strays::hunt(&self.pool, &self.store, &self.among, seen, report).await?;
+        self.conclude_totals(report).await?;
+        let hunt = Hunt {
+            pool: &self.pool,
+            store: &self.store,
+            among: &self.among,
+            pace: None,
+        };
+        strays::hunt(hunt, seen, self.thoroughly, report).await?;
         lag::judge(&self.pool, &self.behind, feed, report).await
+    }
+
+    /// After the walk: the rows of `daily_totals`.
+    pub(super) async fn conclude_totals(&mut self, report: &mut Report) -> anyhow::Result<()> {
+        match self.totals.take() {
+            Some(totals) => totals.compare(report).await.context(UNREADABLE),
+            None => Ok(()),
+        }
+    }
+
+    /// Looks for rows without an event in all rows, whatever counting says; at most so many a second.
+    pub(super) async fn hunt_strays(
+        &self,
+        pace: Option<&mut Pace>,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
+        let mut hunt = Hunt {
+            pool: &self.pool,
+            store: &self.store,
+            among: &self.among,
+            pace,
+        };
+        hunt.everywhere(report).await
     }
 }
 
 const UNREADABLE: &str = "the read model cannot be read";
 
-fn never_happened(projection: &str, account_id: &str, version: i64) -> Violation {
-    Violation::new("it counts a version as applied that the event store does not have")
+/// A version counts as applied that the event store does not have: it may have lost events, and is no source for mending.
+fn never_happened(projection: &str, account_id: &str, version: i64, report: &mut Report) {
+    let message = "it counts a version as applied that the event store does not have";
+    report.mend_nothing(format!(
+        "{projection} counts version {version} of account {account_id} as applied, and the event store does not have it"
+    ));
+    let violation = Violation::new(message)
         .of(projection)
-        .at(account_id, version)
+        .at(account_id, version);
+    report.violated(Invariant::ExactlyOnce, violation);
 }
 
 /// SQL for what differs between the rows `wanted` and `found`, as the columns `expected` and `actual`.
