@@ -101,16 +101,10 @@ impl Snapshot {
         after: Option<Place<'_>>,
         limit: u32,
     ) -> Result<Vec<EventRow>, Error> {
-        let (account_id, version) = after.unwrap_or(("", i64::MIN));
-        let sql = format!(
-            "SELECT {EVENT_COLUMNS}, {EVENT_ROW} FROM events WHERE (account_id, version) > ($1, $2) \
-             ORDER BY account_id, version LIMIT $3"
-        );
-        let statement = sqlx::query(AssertSqlSafe(sql))
-            .bind(account_id)
-            .bind(version)
-            .bind(i64::from(limit));
-        let found = self.lease.fetch_all(statement).await?;
+        let found = self
+            .lease
+            .fetch_all(event_rows_behind(after, limit))
+            .await?;
         found.iter().map(event_row).collect()
     }
 
@@ -159,6 +153,33 @@ impl EventStore {
     ) -> Result<Vec<CommandRow>, Error> {
         let found = self.fetch_all(command_rows_of(command_ids)).await?;
         found.iter().map(command_row).collect()
+    }
+
+    /// As [`Snapshot::event_rows`], of what is there now: no transaction stays open from page to page.
+    pub async fn event_rows(
+        &self,
+        after: Option<Place<'_>>,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, Error> {
+        let found = self.fetch_all(event_rows_behind(after, limit)).await?;
+        found.iter().map(event_row).collect()
+    }
+
+    /// The hashes of the rows of `events` at these places, as the rows have them, in any order; a place without a row is
+    /// left out.
+    pub async fn hashes(&self, places: &[Place<'_>]) -> Result<Vec<(String, i64, Vec<u8>)>, Error> {
+        let sql = events_at_places("account_id, version, hash");
+        let (names, versions): (Vec<&str>, Vec<i64>) = places.iter().copied().unzip();
+        let statement = sqlx::query(AssertSqlSafe(sql)).bind(names).bind(versions);
+        let found = self.fetch_all(statement).await?;
+        let hash = |row: &PgRow| {
+            Ok((
+                row.try_get("account_id")?,
+                row.try_get("version")?,
+                row.try_get("hash")?,
+            ))
+        };
+        found.iter().map(hash).collect()
     }
 
     /// Which of these places have a row now, in any order.
@@ -276,6 +297,18 @@ pub struct Rights {
     pub application_role_exists: bool,
     /// What it may do beyond INSERT and SELECT, as in `UPDATE on events`.
     pub application_role_excess: Vec<String>,
+}
+
+fn event_rows_behind(after: Option<Place<'_>>, limit: u32) -> Statement<'static> {
+    let (account_id, version) = after.unwrap_or(("", i64::MIN));
+    let sql = format!(
+        "SELECT {EVENT_COLUMNS}, {EVENT_ROW} FROM events WHERE (account_id, version) > ($1, $2) \
+         ORDER BY account_id, version LIMIT $3"
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(account_id.to_owned())
+        .bind(version)
+        .bind(i64::from(limit))
 }
 
 fn command_rows_of(command_ids: &[CommandId]) -> Statement<'static> {

@@ -329,10 +329,31 @@ pub(crate) enum Picture {
 
 /// `chronicle verify`
 #[derive(Debug, Args)]
+#[command(after_help = "\
+  chronicle verify                      # every invariant that can be checked from outside
+  chronicle verify --deep               # and every message of the feed against the event store
+  chronicle verify --repair --dry-run   # which rows of read models would be made anew
+  chronicle verify --repair --reason \"after the disk was replaced\"
+
+Read models are repaired from the event store. The event store is never repaired: if it is damaged, or the feed or a read model \
+has more than it has, nothing is changed.")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct VerifyArguments {
     /// How long to wait for projections that are behind, in seconds
     #[arg(long, default_value_t = 30, value_name = "S")]
     pub(crate) wait_seconds: u64,
+    /// Compare every message of the feed with the event store, too
+    #[arg(long)]
+    pub(crate) deep: bool,
+    /// Compare everything, and make wrong rows of read models anew from the event store; then compare again
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Say what would be repaired, and change nothing
+    #[arg(long, requires = "repair")]
+    pub(crate) dry_run: bool,
+    /// Why it is repaired
+    #[arg(long, requires = "repair")]
+    pub(crate) reason: Option<String>,
 }
 
 /// `chronicle send`

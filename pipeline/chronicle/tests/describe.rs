@@ -123,6 +123,7 @@ fn every_node_is_there_once_and_every_edge_joins_two_of_them() {
 fn a_partition_is_a_pipeline_of_its_own() {
     let pipelines: Vec<String> = graph(&["--partitions", "3"]).into_keys().collect();
     let others = [
+        "comparison",
         "expiry",
         "intake.0",
         "intake.1",

@@ -46,10 +46,14 @@ pub struct StoredMessages {
 }
 
 #[derive(Serialize)]
-#[serde(untagged)]
-enum Request<'a> {
-    Next { seq: u64, next_by_subj: &'a str },
-    Last { last_by_subj: &'a str },
+struct Request<'a> {
+    seq: u64,
+    next_by_subj: &'a str,
+}
+
+#[derive(Serialize)]
+struct LastOf<'a> {
+    last_by_subj: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -82,32 +86,41 @@ impl StoredMessages {
 
     /// The first message at or behind `position`.
     pub async fn next(&self, position: u64) -> Result<Option<Stored>, Failure> {
-        let request = Request::Next {
+        let unreadable = || {
+            Failure::retry(format!(
+                "sequence {position} of {} cannot be looked up",
+                self.stream
+            ))
+        };
+        let request = Request {
             seq: position,
             next_by_subj: &self.filter,
         };
-        self.ask(request, || format!("sequence {position}")).await
+        self.get(&request, unreadable).await
     }
 
-    /// The last message under a subject, which must be one of the filter's.
-    pub async fn last(&self, subject: &str) -> Result<Option<Stored>, Failure> {
-        let request = Request::Last {
+    /// The last message under one subject.
+    pub async fn last_of(&self, subject: &str) -> Result<Option<Stored>, Failure> {
+        let unreadable = || {
+            Failure::retry(format!(
+                "the last message of {} under {subject} cannot be looked up",
+                self.stream
+            ))
+        };
+        let request = LastOf {
             last_by_subj: subject,
         };
-        self.ask(request, || format!("the last message of {subject}"))
-            .await
+        self.get(&request, unreadable).await
     }
 
-    async fn ask(
+    async fn get(
         &self,
-        request: Request<'_>,
-        what: impl Fn() -> String,
+        request: &impl Serialize,
+        unreadable: impl Fn() -> Failure,
     ) -> Result<Option<Stored>, Failure> {
-        let unreadable =
-            || Failure::retry(format!("{} in {} cannot be looked up", what(), self.stream));
         let answer = self
             .jetstream
-            .request(format!("STREAM.MSG.GET.{}", self.stream), &request);
+            .request(format!("STREAM.MSG.GET.{}", self.stream), request);
         match answer.await.map_err(|error| unreadable().because(error))? {
             Response::Ok(Answer { message }) => stored(message)
                 .map(Some)

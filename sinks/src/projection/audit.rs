@@ -38,6 +38,8 @@ pub enum Action {
     Skip,
     /// It goes on with a feed that was made anew.
     AdoptedStream,
+    /// Rows were made anew from the event store.
+    Repaired,
 }
 
 impl Action {
@@ -54,6 +56,7 @@ impl Action {
             Self::Rewound => "rewound",
             Self::Skip => "skip",
             Self::AdoptedStream => "adopted_stream",
+            Self::Repaired => "repaired",
         }
     }
 }
@@ -94,6 +97,24 @@ pub(super) async fn record(
     .execute(transaction)
     .await?;
     Ok(())
+}
+
+/// Records that a read model was repaired as a whole, by a rebuild that is recorded by itself.
+pub async fn repaired(
+    pool: &PgPool,
+    projection: &str,
+    order: &Order<'_>,
+    details: Value,
+) -> Result<(), sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    record(
+        &mut connection,
+        projection,
+        Action::Repaired,
+        order,
+        details,
+    )
+    .await
 }
 
 /// The newest `limit` orders, oldest first: of one projection, or of all.

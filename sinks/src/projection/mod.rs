@@ -19,6 +19,7 @@ mod holds;
 mod offset;
 pub mod orders;
 mod pace;
+pub mod repair;
 mod replay;
 pub mod retired;
 mod schemas;

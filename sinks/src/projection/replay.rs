@@ -136,7 +136,7 @@ async fn replay_into<P: Projection>(
 }
 
 /// Waits for the running copy's transaction, and keeps its next one waiting until the end of ours.
-async fn lock<P: Projection>(transaction: &mut PgConnection) -> Result<(), ReplayError> {
+pub(super) async fn lock<P: Projection>(transaction: &mut PgConnection) -> Result<(), ReplayError> {
     let found =
         sqlx::query("SELECT definition FROM projection_offsets WHERE projection = $1 FOR UPDATE")
             .bind(P::NAME)
@@ -226,7 +226,9 @@ async fn skipped_events<P: Projection>(
 }
 
 /// Makes the running copy read its versions anew: the row is no longer as it has left it, whatever the clock says.
-async fn unsettle<P: Projection>(transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
+pub(super) async fn unsettle<P: Projection>(
+    transaction: &mut PgConnection,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE projection_offsets
          SET updated_at = GREATEST(clock_timestamp(), updated_at + interval '1 microsecond') WHERE projection = $1",

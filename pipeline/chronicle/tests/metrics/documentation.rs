@@ -73,9 +73,11 @@ async fn the_page_has_exactly_the_metrics_that_are_served() {
         .ask_with("ledger.commands.A", HeaderMap::new(), "no command")
         .await;
     publisher.answer(number).await;
-    crate::until(&process, "the lag to be known", |scrape| {
+    crate::until(&process, "the lag and the comparison to be known", |scrape| {
         let is_known = scrape.by("chronicle_projection_lag_up", "projection");
-        is_known.len() == crate::PROJECTIONS.len() && is_known.values().all(|known| *known == 1.0)
+        is_known.len() == crate::PROJECTIONS.len()
+            && is_known.values().all(|known| *known == 1.0)
+            && !scrape.by("chronicle_divergences", "place").is_empty()
     })
     .await;
     let mut served = served(&scrape(&process).await);
@@ -83,7 +85,7 @@ async fn the_page_has_exactly_the_metrics_that_are_served() {
     let documented = documented(&section);
     assert!(served.len() > 30, "only {served:?}");
 
-    // Nothing in the topology skips a record yet, so there is no sample to take the labels from.
+    // Nothing in the topology skips a record before its end, so there is no sample to take the labels from.
     let skipped = served
         .get_mut("chronicle_node_skipped_records_total")
         .expect("it is served");

@@ -25,7 +25,7 @@ const SLOW: u32 = 500;
 
 /// Messages of the feed, in order. Reads with a consumer of its own, and on past a message that costs its receivers the
 /// connection ([`transport::stored`]).
-struct Messages {
+pub(in crate::commands) struct Messages {
     nats: Nats,
     stream: Stream,
     /// Over a connection of its own.
@@ -41,7 +41,32 @@ struct Messages {
 }
 
 impl Messages {
-    async fn next(&mut self) -> Result<Option<Message>, Failure> {
+    /// Those under `filter`, from one sequence through another; one by one, if few of them are wanted a second.
+    pub(in crate::commands) async fn open(
+        nats: &Nats,
+        stream: Stream,
+        filter: String,
+        (next, through): (u64, u64),
+        is_slow: bool,
+    ) -> Result<Self, Failure> {
+        let other = nats.another().await;
+        let other =
+            other.map_err(|error| Failure::retry("the feed cannot be read").because(error))?;
+        Ok(Self {
+            nats: nats.clone(),
+            stream,
+            stored: StoredMessages::new(other.jetstream, streams::EVENTS, &filter, 1),
+            filter,
+            next,
+            through,
+            is_slow,
+            reading: None,
+            ready: VecDeque::new(),
+            broken_at: None,
+        })
+    }
+
+    pub(in crate::commands) async fn next(&mut self) -> Result<Option<Message>, Failure> {
         loop {
             if let Some(message) = self.ready.pop_front() {
                 if message.position > self.through {
@@ -138,25 +163,14 @@ impl<'a> FeedEvents<'a> {
         stream: Stream,
         (from, through): (u64, u64),
     ) -> anyhow::Result<Self> {
-        let failed = |error| reach::nats_says(servers, error);
-        let filter = filter(arguments);
-        let other = nats.another().await.map_err(failed)?;
+        let is_slow = arguments.rate.is_some_and(|rate| rate.get() < SLOW);
+        let messages =
+            Messages::open(nats, stream, filter(arguments), (from, through), is_slow).await;
         let from_the_beginning = arguments.account.is_some() && from == 1;
         Ok(Self {
             servers,
             arguments,
-            messages: Messages {
-                nats: nats.clone(),
-                stream,
-                stored: StoredMessages::new(other.jetstream, streams::EVENTS, &filter, 1),
-                filter,
-                next: from,
-                through,
-                is_slow: arguments.rate.is_some_and(|rate| rate.get() < SLOW),
-                reading: None,
-                ready: VecDeque::new(),
-                broken_at: None,
-            },
+            messages: messages.map_err(|failure| reach::nats_failed(servers, &failure))?,
             expected: from,
             last_version: from_the_beginning.then_some(Version::NONE),
         })

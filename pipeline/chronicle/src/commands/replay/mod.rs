@@ -7,7 +7,7 @@
 mod commands;
 mod event;
 mod event_store;
-mod feed;
+pub(super) mod feed;
 mod go_on;
 mod pace;
 mod plan;

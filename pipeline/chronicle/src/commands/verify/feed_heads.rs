@@ -90,7 +90,7 @@ pub(super) async fn compare(
     let found: Vec<Option<Stored>> = stream::iter(subjects)
         .map(|subject| {
             let feed = feed.clone();
-            async move { feed.last(&subject).await }
+            async move { feed.last_of(&subject).await }
         })
         .buffered(AT_A_TIME)
         .try_collect()

@@ -7,6 +7,7 @@ use comfy_table::ContentArrangement;
 use serde::Serialize;
 
 use super::conservation::CurrencyTotals;
+use super::repair::Repair;
 use super::report::{Finding, NAMES, Report, Status, Violation};
 use crate::output::{self, Format};
 
@@ -39,22 +40,46 @@ struct ReportJson<'a> {
     ok: bool,
     invariants: Vec<FindingJson<'a>>,
     totals: &'a Totals,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repair: Option<RepairJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct RepairJson<'a> {
+    #[serde(flatten)]
+    repair: &'a Repair,
+    /// What was found before anything was repaired.
+    before: Vec<FindingJson<'a>>,
 }
 
 impl Report {
-    pub(super) fn print(&self, totals: &Totals, format: Format) -> anyhow::Result<()> {
+    /// Prints it; `repair` is what was mended, and the report before that.
+    pub(super) fn print(
+        &self,
+        totals: &Totals,
+        repair: Option<(&Repair, &Self)>,
+        format: Format,
+    ) -> anyhow::Result<()> {
         match format {
             Format::Json => output::json(&ReportJson {
                 ok: self.is_ok(),
-                invariants: NAMES
-                    .into_iter()
-                    .zip(&self.findings)
-                    .map(finding_json)
-                    .collect(),
+                invariants: self.invariants(),
                 totals,
+                repair: repair.map(|(repair, before)| RepairJson {
+                    repair,
+                    before: before.invariants(),
+                }),
             }),
             Format::Table => self.print_table(totals),
         }
+    }
+
+    fn invariants(&self) -> Vec<FindingJson<'_>> {
+        NAMES
+            .into_iter()
+            .zip(&self.findings)
+            .map(finding_json)
+            .collect()
     }
 
     fn print_table(&self, totals: &Totals) -> anyhow::Result<()> {

@@ -4,9 +4,15 @@ use std::collections::BTreeMap;
 
 use ledger::CommandId;
 use serde::Serialize;
+use uuid::Uuid;
 
-/// How many offenders are kept per invariant; the rest is counted.
+use super::damages::Damages;
+
+/// How many offenders are kept per invariant and place; the rest is counted.
 const VIOLATIONS_KEPT_MAX: usize = 10;
+
+/// What stands in the place of a projection when the feed is meant.
+pub(super) const FEED: &str = "feed";
 
 /// The invariants of DESIGN §3, in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +70,12 @@ pub(super) struct Violation {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) found: Option<String>,
     pub(super) message: String,
+    /// Whether it is rows of the projection that are wrong, which can be made anew.
+    #[serde(skip)]
+    pub(super) is_of_rows: bool,
+    /// The transfer whose row it is.
+    #[serde(skip)]
+    pub(super) transfer_id: Option<Uuid>,
 }
 
 impl Violation {
@@ -77,6 +89,18 @@ impl Violation {
     /// The projection whose read model it is about.
     pub(super) fn of(mut self, projection: &str) -> Self {
         self.projection = Some(projection.to_owned());
+        self
+    }
+
+    /// Rows of this projection's read model are wrong.
+    pub(super) fn of_rows(mut self, projection: &str) -> Self {
+        self.is_of_rows = true;
+        self.of(projection)
+    }
+
+    /// It is the row of this transfer.
+    pub(super) fn transfer(mut self, transfer_id: Uuid) -> Self {
+        self.transfer_id = Some(transfer_id);
         self
     }
 
@@ -135,6 +159,10 @@ impl Finding {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Report {
     pub(super) findings: [Finding; NAMES.len()],
+    /// The rows that can be made anew.
+    pub(super) damages: Damages,
+    /// Why nothing may be mended from the event store, if that is so.
+    pub(super) mend_nothing: Option<String>,
 }
 
 impl Report {
@@ -144,10 +172,23 @@ impl Report {
 
     /// An offender.
     pub(super) fn violated(&mut self, invariant: Invariant, violation: Violation) {
+        self.damages.take(&violation);
         let finding = self.finding(invariant);
         finding.violations_total += 1;
-        if finding.violations.len() < VIOLATIONS_KEPT_MAX {
+        let place = violation.projection.as_deref();
+        let kept = finding
+            .violations
+            .iter()
+            .filter(|kept| kept.projection.as_deref() == place);
+        if kept.count() < VIOLATIONS_KEPT_MAX {
             finding.violations.push(violation);
+        }
+    }
+
+    /// Nothing may be mended, and this is why; the first reason stays.
+    pub(super) fn mend_nothing(&mut self, reason: impl Into<String>) {
+        if self.mend_nothing.is_none() {
+            self.mend_nothing = Some(reason.into());
         }
     }
 
@@ -169,6 +210,28 @@ impl Report {
     /// Something was not looked at, and why.
     pub(super) fn not_checked(&mut self, invariant: Invariant, reason: impl Into<String>) {
         self.finding(invariant).open.push(reason.into());
+    }
+
+    /// Takes over what another report has about one invariant, and whether anything may be mended.
+    pub(super) fn take(&mut self, other: Self, invariant: Invariant) {
+        if let Some(reason) = other.mend_nothing {
+            self.mend_nothing(reason);
+        }
+        let theirs = other.findings.into_iter().nth(invariant as usize);
+        let Some(theirs) = theirs else {
+            return;
+        };
+        for (things, count) in theirs.checked {
+            self.checked(invariant, things, count);
+        }
+        let kept = theirs.violations.len() as u64;
+        for violation in theirs.violations {
+            self.violated(invariant, violation);
+        }
+        let own = self.finding(invariant);
+        own.violations_total += theirs.violations_total - kept;
+        own.notes.extend(theirs.notes);
+        own.open.extend(theirs.open);
     }
 
     /// How many offenders there are.

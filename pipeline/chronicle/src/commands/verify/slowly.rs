@@ -20,7 +20,7 @@ use transport::Nats;
 use super::conservation::Conservation;
 use super::feed_heads::{self, StoreHead};
 use super::history::{History, Walked};
-use super::read_models::{self, ReadModels};
+use super::read_models::ReadModels;
 use super::report::{NAMES, Report};
 
 /// How many events are read at a time.
@@ -55,13 +55,15 @@ impl Slowly {
         let oldest_command = feed_heads::oldest_waiting(&self.nats).await?;
         let mut walk = Walk::new(accounts);
         let mut report = Report::default();
-        let mut read_models =
-            ReadModels::new(self.read_model.clone(), self.store.clone(), Instant::now());
+        let mut read_models = self.read_models();
         let mut place = (after.map_or("", AccountId::as_str).to_owned(), i64::MAX);
         let mut events = 0;
         loop {
             let limit = self.pace.at_a_time(PAGE);
-            let page = self.page(&place, limit).await?;
+            let page = self
+                .store
+                .event_rows(Some((&place.0, place.1)), limit)
+                .await?;
             self.pace.wait(page.len().max(1)).await;
             let Some(last) = page.last() else {
                 break;
@@ -95,20 +97,18 @@ impl Slowly {
     /// Looks for what belongs to no account of the event store, and compares what is kept of no single account.
     pub(crate) async fn remainder(&mut self) -> anyhow::Result<Found> {
         let mut report = Report::default();
-        read_models::remainder(&self.read_model, &self.store, &mut self.pace, &mut report).await?;
+        let read_models = self.read_models();
+        read_models.remainder(&mut self.pace, &mut report).await?;
         Ok(Found {
             events: 0,
             divergences: divergences(report),
         })
     }
 
-    async fn page(&self, place: &(String, i64), limit: u32) -> anyhow::Result<Vec<EventRow>> {
-        let mut snapshot = self.store.snapshot().await?;
-        let page = snapshot
-            .event_rows(Some((&place.0, place.1)), limit)
-            .await?;
-        snapshot.close().await?;
-        Ok(page)
+    /// Nothing that a read model lacks is waited for.
+    fn read_models(&self) -> ReadModels {
+        let deadline = Instant::now();
+        ReadModels::new(self.read_model.clone(), self.store.clone(), deadline)
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn compare(
         let account_id: &str = row.try_get("account_id")?;
         let violation = |message: &str| {
             Violation::new(message)
-                .of(ReadModel::AccountBalance.name())
+                .of_rows(ReadModel::AccountBalance.name())
                 .account(account_id)
         };
         let (applied, version): (Option<i64>, Option<i64>) =
@@ -160,7 +160,7 @@ fn compare_one(
     if !expected.is_empty() {
         let version = i64::try_from(state.version.get()).unwrap_or(i64::MAX);
         let violation = Violation::new("the row does not say what the events make of the account")
-            .of(ReadModel::AccountBalance.name())
+            .of_rows(ReadModel::AccountBalance.name())
             .at(state.account_id.as_str(), version)
             .values(expected.join(", "), found.join(", "));
         report.violated(Invariant::Convergence, violation);

@@ -138,7 +138,7 @@ fn judge(row: &PgRow, applied: &Applied, report: &mut Report) -> Result<(), sqlx
     let hold_id: Uuid = row.try_get("hold_id")?;
     let violation = |message: &str| {
         Violation::new(format!("hold {hold_id}: {message}"))
-            .of(ReadModel::Holds.name())
+            .of_rows(ReadModel::Holds.name())
             .at(account_id, version)
     };
     let counts_as_applied = version <= applied.version(ReadModel::Holds, account_id);

@@ -29,6 +29,7 @@ use store::{EventRow, EventStore};
 use tokio::time::Instant;
 
 use self::lag::Behind;
+use self::strays::Hunt;
 use self::totals::Totals;
 use super::history::Walked;
 use super::report::{Invariant, Report, Violation};
@@ -95,6 +96,8 @@ pub(super) struct ReadModels {
     behind: [Behind; ALL.len()],
     /// The sums of `daily_totals`, once they are begun.
     totals: Option<Totals>,
+    /// Whether rows without an event are looked for even if counting says that there are none.
+    thoroughly: bool,
 }
 
 impl ReadModels {
@@ -106,7 +109,14 @@ impl ReadModels {
             deadline,
             behind: Default::default(),
             totals: None,
+            thoroughly: false,
         }
+    }
+
+    /// Looks for rows without an event in any case.
+    pub(super) fn thoroughly(mut self, thoroughly: bool) -> Self {
+        self.thoroughly = thoroughly;
+        self
     }
 
     /// Only this one: the connections may see its tables and no others.
@@ -272,10 +282,7 @@ impl ReadModels {
                 .iter()
                 .any(|(name, number)| (name.as_str(), *number) == (account_id, version))
             {
-                report.violated(
-                    Invariant::ExactlyOnce,
-                    never_happened(read_model.name(), account_id, version),
-                );
+                never_happened(read_model.name(), account_id, version, report);
             }
         }
         Ok(())
@@ -288,31 +295,55 @@ impl ReadModels {
         feed: (Option<&FeedState>, Option<&FeedState>),
         report: &mut Report,
     ) -> anyhow::Result<()> {
-        if let Some(totals) = self.totals.take() {
-            totals.compare(report).await.context(UNREADABLE)?;
-        }
-        strays::hunt(&self.pool, &self.store, &self.among, seen, report).await?;
+        self.conclude_totals(report).await?;
+        let hunt = Hunt {
+            pool: &self.pool,
+            store: &self.store,
+            among: &self.among,
+            pace: None,
+        };
+        strays::hunt(hunt, seen, self.thoroughly, report).await?;
         lag::judge(&self.pool, &self.behind, feed, report).await
     }
-}
 
-/// What belongs to no account, and what is kept of no single one; at the pace, in rows a second.
-pub(super) async fn remainder(
-    pool: &PgPool,
-    store: &EventStore,
-    pace: &mut Pace,
-    report: &mut Report,
-) -> anyhow::Result<()> {
-    let _ = (store, pace);
-    totals_by_lines::compare(pool, report).await
+    /// After the walk: the rows of `daily_totals`.
+    pub(super) async fn conclude_totals(&mut self, report: &mut Report) -> anyhow::Result<()> {
+        match self.totals.take() {
+            Some(totals) => totals.compare(report).await.context(UNREADABLE),
+            None => Ok(()),
+        }
+    }
+
+    /// What no walk over accounts can find: rows that belong to no event, in all rows, whatever counting says; and what
+    /// is kept of no single account. At most so many rows a second.
+    pub(super) async fn remainder(
+        &self,
+        pace: &mut Pace,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
+        let mut hunt = Hunt {
+            pool: &self.pool,
+            store: &self.store,
+            among: &self.among,
+            pace: Some(pace),
+        };
+        hunt.everywhere(report).await?;
+        totals_by_lines::compare(&self.pool, report).await
+    }
 }
 
 const UNREADABLE: &str = "the read model cannot be read";
 
-fn never_happened(projection: &str, account_id: &str, version: i64) -> Violation {
-    Violation::new("it counts a version as applied that the event store does not have")
+/// A version counts as applied that the event store does not have: it may have lost events, and is no source for mending.
+fn never_happened(projection: &str, account_id: &str, version: i64, report: &mut Report) {
+    let message = "it counts a version as applied that the event store does not have";
+    report.mend_nothing(format!(
+        "{projection} counts version {version} of account {account_id} as applied, and the event store does not have it"
+    ));
+    let violation = Violation::new(message)
         .of(projection)
-        .at(account_id, version)
+        .at(account_id, version);
+    report.violated(Invariant::ExactlyOnce, violation);
 }
 
 /// SQL for what differs between the rows `wanted` and `found`, as the columns `expected` and `actual`.

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use anyhow::Context;
 use ledger::{AccountId, CommandId, HoldId};
+use sinks::projection::Pace;
 use sqlx::postgres::{PgPool, PgRow};
 use sqlx::{AssertSqlSafe, Row};
 use store::EventStore;
@@ -17,16 +18,64 @@ use crate::commands::verify::events::Seen;
 use crate::commands::verify::report::{Invariant, Report, Violation};
 
 /// How many rows are looked at at a time.
-const PAGE: i64 = 1_000;
+const PAGE: i64 = PAGE_MAX as i64;
+const PAGE_MAX: u32 = 1_000;
 
-/// Looks for rows without an event in these read models.
+/// Where rows without an event are looked for.
+pub(super) struct Hunt<'a> {
+    pub(super) pool: &'a PgPool,
+    pub(super) store: &'a EventStore,
+    /// In these read models.
+    pub(super) among: &'a [ReadModel],
+    /// At most so many rows a second.
+    pub(super) pace: Option<&'a mut Pace>,
+}
+
+impl Hunt<'_> {
+    fn compares(&self, read_model: ReadModel) -> bool {
+        self.among.contains(&read_model)
+    }
+
+    /// How many rows to look at at a time.
+    fn page(&self) -> i64 {
+        let pace = self.pace.as_ref();
+        pace.map_or(PAGE, |pace| i64::from(pace.at_a_time(PAGE_MAX)))
+    }
+
+    /// Waits until so many more rows may be looked at.
+    async fn wait(&mut self, rows: usize) {
+        if let Some(pace) = &mut self.pace {
+            pace.wait(rows).await;
+        }
+    }
+
+    /// Looks for them in every row, without counting first.
+    pub(super) async fn everywhere(&mut self, report: &mut Report) -> anyhow::Result<()> {
+        self.stray_versions(report).await?;
+        if self.compares(ReadModel::Transactions) {
+            self.stray_transactions(report).await?;
+        }
+        if self.compares(ReadModel::AccountBalance) {
+            self.stray_balances(report).await?;
+        }
+        if self.compares(ReadModel::Transfers) {
+            self.stray_transfers(report).await?;
+        }
+        if self.compares(ReadModel::Holds) {
+            self.stray_holds(report).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Looks for rows without an event, if there can be any, or `thoroughly`.
 pub(super) async fn hunt(
-    pool: &PgPool,
-    store: &EventStore,
-    among: &[ReadModel],
+    mut hunt: Hunt<'_>,
     seen: &Seen,
+    thoroughly: bool,
     report: &mut Report,
 ) -> anyhow::Result<()> {
+    let (pool, among) = (hunt.pool, hunt.among);
     let rows_of = |read_model: ReadModel| {
         if among.contains(&read_model) {
             format!("(SELECT count(*) FROM {})", read_model.name())
@@ -63,34 +112,34 @@ pub(super) async fn hunt(
     );
 
     // A row of the event store that is gone does not show in the read models' counts.
-    let damaged = [
-        Invariant::ExactlyOnce,
-        Invariant::GaplessVersions,
-        Invariant::AtomicCommand,
-    ]
-    .into_iter()
-    .any(|invariant| report.violations(invariant) > 0);
+    let damaged = thoroughly
+        || [
+            Invariant::ExactlyOnce,
+            Invariant::GaplessVersions,
+            Invariant::AtomicCommand,
+        ]
+        .into_iter()
+        .any(|invariant| report.violations(invariant) > 0);
     let versions_fit =
         count("versions")? <= i64::try_from(seen.accounts)? * i64::try_from(among.len())?;
     if damaged || !versions_fit {
-        stray_versions(pool, store, report).await?;
+        hunt.stray_versions(report).await?;
     }
     let transactions_fit = transactions.to_string() == applied;
-    let compares = |read_model| among.contains(&read_model);
-    if compares(ReadModel::Transactions) && (damaged || !transactions_fit) {
-        stray_transactions(pool, store, report).await?;
+    if hunt.compares(ReadModel::Transactions) && (damaged || !transactions_fit) {
+        hunt.stray_transactions(report).await?;
     }
     let balances_fit = balances == count("accounts")?;
-    if compares(ReadModel::AccountBalance) && (damaged || !balances_fit) {
-        stray_balances(pool, store, report).await?;
+    if hunt.compares(ReadModel::AccountBalance) && (damaged || !balances_fit) {
+        hunt.stray_balances(report).await?;
     }
     let transfers_fit = u64::try_from(transfers)? == seen.transfer_debits;
-    if compares(ReadModel::Transfers) && (damaged || !transfers_fit) {
-        stray_transfers(pool, store, report).await?;
+    if hunt.compares(ReadModel::Transfers) && (damaged || !transfers_fit) {
+        hunt.stray_transfers(report).await?;
     }
     let holds_fit = u64::try_from(holds)? == seen.holds;
-    if compares(ReadModel::Holds) && (damaged || !holds_fit) {
-        stray_holds(pool, store, report).await?;
+    if hunt.compares(ReadModel::Holds) && (damaged || !holds_fit) {
+        hunt.stray_holds(report).await?;
     }
     if report.violations(Invariant::ExactlyOnce) == 0 && !(transactions_fit && balances_fit) {
         let violation = Violation::new(format!(
@@ -111,41 +160,37 @@ pub(super) async fn hunt(
 }
 
 fn violation(read_model: ReadModel, message: &str) -> Violation {
-    Violation::new(message).of(read_model.name())
+    Violation::new(message).of_rows(read_model.name())
 }
 
-/// Versions of accounts that do not exist. (Wrong versions of those that do were found with the accounts.)
-async fn stray_versions(
-    pool: &PgPool,
-    store: &EventStore,
-    report: &mut Report,
-) -> anyhow::Result<()> {
-    let mut after = (String::new(), String::new());
-    loop {
-        let rows = sqlx::query(
+impl Hunt<'_> {
+    /// Versions of accounts that do not exist. (Wrong versions of those that do were found with the accounts.)
+    async fn stray_versions(&mut self, report: &mut Report) -> anyhow::Result<()> {
+        let mut after = (String::new(), String::new());
+        loop {
+            let rows = sqlx::query(
             "SELECT projection, account_id, version FROM projection_versions WHERE (projection, account_id) > ($1, $2)
              ORDER BY projection, account_id LIMIT $3",
         )
         .bind(&after.0)
         .bind(&after.1)
-        .bind(PAGE)
-        .fetch_all(pool)
+        .bind(self.page())
+        .fetch_all(self.pool)
         .await
         .context(UNREADABLE)?;
-        let Some(last) = rows.last() else {
-            return Ok(());
-        };
-        after = (last.try_get("projection")?, last.try_get("account_id")?);
-        let existing = existing_accounts(store, &rows).await?;
-        for row in &rows {
-            let account_id: &str = row.try_get("account_id")?;
-            if !existing.contains(account_id) {
-                let violation = never_happened(
-                    row.try_get("projection")?,
-                    account_id,
-                    row.try_get("version")?,
-                );
-                report.violated(Invariant::ExactlyOnce, violation);
+            let Some(last) = rows.last() else {
+                return Ok(());
+            };
+            self.wait(rows.len()).await;
+            after = (last.try_get("projection")?, last.try_get("account_id")?);
+            let existing = existing_accounts(self.store, &rows).await?;
+            for row in &rows {
+                let account_id: &str = row.try_get("account_id")?;
+                if !existing.contains(account_id) {
+                    let (projection, version): (&str, i64) =
+                        (row.try_get("projection")?, row.try_get("version")?);
+                    never_happened(projection, account_id, version, report);
+                }
             }
         }
     }
@@ -166,14 +211,11 @@ async fn existing_accounts(store: &EventStore, rows: &[PgRow]) -> anyhow::Result
         .collect())
 }
 
-async fn stray_transactions(
-    pool: &PgPool,
-    store: &EventStore,
-    report: &mut Report,
-) -> anyhow::Result<()> {
-    let mut after = (String::new(), i64::MIN);
-    loop {
-        let rows = sqlx::query(
+impl Hunt<'_> {
+    async fn stray_transactions(&mut self, report: &mut Report) -> anyhow::Result<()> {
+        let mut after = (String::new(), i64::MIN);
+        loop {
+            let rows = sqlx::query(
             "SELECT found.account_id, found.version, known.version AS applied FROM transactions AS found
              LEFT JOIN projection_versions AS known
                 ON known.projection = 'transactions' AND known.account_id = found.account_id
@@ -181,152 +223,162 @@ async fn stray_transactions(
         )
         .bind(&after.0)
         .bind(after.1)
-        .bind(PAGE)
-        .fetch_all(pool)
+        .bind(self.page())
+        .fetch_all(self.pool)
         .await
         .context(UNREADABLE)?;
-        let Some(last) = rows.last() else {
-            return Ok(());
-        };
-        after = (last.try_get("account_id")?, last.try_get("version")?);
-        let mut places: Vec<(&str, i64)> = Vec::with_capacity(rows.len());
-        for row in &rows {
-            places.push((row.try_get("account_id")?, row.try_get("version")?));
-        }
-        let existing: HashSet<(String, i64)> = store.existing(&places).await?.into_iter().collect();
-        for (row, (account_id, version)) in rows.iter().zip(places) {
-            let at =
-                |message: &str| violation(ReadModel::Transactions, message).at(account_id, version);
-            let applied: Option<i64> = row.try_get("applied")?;
-            if !existing.contains(&(account_id.to_owned(), version)) {
-                report.violated(Invariant::ExactlyOnce, at("the row belongs to no event"));
-            } else if applied.unwrap_or_default() < version {
-                report.violated(
-                    Invariant::ExactlyOnce,
-                    at("the row is there, and its event does not count as applied"),
-                );
+            let Some(last) = rows.last() else {
+                return Ok(());
+            };
+            self.wait(rows.len()).await;
+            after = (last.try_get("account_id")?, last.try_get("version")?);
+            let mut places: Vec<(&str, i64)> = Vec::with_capacity(rows.len());
+            for row in &rows {
+                places.push((row.try_get("account_id")?, row.try_get("version")?));
+            }
+            let existing: HashSet<(String, i64)> =
+                self.store.existing(&places).await?.into_iter().collect();
+            for (row, (account_id, version)) in rows.iter().zip(places) {
+                let at = |message: &str| {
+                    violation(ReadModel::Transactions, message).at(account_id, version)
+                };
+                let applied: Option<i64> = row.try_get("applied")?;
+                if !existing.contains(&(account_id.to_owned(), version)) {
+                    report.violated(Invariant::ExactlyOnce, at("the row belongs to no event"));
+                } else if applied.unwrap_or_default() < version {
+                    report.violated(
+                        Invariant::ExactlyOnce,
+                        at("the row is there, and its event does not count as applied"),
+                    );
+                }
             }
         }
     }
 }
 
-async fn stray_balances(
-    pool: &PgPool,
-    store: &EventStore,
-    report: &mut Report,
-) -> anyhow::Result<()> {
-    let mut after = String::new();
-    loop {
-        let rows = sqlx::query("SELECT account_id, version FROM account_balance WHERE account_id > $1 ORDER BY account_id LIMIT $2")
+impl Hunt<'_> {
+    async fn stray_balances(&mut self, report: &mut Report) -> anyhow::Result<()> {
+        let mut after = String::new();
+        loop {
+            let rows = sqlx::query("SELECT account_id, version FROM account_balance WHERE account_id > $1 ORDER BY account_id LIMIT $2")
             .bind(&after)
-            .bind(PAGE)
-            .fetch_all(pool)
+            .bind(self.page())
+            .fetch_all(self.pool)
             .await
             .context(UNREADABLE)?;
-        let Some(last) = rows.last() else {
-            return Ok(());
-        };
-        after = last.try_get("account_id")?;
-        let existing = existing_accounts(store, &rows).await?;
-        for row in &rows {
-            let account_id: &str = row.try_get("account_id")?;
-            if !existing.contains(account_id) {
-                let violation =
-                    violation(ReadModel::AccountBalance, "the row belongs to no account")
-                        .account(account_id);
-                report.violated(Invariant::ExactlyOnce, violation);
+            let Some(last) = rows.last() else {
+                return Ok(());
+            };
+            self.wait(rows.len()).await;
+            after = last.try_get("account_id")?;
+            let existing = existing_accounts(self.store, &rows).await?;
+            for row in &rows {
+                let account_id: &str = row.try_get("account_id")?;
+                if !existing.contains(account_id) {
+                    let violation =
+                        violation(ReadModel::AccountBalance, "the row belongs to no account")
+                            .account(account_id);
+                    report.violated(Invariant::ExactlyOnce, violation);
+                }
             }
         }
     }
 }
 
-/// The row of a hold is at the version of an event of its account.
-async fn stray_holds(pool: &PgPool, store: &EventStore, report: &mut Report) -> anyhow::Result<()> {
-    let mut after = (String::new(), Uuid::nil());
-    loop {
-        let rows = sqlx::query(
+impl Hunt<'_> {
+    /// The row of a hold is at the version of an event of its account.
+    async fn stray_holds(&mut self, report: &mut Report) -> anyhow::Result<()> {
+        let mut after = (String::new(), Uuid::nil());
+        loop {
+            let rows = sqlx::query(
             "SELECT account_id, hold_id, version FROM holds WHERE (account_id, hold_id) > ($1, $2)
              ORDER BY account_id, hold_id LIMIT $3",
         )
         .bind(&after.0)
         .bind(after.1)
-        .bind(PAGE)
-        .fetch_all(pool)
+        .bind(self.page())
+        .fetch_all(self.pool)
         .await
         .context(UNREADABLE)?;
-        let Some(last) = rows.last() else {
-            return Ok(());
-        };
-        after = (last.try_get("account_id")?, last.try_get("hold_id")?);
-        let mut wanted: Vec<(AccountId, HoldId)> = Vec::with_capacity(rows.len());
-        for row in &rows {
-            // An account id that is none belongs to no hold either, and is found missing.
-            if let Ok(account_id) = row.try_get::<&str, _>("account_id")?.parse() {
-                wanted.push((account_id, row.try_get::<Uuid, _>("hold_id")?.into()));
+            let Some(last) = rows.last() else {
+                return Ok(());
+            };
+            self.wait(rows.len()).await;
+            after = (last.try_get("account_id")?, last.try_get("hold_id")?);
+            let mut wanted: Vec<(AccountId, HoldId)> = Vec::with_capacity(rows.len());
+            for row in &rows {
+                // An account id that is none belongs to no hold either, and is found missing.
+                if let Ok(account_id) = row.try_get::<&str, _>("account_id")?.parse() {
+                    wanted.push((account_id, row.try_get::<Uuid, _>("hold_id")?.into()));
+                }
             }
-        }
-        let existing: HashSet<String> = store
-            .holds(&wanted)
-            .await?
-            .into_iter()
-            .map(|(account_id, hold)| store::hold_thread_key(&account_id, hold.hold_id))
-            .collect();
-        for row in &rows {
-            let account_id: &str = row.try_get("account_id")?;
-            let hold_id: Uuid = row.try_get("hold_id")?;
-            if !existing.contains(&format!("{account_id}/hold/{hold_id}")) {
-                let message = format!("hold {hold_id}: the row belongs to no hold");
-                let violation =
-                    violation(ReadModel::Holds, &message).at(account_id, row.try_get("version")?);
-                report.violated(Invariant::ExactlyOnce, violation);
+            let existing: HashSet<String> = self
+                .store
+                .holds(&wanted)
+                .await?
+                .into_iter()
+                .map(|(account_id, hold)| store::hold_thread_key(&account_id, hold.hold_id))
+                .collect();
+            for row in &rows {
+                let account_id: &str = row.try_get("account_id")?;
+                let hold_id: Uuid = row.try_get("hold_id")?;
+                if !existing.contains(&format!("{account_id}/hold/{hold_id}")) {
+                    let message = format!("hold {hold_id}: the row belongs to no hold");
+                    let violation = violation(ReadModel::Holds, &message)
+                        .at(account_id, row.try_get("version")?);
+                    report.violated(Invariant::ExactlyOnce, violation);
+                }
             }
         }
     }
 }
 
-/// A transfer's id is derived from its command's, so the command tells whether the row may be there.
-async fn stray_transfers(
-    pool: &PgPool,
-    store: &EventStore,
-    report: &mut Report,
-) -> anyhow::Result<()> {
-    let mut after = Uuid::nil();
-    loop {
-        let rows = sqlx::query(
+impl Hunt<'_> {
+    /// A transfer's id is derived from its command's, so the command tells whether the row may be there.
+    async fn stray_transfers(&mut self, report: &mut Report) -> anyhow::Result<()> {
+        let mut after = Uuid::nil();
+        loop {
+            let rows = sqlx::query(
             "SELECT transfer_id, command_id, from_account_id FROM transfers WHERE transfer_id > $1
              ORDER BY transfer_id LIMIT $2",
         )
         .bind(after)
-        .bind(PAGE)
-        .fetch_all(pool)
+        .bind(self.page())
+        .fetch_all(self.pool)
         .await
         .context(UNREADABLE)?;
-        let Some(last) = rows.last() else {
-            return Ok(());
-        };
-        after = last.try_get("transfer_id")?;
-        let command_of = |row: &PgRow| row.try_get::<Uuid, _>("command_id").map(CommandId::from);
-        let ids = rows.iter().map(command_of).collect::<Result<Vec<_>, _>>()?;
-        let mut made: HashSet<Uuid> = HashSet::new();
-        for command in store.command_rows_of(&ids).await? {
-            // A command makes fewer transfers than events.
-            let events = command
-                .outcome
-                .as_ref()
-                .map_or(0, |outcome| outcome.events().len());
-            let events = u32::try_from(events).unwrap_or(u32::MAX);
-            made.extend((0..events).map(|index| command.command_id.transfer_id(index).as_uuid()));
-        }
-        for (row, command_id) in rows.iter().zip(ids) {
-            let transfer_id: Uuid = row.try_get("transfer_id")?;
-            if !made.contains(&transfer_id) {
-                let message = format!(
-                    "transfer {transfer_id}: the row belongs to no transfer that an outcome names"
+            let Some(last) = rows.last() else {
+                return Ok(());
+            };
+            self.wait(rows.len()).await;
+            after = last.try_get("transfer_id")?;
+            let command_of =
+                |row: &PgRow| row.try_get::<Uuid, _>("command_id").map(CommandId::from);
+            let ids = rows.iter().map(command_of).collect::<Result<Vec<_>, _>>()?;
+            let mut made: HashSet<Uuid> = HashSet::new();
+            for command in self.store.command_rows_of(&ids).await? {
+                // A command makes fewer transfers than events.
+                let events = command
+                    .outcome
+                    .as_ref()
+                    .map_or(0, |outcome| outcome.events().len());
+                let events = u32::try_from(events).unwrap_or(u32::MAX);
+                made.extend(
+                    (0..events).map(|index| command.command_id.transfer_id(index).as_uuid()),
                 );
-                let violation = violation(ReadModel::Transfers, &message)
-                    .account(row.try_get("from_account_id")?)
-                    .command(command_id);
-                report.violated(Invariant::ExactlyOnce, violation);
+            }
+            for (row, command_id) in rows.iter().zip(ids) {
+                let transfer_id: Uuid = row.try_get("transfer_id")?;
+                if !made.contains(&transfer_id) {
+                    let message = format!(
+                        "transfer {transfer_id}: the row belongs to no transfer that an outcome names"
+                    );
+                    let violation = violation(ReadModel::Transfers, &message)
+                        .transfer(transfer_id)
+                        .account(row.try_get("from_account_id")?)
+                        .command(command_id);
+                    report.violated(Invariant::ExactlyOnce, violation);
+                }
             }
         }
     }

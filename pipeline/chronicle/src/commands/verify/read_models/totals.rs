@@ -1,11 +1,12 @@
 //! `daily_totals`: each row is the sum of the events that count as applied.
 //!
-//! A sum cannot be compared event by event, and it goes on changing. So rows and versions are read in one transaction that
-//! sees the read model at one instant, and the events up to those versions are added up. That instant is before the event
-//! store's snapshot, which therefore has all of them.
+//! A sum cannot be compared event by event, and it goes on changing. So rows and versions are read in one short transaction
+//! that sees the read model at one instant, and the events up to those versions are added up, page by page. That instant is
+//! before the event store is read, which therefore has all of them. The versions stand in a temporary table of the
+//! database meanwhile, so no transaction stays open however long the walk takes.
 //!
-//! The rows are read at once, and their table is let go: a swap moves tables while this goes on, does not wait for it,
-//! and does not change what is compared.
+//! A swap, a repair or a rewind meanwhile changes nothing of what is compared. But what is found then is about rows that
+//! readers may not see any more, so it is not reported: the offset's generation and definition tell.
 //!
 //! State: the rows, and as many sums.
 
@@ -13,8 +14,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::Context;
 use ledger::{Currency, Day, Event};
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgPool, PgRow};
-use sqlx::{Acquire, AssertSqlSafe, Postgres, Row, Transaction};
+use sqlx::{Acquire, AssertSqlSafe, PgConnection, Postgres, Row};
 use store::EventRow;
 
 use super::transactions::kind;
@@ -44,20 +46,51 @@ struct Found {
 
 /// The sums of the events that count as applied.
 pub(super) struct Totals {
-    /// The read model at one instant.
-    transaction: Transaction<'static, Postgres>,
+    /// With the temporary table of the versions.
+    connection: PoolConnection<Postgres>,
     found: Found,
+    /// Which life of the rows they are of.
+    life: Option<Life>,
     sums: BTreeMap<(Currency, Day, &'static str), Total>,
     /// Events that count as applied and cannot be read.
     unreadable: u64,
 }
 
+/// Which life of a read model it is: every swap begins another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Life {
+    generation: i64,
+    definition: i32,
+}
+
+impl Life {
+    async fn look(connection: &mut PgConnection) -> Result<Option<Self>, sqlx::Error> {
+        let row = sqlx::query(
+            "SELECT generation, definition FROM projection_offsets WHERE projection = $1",
+        )
+        .bind(ReadModel::DailyTotals.name())
+        .fetch_optional(connection)
+        .await?;
+        row.map(|row| {
+            Ok(Self {
+                generation: row.try_get("generation")?,
+                definition: row.try_get("definition")?,
+            })
+        })
+        .transpose()
+    }
+}
+
 impl Found {
     /// Reads all rows. Being the first query, this is what fixes the instant.
-    async fn read(transaction: &mut Transaction<'static, Postgres>) -> Result<Self, sqlx::Error> {
+    async fn read(transaction: &mut PgConnection) -> Result<Self, sqlx::Error> {
         let mut found = Self::default();
         // Going back to a savepoint lets go of the locks that were taken behind it.
         let mut savepoint = transaction.begin().await?;
+        // Before the instant: otherwise a swap in between would give us the new table as it was before.
+        sqlx::query("LOCK TABLE daily_totals IN ACCESS SHARE MODE")
+            .execute(&mut *savepoint)
+            .await?;
         let rows = sqlx::query(
             "SELECT currency, to_char(day, 'YYYY-MM-DD') AS day, type, count, amount::text AS amount FROM daily_totals",
         )
@@ -78,19 +111,37 @@ impl Found {
 impl Totals {
     /// Fixes the instant.
     pub(super) async fn begin(pool: &PgPool) -> Result<Self, sqlx::Error> {
-        let mut transaction = pool.begin().await?;
+        let mut connection = pool.acquire().await?;
+        for statement in [
+            "DROP TABLE IF EXISTS pg_temp.verified_versions",
+            "CREATE TEMPORARY TABLE verified_versions (account_id TEXT PRIMARY KEY, version BIGINT NOT NULL)",
+        ] {
+            sqlx::query(statement).execute(&mut *connection).await?;
+        }
+        let mut transaction = connection.begin().await?;
         for statement in [
             "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
-            // Between two pages the projections that are behind may be waited for.
-            "SET LOCAL idle_in_transaction_session_timeout = 0",
             "SET LOCAL statement_timeout = 0",
         ] {
             sqlx::query(statement).execute(&mut *transaction).await?;
         }
         let found = Found::read(&mut transaction).await?;
+        let life = Life::look(&mut transaction).await?;
+        sqlx::query(
+            "INSERT INTO pg_temp.verified_versions
+             SELECT account_id, version FROM projection_versions WHERE projection = $1",
+        )
+        .bind(ReadModel::DailyTotals.name())
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        sqlx::query("ANALYZE pg_temp.verified_versions")
+            .execute(&mut *connection)
+            .await?;
         Ok(Self {
-            transaction,
+            connection,
             found,
+            life,
             sums: BTreeMap::new(),
             unreadable: 0,
         })
@@ -116,11 +167,10 @@ impl Totals {
     async fn applied(&mut self, page: &[EventRow]) -> Result<HashMap<String, i64>, sqlx::Error> {
         let names: HashSet<&str> = page.iter().map(|row| row.account_id.as_str()).collect();
         sqlx::query_as(
-            "SELECT account_id, version FROM projection_versions WHERE projection = $1 AND account_id = ANY($2)",
+            "SELECT account_id, version FROM pg_temp.verified_versions WHERE account_id = ANY($1)",
         )
-        .bind(ReadModel::DailyTotals.name())
         .bind(names.into_iter().collect::<Vec<&str>>())
-        .fetch_all(&mut *self.transaction)
+        .fetch_all(&mut *self.connection)
         .await
         .map(|rows| rows.into_iter().collect())
     }
@@ -150,11 +200,23 @@ impl Totals {
             report.not_checked(Invariant::Convergence, reason);
             return Ok(());
         }
-        for row in self.differing().await? {
+        let differing = self.differing().await?;
+        let life = Life::look(&mut self.connection).await?;
+        sqlx::query("DROP TABLE pg_temp.verified_versions")
+            .execute(&mut *self.connection)
+            .await?;
+        if life != self.life && !differing.is_empty() {
+            let reason = format!(
+                "{} was swapped or moved by order while it was compared: compare it again",
+                ReadModel::DailyTotals.name()
+            );
+            report.not_checked(Invariant::Convergence, reason);
+            return Ok(());
+        }
+        for row in differing {
             judge(&row, report)?;
         }
         report.checked(Invariant::Convergence, "totals", self.sums.len() as u64);
-        self.transaction.rollback().await?;
         Ok(())
     }
 
@@ -199,7 +261,7 @@ impl Totals {
             .bind(&self.found.kind)
             .bind(&self.found.count)
             .bind(&self.found.amount)
-            .fetch_all(&mut *self.transaction)
+            .fetch_all(&mut *self.connection)
             .await
     }
 }
@@ -217,7 +279,7 @@ pub(super) fn judge(row: &PgRow, report: &mut Report) -> Result<(), sqlx::Error>
     let kind: &str = row.try_get("type")?;
     let (expected, actual): (&str, &str) = (row.try_get("expected")?, row.try_get("actual")?);
     let violation = Violation::new(format!("{currency} {day} {kind}: {message}"))
-        .of(ReadModel::DailyTotals.name())
+        .of_rows(ReadModel::DailyTotals.name())
         .values(expected, actual);
     report.violated(Invariant::Convergence, violation);
     Ok(())

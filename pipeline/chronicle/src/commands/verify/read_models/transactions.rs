@@ -42,7 +42,7 @@ pub(super) async fn compare(
             (row.try_get("account_id")?, row.try_get("version")?);
         let violation = |message: &str| {
             Violation::new(message)
-                .of(ReadModel::Transactions.name())
+                .of_rows(ReadModel::Transactions.name())
                 .at(account_id, version)
         };
         if !row.try_get::<bool, _>("missing")? {

@@ -157,7 +157,8 @@ fn judge(row: &PgRow, applied: &Applied, report: &mut Report) -> Result<(), sqlx
     let transfer_id: Uuid = row.try_get("transfer_id")?;
     let violation = |message: &str| {
         Violation::new(format!("transfer {transfer_id}: {message}"))
-            .of(ReadModel::Transfers.name())
+            .of_rows(ReadModel::Transfers.name())
+            .transfer(transfer_id)
             .at(account_id, version)
     };
     let counts_as_applied = version <= applied.version(ReadModel::Transfers, account_id);
