@@ -3,7 +3,7 @@
 -- Where it stands: one row. Whoever holds the lease compares; all others rest.
 CREATE TABLE comparison (
     only_row         BOOLEAN     NOT NULL PRIMARY KEY DEFAULT true CHECK (only_row),
-    -- The process that compares, and until when it need not fear for that.
+    -- The process that compares, and until when nobody else may.
     holder           UUID        NOT NULL,
     leased_until     TIMESTAMPTZ NOT NULL,
     -- How many steps there have been, and where the last one of this pass ended; missing at the begin of a pass.

@@ -90,7 +90,8 @@ RETURNING step, place";
 
 /// Only one whose lease was not taken by another gets past this; it locks the row until the transaction's end.
 const RENEW: &str = "
-UPDATE comparison SET leased_until = clock_timestamp() + make_interval(secs => $2) WHERE holder = $1";
+UPDATE comparison SET leased_until = clock_timestamp() + make_interval(secs => $2) WHERE holder = $1
+RETURNING step";
 
 const MOVE: &str = "
 UPDATE comparison SET step = $1, place = NULLIF($2, ''), accounts = accounts + $3, events = events + $4,
@@ -124,25 +125,28 @@ impl Divergences {
         }
     }
 
-    async fn renew(&mut self, connection: &mut PgConnection) -> Result<(), Failure> {
+    /// Renews the lease; answers with the last step that is recorded.
+    async fn renew(&mut self, connection: &mut PgConnection) -> Result<i64, Failure> {
         self.renewed_at = Instant::now();
-        let renewed = sqlx::query(RENEW)
+        let step: Option<i64> = sqlx::query_scalar(RENEW)
             .bind(self.holder)
             .bind(LEASE.as_secs_f64())
-            .execute(connection)
+            .fetch_optional(connection)
             .await
             .map_err(failed)?;
-        if renewed.rows_affected() == 0 {
-            return Err(Failure::rest(
+        step.ok_or_else(|| {
+            Failure::rest(
                 "another process compares now, since this one was away for longer than its lease",
-            ));
-        }
-        Ok(())
+            )
+        })
     }
 
     async fn record(&mut self, position: u64, step: &Compared) -> Result<(), Failure> {
         let mut transaction = self.pool.begin().await.map_err(failed)?;
-        self.renew(&mut transaction).await?;
+        if self.renew(&mut transaction).await? >= signed(position) {
+            // It comes again after a crash behind its commit.
+            return transaction.commit().await.map_err(failed);
+        }
         let now: OffsetDateTime = sqlx::query_scalar("SELECT clock_timestamp()")
             .fetch_one(&mut *transaction)
             .await
@@ -207,7 +211,7 @@ impl Sink for Divergences {
             return Ok(());
         }
         let mut connection = self.pool.acquire().await.map_err(failed)?;
-        self.renew(&mut connection).await
+        self.renew(&mut connection).await.map(drop)
     }
 
     fn describe(&self) -> String {

@@ -73,12 +73,16 @@ async fn the_page_has_exactly_the_metrics_that_are_served() {
         .ask_with("ledger.commands.A", HeaderMap::new(), "no command")
         .await;
     publisher.answer(number).await;
-    crate::until(&process, "the lag and the comparison to be known", |scrape| {
-        let is_known = scrape.by("chronicle_projection_lag_up", "projection");
-        is_known.len() == crate::PROJECTIONS.len()
-            && is_known.values().all(|known| *known == 1.0)
-            && !scrape.by("chronicle_divergences", "place").is_empty()
-    })
+    crate::until(
+        &process,
+        "the lag and the comparison to be known",
+        |scrape| {
+            let is_known = scrape.by("chronicle_projection_lag_up", "projection");
+            is_known.len() == crate::PROJECTIONS.len()
+                && is_known.values().all(|known| *known == 1.0)
+                && !scrape.by("chronicle_divergences", "place").is_empty()
+        },
+    )
     .await;
     let mut served = served(&scrape(&process).await);
     let section = section();
