@@ -3,7 +3,7 @@
 //! A row is read before the event store is asked for its event, so one that has just been made is never taken for a
 //! stray.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::Context;
 use ledger::{AccountId, CommandId, HoldId};
@@ -319,21 +319,31 @@ impl Hunt<'_> {
                 .into_iter()
                 .map(|(account_id, hold)| store::hold_thread_key(&account_id, hold.hold_id))
                 .collect();
+            let mut places: Vec<(&str, i64)> = Vec::with_capacity(rows.len());
             for row in &rows {
-                let account_id: &str = row.try_get("account_id")?;
+                places.push((row.try_get("account_id")?, row.try_get("version")?));
+            }
+            let found = self.store.thread_keys(&places).await?;
+            let keys: HashMap<(&str, i64), &str> = found
+                .iter()
+                .map(|(account_id, version, key)| ((account_id.as_str(), *version), key.as_str()))
+                .collect();
+            for (row, (account_id, version)) in rows.iter().zip(&places) {
                 let hold_id: Uuid = row.try_get("hold_id")?;
-                if !existing.contains(&format!("{account_id}/hold/{hold_id}")) {
-                    let message = format!("hold {hold_id}: the row belongs to no hold");
-                    let violation = violation(ReadModel::Holds, &message)
-                        .at(account_id, row.try_get("version")?);
-                    report.violated(Invariant::ExactlyOnce, violation);
-                }
+                let key = format!("{account_id}/hold/{hold_id}");
+                let message = if !existing.contains(&key) {
+                    format!("hold {hold_id}: the row belongs to no hold")
+                } else if keys.get(&(*account_id, *version)).copied() != Some(key.as_str()) {
+                    format!("hold {hold_id}: the row is at a version that is no event of the hold")
+                } else {
+                    continue;
+                };
+                let violation = violation(ReadModel::Holds, &message).at(account_id, *version);
+                report.violated(Invariant::ExactlyOnce, violation);
             }
         }
     }
-}
 
-impl Hunt<'_> {
     /// A transfer's id is derived from its command's, so the command tells whether the row may be there.
     async fn stray_transfers(&mut self, report: &mut Report) -> anyhow::Result<()> {
         let mut after = Uuid::nil();
