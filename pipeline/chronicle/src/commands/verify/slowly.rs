@@ -259,3 +259,6 @@ impl Step {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;
