@@ -192,6 +192,25 @@ impl EventStore {
         found.iter().map(place).collect()
     }
 
+    /// What the rows of `events` at these places are found by as events of a hold or of a command that is moved back
+    /// ([`thread_key`](crate::thread_key)), in any order; a place without a row, or whose row has none, is left out.
+    pub async fn thread_keys(
+        &self,
+        places: &[Place<'_>],
+    ) -> Result<Vec<(String, i64, String)>, Error> {
+        let sql = events_at_places("account_id, version, thread_key");
+        let (names, versions): (Vec<&str>, Vec<i64>) = places.iter().copied().unzip();
+        let statement = sqlx::query(AssertSqlSafe(sql)).bind(names).bind(versions);
+        let mut found = Vec::new();
+        for row in self.fetch_all(statement).await? {
+            let key: Option<String> = row.try_get("thread_key")?;
+            if let Some(key) = key {
+                found.push((row.try_get("account_id")?, row.try_get("version")?, key));
+            }
+        }
+        Ok(found)
+    }
+
     /// The states of accounts after the events of these versions, in any order; a version that does not exist, or
     /// cannot be read, is left out.
     pub async fn accounts_at(

@@ -337,7 +337,6 @@ pub(crate) enum Picture {
 
 Read models are repaired from the event store. The event store is never repaired: if it is damaged, or the feed or a read model \
 has more than it has, nothing is changed.")]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct VerifyArguments {
     /// How long to wait for projections that are behind, in seconds
     #[arg(long, default_value_t = 30, value_name = "S")]

@@ -78,9 +78,11 @@ impl Damages {
             .extents
             .entry(extent)
             .or_insert_with(|| found.clone());
-        // Of a transfer's row one event is needed, whichever: a finding without a version names none.
+        // A finding without a version is the last to be named: of a transfer's row an event is needed.
         let earlier = match (found.version, first.version) {
-            (Some(found), Some(first)) => found < first && name != Transfers::NAME,
+            (Some(version), Some(known)) => {
+                (&found.account_id, version) < (&first.account_id, known)
+            }
             (Some(_), None) => true,
             _ => false,
         };

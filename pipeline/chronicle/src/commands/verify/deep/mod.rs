@@ -80,6 +80,10 @@ impl Deep<'_> {
             nothing(report, reason);
             return Ok(());
         }
+        if stream.cached_info().state.messages == 0 && self.accounts > 0 {
+            nothing(report, "the feed has no messages".to_owned());
+            return Ok(());
+        }
         // Findings about a feed that goes away meanwhile are about nothing.
         let mut own = Report::default();
         let of = self.accounts.div_ceil(ACCOUNTS_AT_A_TIME).max(1);

@@ -57,7 +57,8 @@ pub(super) async fn compare(
             let shown = |version: Option<i64>| {
                 version.map_or_else(|| "none".to_owned(), |version| format!("version {version}"))
             };
-            let violation = violation("the row is not at the version that counts as applied");
+            let mut violation = violation("the row is not at the version that counts as applied");
+            violation.version = applied.or(version);
             report.violated(
                 Invariant::ExactlyOnce,
                 violation.values(shown(applied), shown(version)),

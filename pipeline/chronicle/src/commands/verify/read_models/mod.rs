@@ -10,6 +10,7 @@
 //! State: one page, and what `daily_totals` has as a whole.
 
 mod balances;
+mod counts;
 mod holds;
 mod lag;
 mod strays;
@@ -302,7 +303,7 @@ impl ReadModels {
             among: &self.among,
             pace: None,
         };
-        strays::hunt(hunt, seen, self.thoroughly, report).await?;
+        counts::hunt(hunt, seen, self.thoroughly, report).await?;
         lag::judge(&self.pool, &self.behind, feed, report).await
     }
 

@@ -1,20 +1,19 @@
-//! Rows that belong to no event. Counting tells whether there can be any; only then they are looked for, row by row.
+//! Rows that belong to no event, looked for row by row.
 //!
 //! A row is read before the event store is asked for its event, so one that has just been made is never taken for a
 //! stray.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::Context;
 use ledger::{AccountId, CommandId, HoldId};
 use sinks::projection::Pace;
+use sqlx::Row;
 use sqlx::postgres::{PgPool, PgRow};
-use sqlx::{AssertSqlSafe, Row};
 use store::EventStore;
 use uuid::Uuid;
 
 use super::{ReadModel, UNREADABLE, never_happened};
-use crate::commands::verify::events::Seen;
 use crate::commands::verify::report::{Invariant, Report, Violation};
 
 /// How many rows are looked at at a time.
@@ -32,7 +31,7 @@ pub(super) struct Hunt<'a> {
 }
 
 impl Hunt<'_> {
-    fn compares(&self, read_model: ReadModel) -> bool {
+    pub(super) fn compares(&self, read_model: ReadModel) -> bool {
         self.among.contains(&read_model)
     }
 
@@ -68,104 +67,13 @@ impl Hunt<'_> {
     }
 }
 
-/// Looks for rows without an event, if there can be any, or `thoroughly`.
-pub(super) async fn hunt(
-    mut hunt: Hunt<'_>,
-    seen: &Seen,
-    thoroughly: bool,
-    report: &mut Report,
-) -> anyhow::Result<()> {
-    let (pool, among) = (hunt.pool, hunt.among);
-    let rows_of = |read_model: ReadModel| {
-        if among.contains(&read_model) {
-            format!("(SELECT count(*) FROM {})", read_model.name())
-        } else {
-            "0::bigint".to_owned()
-        }
-    };
-    // One statement, and so one instant: rows and versions change together.
-    let sql = format!(
-        "SELECT {} AS transactions,
-            (SELECT COALESCE(sum(version), 0)::text FROM projection_versions WHERE projection = 'transactions') AS applied,
-            {} AS balances,
-            (SELECT count(*) FROM projection_versions WHERE projection = 'account_balance') AS accounts,
-            {} AS transfers, {} AS holds,
-            (SELECT count(*) FROM projection_versions) AS versions,
-            (SELECT count(*) FROM projection_skips) AS skips",
-        rows_of(ReadModel::Transactions),
-        rows_of(ReadModel::AccountBalance),
-        rows_of(ReadModel::Transfers),
-        rows_of(ReadModel::Holds),
-    );
-    let counts = sqlx::query(AssertSqlSafe(sql))
-        .fetch_one(pool)
-        .await
-        .context(UNREADABLE)?;
-    let count = |name: &str| counts.try_get::<i64, _>(name);
-    let (transactions, balances) = (count("transactions")?, count("balances")?);
-    let (transfers, holds) = (count("transfers")?, count("holds")?);
-    let applied: &str = counts.try_get("applied")?;
-    report.checked(
-        Invariant::ExactlyOnce,
-        "rows",
-        (transactions + balances + transfers + holds).unsigned_abs(),
-    );
-
-    // A row of the event store that is gone does not show in the read models' counts.
-    let damaged = thoroughly
-        || [
-            Invariant::ExactlyOnce,
-            Invariant::GaplessVersions,
-            Invariant::AtomicCommand,
-        ]
-        .into_iter()
-        .any(|invariant| report.violations(invariant) > 0);
-    let versions_fit =
-        count("versions")? <= i64::try_from(seen.accounts)? * i64::try_from(among.len())?;
-    if damaged || !versions_fit {
-        hunt.stray_versions(report).await?;
-    }
-    let transactions_fit = transactions.to_string() == applied;
-    if hunt.compares(ReadModel::Transactions) && (damaged || !transactions_fit) {
-        hunt.stray_transactions(report).await?;
-    }
-    let balances_fit = balances == count("accounts")?;
-    if hunt.compares(ReadModel::AccountBalance) && (damaged || !balances_fit) {
-        hunt.stray_balances(report).await?;
-    }
-    let transfers_fit = u64::try_from(transfers)? == seen.transfer_debits;
-    if hunt.compares(ReadModel::Transfers) && (damaged || !transfers_fit) {
-        hunt.stray_transfers(report).await?;
-    }
-    let holds_fit = u64::try_from(holds)? == seen.holds;
-    if hunt.compares(ReadModel::Holds) && (damaged || !holds_fit) {
-        hunt.stray_holds(report).await?;
-    }
-    if report.violations(Invariant::ExactlyOnce) == 0 && !(transactions_fit && balances_fit) {
-        let violation = Violation::new(format!(
-            "transactions has {transactions} rows, and its versions add up to {applied}; account_balance has {balances} \
-             rows, and versions of {} accounts",
-            count("accounts")?
-        ));
-        report.violated(Invariant::ExactlyOnce, violation);
-    }
-    let skips = count("skips")?;
-    if skips > 0 {
-        let note = format!(
-            "{skips} messages of the feed were skipped by order (see the table projection_skips)"
-        );
-        report.note(Invariant::Convergence, note);
-    }
-    Ok(())
-}
-
 fn violation(read_model: ReadModel, message: &str) -> Violation {
     Violation::new(message).of_rows(read_model.name())
 }
 
 impl Hunt<'_> {
     /// Versions of accounts that do not exist. (Wrong versions of those that do were found with the accounts.)
-    async fn stray_versions(&mut self, report: &mut Report) -> anyhow::Result<()> {
+    pub(super) async fn stray_versions(&mut self, report: &mut Report) -> anyhow::Result<()> {
         let mut after = (String::new(), String::new());
         loop {
             let rows = sqlx::query(
@@ -194,25 +102,8 @@ impl Hunt<'_> {
             }
         }
     }
-}
 
-/// Which of the rows' accounts exist: by their first event, or by the one that the row is at.
-async fn existing_accounts(store: &EventStore, rows: &[PgRow]) -> anyhow::Result<HashSet<String>> {
-    let mut places: Vec<(&str, i64)> = Vec::with_capacity(rows.len() * 2);
-    for row in rows {
-        let account_id: &str = row.try_get("account_id")?;
-        places.extend([(account_id, 1), (account_id, row.try_get("version")?)]);
-    }
-    Ok(store
-        .existing(&places)
-        .await?
-        .into_iter()
-        .map(|(account_id, _)| account_id)
-        .collect())
-}
-
-impl Hunt<'_> {
-    async fn stray_transactions(&mut self, report: &mut Report) -> anyhow::Result<()> {
+    pub(super) async fn stray_transactions(&mut self, report: &mut Report) -> anyhow::Result<()> {
         let mut after = (String::new(), i64::MIN);
         loop {
             let rows = sqlx::query(
@@ -254,10 +145,8 @@ impl Hunt<'_> {
             }
         }
     }
-}
 
-impl Hunt<'_> {
-    async fn stray_balances(&mut self, report: &mut Report) -> anyhow::Result<()> {
+    pub(super) async fn stray_balances(&mut self, report: &mut Report) -> anyhow::Result<()> {
         let mut after = String::new();
         loop {
             let rows = sqlx::query("SELECT account_id, version FROM account_balance WHERE account_id > $1 ORDER BY account_id LIMIT $2")
@@ -283,11 +172,9 @@ impl Hunt<'_> {
             }
         }
     }
-}
 
-impl Hunt<'_> {
     /// The row of a hold is at the version of an event of its account.
-    async fn stray_holds(&mut self, report: &mut Report) -> anyhow::Result<()> {
+    pub(super) async fn stray_holds(&mut self, report: &mut Report) -> anyhow::Result<()> {
         let mut after = (String::new(), Uuid::nil());
         loop {
             let rows = sqlx::query(
@@ -319,23 +206,33 @@ impl Hunt<'_> {
                 .into_iter()
                 .map(|(account_id, hold)| store::hold_thread_key(&account_id, hold.hold_id))
                 .collect();
+            let mut places: Vec<(&str, i64)> = Vec::with_capacity(rows.len());
             for row in &rows {
-                let account_id: &str = row.try_get("account_id")?;
+                places.push((row.try_get("account_id")?, row.try_get("version")?));
+            }
+            let found = self.store.thread_keys(&places).await?;
+            let keys: HashMap<(&str, i64), &str> = found
+                .iter()
+                .map(|(account_id, version, key)| ((account_id.as_str(), *version), key.as_str()))
+                .collect();
+            for (row, (account_id, version)) in rows.iter().zip(&places) {
                 let hold_id: Uuid = row.try_get("hold_id")?;
-                if !existing.contains(&format!("{account_id}/hold/{hold_id}")) {
-                    let message = format!("hold {hold_id}: the row belongs to no hold");
-                    let violation = violation(ReadModel::Holds, &message)
-                        .at(account_id, row.try_get("version")?);
-                    report.violated(Invariant::ExactlyOnce, violation);
-                }
+                let key = format!("{account_id}/hold/{hold_id}");
+                let message = if !existing.contains(&key) {
+                    format!("hold {hold_id}: the row belongs to no hold")
+                } else if keys.get(&(*account_id, *version)).copied() != Some(key.as_str()) {
+                    format!("hold {hold_id}: the row is at a version that is no event of the hold")
+                } else {
+                    continue;
+                };
+                let violation = violation(ReadModel::Holds, &message).at(account_id, *version);
+                report.violated(Invariant::ExactlyOnce, violation);
             }
         }
     }
-}
 
-impl Hunt<'_> {
     /// A transfer's id is derived from its command's, so the command tells whether the row may be there.
-    async fn stray_transfers(&mut self, report: &mut Report) -> anyhow::Result<()> {
+    pub(super) async fn stray_transfers(&mut self, report: &mut Report) -> anyhow::Result<()> {
         let mut after = Uuid::nil();
         loop {
             let rows = sqlx::query(
@@ -382,4 +279,19 @@ impl Hunt<'_> {
             }
         }
     }
+}
+
+/// Which of the rows' accounts exist: by their first event, or by the one that the row is at.
+async fn existing_accounts(store: &EventStore, rows: &[PgRow]) -> anyhow::Result<HashSet<String>> {
+    let mut places: Vec<(&str, i64)> = Vec::with_capacity(rows.len() * 2);
+    for row in rows {
+        let account_id: &str = row.try_get("account_id")?;
+        places.extend([(account_id, 1), (account_id, row.try_get("version")?)]);
+    }
+    Ok(store
+        .existing(&places)
+        .await?
+        .into_iter()
+        .map(|(account_id, _)| account_id)
+        .collect())
 }

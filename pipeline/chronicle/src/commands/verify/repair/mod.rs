@@ -9,6 +9,7 @@
 mod print;
 
 use clap::Parser;
+use engine::RetryClass;
 use serde::Serialize;
 use sinks::projection::audit::{self, Order};
 use sinks::projection::repair::{self, Repaired, TransferPlace};
@@ -24,6 +25,9 @@ use crate::commands::reach;
 use crate::rebuild::{Progress, Settings, rebuild};
 use crate::run::{self, Urls};
 use crate::servers_at::ServerArguments;
+
+/// How often a rebuild is tried that fails for a reason that may pass, such as a reader who holds the table for long.
+const REBUILDS_MAX: u32 = 3;
 
 /// What is mended, and what became of it.
 #[derive(Debug, Clone, Serialize)]
@@ -201,9 +205,19 @@ async fn build_anew(given: &Given<'_>, order: &Order<'_>) -> anyhow::Result<Repa
         prune_older: false,
     };
     let name = DailyTotals::NAME;
-    let rebuilt = rebuild::<DailyTotals>(&parts, &settings, &mut Progress::shown(name))
-        .await
-        .map_err(|failure| anyhow::anyhow!("{}", failure.chain()))?;
+    let mut attempt = 1;
+    let rebuilt = loop {
+        let failure =
+            match rebuild::<DailyTotals>(&parts, &settings, &mut Progress::shown(name)).await {
+                Ok(rebuilt) => break rebuilt,
+                Err(failure) => failure,
+            };
+        // What was built is kept, and the next one goes on from there.
+        if failure.class() != RetryClass::Retry || attempt == REBUILDS_MAX {
+            anyhow::bail!("{}", failure.chain());
+        }
+        attempt += 1;
+    };
     let details = serde_json::json!({"rebuilt": true, "events": rebuilt.walked});
     audit::repaired(given.pool, name, order, details).await?;
     Ok(Repaired {
