@@ -2,14 +2,13 @@
 
 use serde_json::json;
 use sqlx::postgres::PgPool;
-use sqlx::{PgConnection, Row};
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::Definition;
 use super::audit::{self, Action, Order};
-use super::bookkeeping::offset;
 use super::copies::Error;
 use super::offset::unsigned;
-use super::schemas::{Home, execute, exists, quoted, views_on};
+use super::schemas::{Home, execute, exists, quoted, table_in, views_on};
 
 /// The sequence up to which the earlier model has read; `None` when none is kept.
 pub async fn look(pool: &PgPool, projection: &str) -> Result<Option<u64>, Error> {
@@ -18,8 +17,16 @@ pub async fn look(pool: &PgPool, projection: &str) -> Result<Option<u64>, Error>
     if !exists(&mut connection, &schema).await? {
         return Ok(None);
     }
-    let row = offset(&mut connection, &schema, projection).await?;
-    Ok(Some(unsigned(row.try_get("last_sequence")?)))
+    // Without a lock: whoever only looks does not wait for a swap.
+    let sql = format!(
+        "SELECT last_sequence FROM {} WHERE projection = $1",
+        table_in(&schema, "projection_offsets")
+    );
+    let last_sequence = sqlx::query_scalar(AssertSqlSafe(sql))
+        .bind(projection)
+        .fetch_one(&mut *connection)
+        .await?;
+    Ok(Some(unsigned(last_sequence)))
 }
 
 /// Removes the model from before the last swap. Answers with false when none is kept.

@@ -117,11 +117,11 @@ impl Differences {
 
     /// In words.
     pub(super) fn words(&self) -> String {
-        let mut words = self.named[..self.named.len().min(NAMED_MAX)].join("; ");
-        if self.named.len() > NAMED_MAX {
-            words.push_str(&format!("; and {} more", self.named.len() - NAMED_MAX));
+        let words = self.named[..self.named.len().min(NAMED_MAX)].join("; ");
+        match self.named.len().saturating_sub(NAMED_MAX) {
+            0 => words,
+            more => format!("{words}; and {more} more"),
         }
-        words
     }
 }
 
