@@ -75,7 +75,7 @@ async fn main() {
     };
     println!(
         "{} events of {} accounts. `walk`: read, guarded and applied, in transactions of 2000 events with offset, versions \
-         and place. `indexes`: those that only readers need, and ANALYZE. `bare`: the rows that came of it, as 2000 to a \
+         and place. `indexes`: those that only readers need, and VACUUM (ANALYZE). `bare`: the rows that came of it, as 2000 to a \
          statement (`INSERT … SELECT FROM unnest`), each a transaction, into an empty table with all its indexes; nothing is \
          read from the event store, nothing decoded, no versions, no offset. `copy`: one `INSERT … SELECT`, the same way.\n",
         place.events,
@@ -169,7 +169,7 @@ async fn bare(place: &Place, table: &str, rows: u64) -> Duration {
         texts.join(", ")
     };
     let select = format!(
-        "SELECT {} FROM shadow_{table}.{table}",
+        "SELECT {} FROM public_shadow_{table}.{table}",
         list(|(_, (name, _))| format!("{name}::text"))
     );
     let insert = format!(
@@ -202,7 +202,7 @@ async fn bare(place: &Place, table: &str, rows: u64) -> Duration {
 /// The rows of the copy, inserted by one statement.
 async fn copy(place: &Place, table: &str) -> Duration {
     empty_table(place, table).await;
-    let sql = format!("INSERT INTO bare.{table} SELECT * FROM shadow_{table}.{table}");
+    let sql = format!("INSERT INTO bare.{table} SELECT * FROM public_shadow_{table}.{table}");
     let mut connection = place.read_model.acquire().await.expect("it runs").detach();
     connection
         .execute("SET statement_timeout = 0")

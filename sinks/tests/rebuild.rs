@@ -8,8 +8,12 @@ mod support;
 mod copies;
 #[path = "rebuild/definitions.rs"]
 mod definitions;
+#[path = "rebuild/locks.rs"]
+mod locks;
 #[path = "rebuild/memory.rs"]
 mod memory;
+#[path = "rebuild/obstacles.rs"]
+mod obstacles;
 #[path = "rebuild/orders.rs"]
 mod orders;
 #[path = "rebuild/place.rs"]
@@ -18,3 +22,7 @@ mod place;
 mod readers;
 #[path = "rebuild/rights.rs"]
 mod rights;
+#[path = "rebuild/schemas.rs"]
+mod schemas;
+#[path = "rebuild/shapes.rs"]
+mod shapes;

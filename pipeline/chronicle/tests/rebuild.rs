@@ -221,6 +221,71 @@ async fn the_plan_changes_nothing_and_what_is_kept_is_not_thrown_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_stands_in_the_way_is_said_before_anything_is_built() {
+    let (ledger, process, workload) = ledger_with(60, "an obstacle").await;
+    assert_eq!(process.stop().await, Some(0));
+    let pool = ledger.read_model().await;
+    let execute = async |sql: &'static str| {
+        let done = sqlx::query(sql).execute(&pool).await;
+        done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    };
+    execute("CREATE VIEW open_holds AS SELECT * FROM holds WHERE status = 'open'").await;
+    let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname ~ 'shadow|retired'";
+    let nothing_was_built = async || {
+        let count = sqlx::query_scalar::<_, i64>(schemas).fetch_one(&pool).await;
+        assert_eq!(count.unwrap(), 0);
+    };
+    // With --all, too, though there are four that could be built before.
+    for which in ["holds", "--all"] {
+        let refused = ledger.chronicle(&["projection", "rebuild", which]).await;
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        assert!(text(&refused.stderr).contains("open_holds"), "{refused:?}");
+        nothing_was_built().await;
+    }
+    let plan = ["projection", "rebuild", "holds", "--dry-run"];
+    let plan = ledger.json(&plan, 0).await;
+    let obstacle = plan["obstacle"].as_str().expect("there is one");
+    assert!(obstacle.contains("open_holds"), "{plan}");
+    // A program with a new definition does not walk for nothing either.
+    execute("UPDATE projection_offsets SET definition = 0 WHERE projection = 'holds'").await;
+    let mut stopped = ledger.start(&["--only", "projection.holds"], &[]).await;
+    assert_eq!(stopped.ended().await, Some(4));
+    assert!(stopped.log().contains("open_holds"), "{}", stopped.log());
+    nothing_was_built().await;
+    execute("UPDATE projection_offsets SET definition = 1 WHERE projection = 'holds'").await;
+    execute("DROP VIEW open_holds").await;
+    let process = ledger.run(&[], &[]).await;
+    workload.check(&ledger).await;
+    assert_eq!(process.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swap_that_cannot_lock_its_tables_is_made_by_the_same_command_given_again() {
+    let (ledger, process, workload) = ledger_with(100, "a lock").await;
+    let name = "transactions";
+    let before = digest(&ledger, name, &[]).await;
+    let pool = ledger.read_model().await;
+    let mut holding = pool.begin().await.expect("it runs");
+    sqlx::query("LOCK TABLE transactions IN SHARE UPDATE EXCLUSIVE MODE")
+        .execute(&mut *holding)
+        .await
+        .expect("it can be locked");
+    let (code, out, err) = finish(rebuild(&ledger, name, &[], None)).await;
+    assert_eq!(code, Some(3), "{out}\n{err}");
+    for words in ["pg_terminate_backend", "process ", "what was built is kept"] {
+        assert!(err.contains(words), "{words}\n{err}");
+    }
+    assert_eq!(digest(&ledger, name, &[]).await, before);
+    holding.rollback().await.expect("it runs");
+    let rebuilt = done(rebuild(&ledger, name, &[], None)).await;
+    assert_eq!(rebuilt["resumed"], true);
+    assert_eq!(digest(&ledger, name, &[]).await, before);
+    workload.check(&ledger).await;
+    ledger.verify().await;
+    assert_eq!(process.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_of_an_older_definition_are_replaced_at_the_start_and_newer_ones_stop_it() {
     let (ledger, process, workload) = ledger_with(300, "definitions").await;
     assert_eq!(process.stop().await, Some(0));

@@ -18,6 +18,9 @@ pub enum Error {
          OWNER TO …"
     )]
     Rights(#[source] sqlx::Error),
+    /// Others use the tables; later it can be done.
+    #[error("{0}")]
+    InUse(String),
     /// The database refuses or cannot be reached.
     #[error("the read model: {0}")]
     Database(#[source] sqlx::Error),
@@ -27,6 +30,11 @@ impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         if sqlstate::is_insufficient_privilege(&error) {
             Self::Rights(error)
+        } else if sqlstate::is_lock_not_available(&error) {
+            Self::InUse(format!(
+                "another session holds what is needed here (pg_locks has which): {error}. Nothing was changed, and a copy that \
+                 was begun is kept: give the command again when that session has ended"
+            ))
         } else {
             Self::Database(error)
         }
@@ -38,6 +46,7 @@ impl From<Error> for Failure {
         match error {
             Error::Refused(message) => Self::fatal(message),
             Error::Rights(_) => Self::fatal(error.to_string()),
+            Error::InUse(message) => Self::retry(message),
             Error::Database(error) => {
                 read_model::failure("the copy of the read model cannot be worked on", error)
             }

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::Definition;
 use super::copies::Error;
-use super::schemas::{execute, exists, home, retired_of, shadow_of, table_in};
+use super::schemas::{Home, execute, exists, table_in};
 
 /// Which copy of a read model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,10 +48,11 @@ pub async fn digest(
             .to_owned(),
     )
     .await?;
+    let home = Home::of(&mut transaction).await?;
     let schema = match which {
-        Which::Live => home(&mut transaction).await?,
-        Which::Shadow => shadow_of(definition.name),
-        Which::Retired => retired_of(definition.name),
+        Which::Live => home.name().to_owned(),
+        Which::Shadow => home.shadow_of(definition.name)?,
+        Which::Retired => home.retired_of(definition.name)?,
     };
     if !exists(&mut transaction, &schema).await? {
         return Ok(None);

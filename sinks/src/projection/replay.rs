@@ -16,8 +16,8 @@ use sqlx::{PgConnection, PgPool, Row};
 use store::sqlstate::{self, Class};
 use uuid::Uuid;
 
+use super::committing::record;
 use super::guard::{Applied, guard};
-use super::sink::record;
 use super::{AccountBalance, DailyTotals, Holds, Projection, Transactions, Transfers};
 
 /// What became of events.

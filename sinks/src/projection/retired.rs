@@ -2,24 +2,31 @@
 
 use serde_json::json;
 use sqlx::postgres::PgPool;
-use sqlx::{PgConnection, Row};
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::Definition;
 use super::audit::{self, Action, Order};
 use super::copies::Error;
 use super::offset::unsigned;
-use super::schemas::{execute, exists, quoted, retired_of, views_on};
-use super::swap::offset;
+use super::schemas::{Home, execute, exists, quoted, table_in, views_on};
 
 /// The sequence up to which the earlier model has read; `None` when none is kept.
 pub async fn look(pool: &PgPool, projection: &str) -> Result<Option<u64>, Error> {
     let mut connection = pool.acquire().await?;
-    let schema = retired_of(projection);
+    let schema = Home::of(&mut connection).await?.retired_of(projection)?;
     if !exists(&mut connection, &schema).await? {
         return Ok(None);
     }
-    let row = offset(&mut connection, &schema, projection).await?;
-    Ok(Some(unsigned(row.try_get("last_sequence")?)))
+    // Without a lock: whoever only looks does not wait for a swap.
+    let sql = format!(
+        "SELECT last_sequence FROM {} WHERE projection = $1",
+        table_in(&schema, "projection_offsets")
+    );
+    let last_sequence = sqlx::query_scalar(AssertSqlSafe(sql))
+        .bind(projection)
+        .fetch_one(&mut *connection)
+        .await?;
+    Ok(Some(unsigned(last_sequence)))
 }
 
 /// Removes the model from before the last swap. Answers with false when none is kept.
@@ -28,12 +35,15 @@ pub async fn prune(
     definition: Definition,
     order: &Order<'_>,
 ) -> Result<bool, Error> {
-    let schema = retired_of(definition.name);
     let mut transaction = pool.begin().await?;
+    let schema = Home::of(&mut transaction)
+        .await?
+        .retired_of(definition.name)?;
     if !exists(&mut transaction, &schema).await? {
         return Ok(false);
     }
-    remove(&mut transaction, definition, &schema).await?;
+    check_views(&mut transaction, definition, &schema).await?;
+    remove(&mut transaction, &schema).await?;
     let action = Action::Pruned;
     audit::record(&mut transaction, definition.name, action, order, json!({})).await?;
     transaction.commit().await?;
@@ -48,14 +58,14 @@ pub fn still_kept(projection: &str) -> String {
     )
 }
 
-/// Table by table, so that a view that somebody has made on one of them is an error and does not go away with it.
-pub(super) async fn remove(
-    transaction: &mut PgConnection,
+/// A view that somebody has made on one of its tables is an error, and does not go away with it.
+pub(super) async fn check_views(
+    connection: &mut PgConnection,
     definition: Definition,
     schema: &str,
 ) -> Result<(), Error> {
     for table in definition.tables {
-        let views = views_on(transaction, schema, table).await?;
+        let views = views_on(connection, schema, table).await?;
         if !views.is_empty() {
             return Err(Error::Refused(format!(
                 "views read the table {table} of the earlier model ({}): remove them first",
@@ -63,6 +73,10 @@ pub(super) async fn remove(
             )));
         }
     }
+    Ok(())
+}
+
+pub(super) async fn remove(transaction: &mut PgConnection, schema: &str) -> Result<(), Error> {
     execute(
         transaction,
         format!("DROP SCHEMA {} CASCADE", quoted(schema)),

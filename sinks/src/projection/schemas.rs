@@ -1,19 +1,71 @@
-//! The schemas that copies of a read model live in, and the shapes of their tables.
+//! The schemas that copies of a read model live in.
 //!
-//! The live tables are in the schema that connections look into first (`public`, unless somebody has chosen another). A
-//! copy that is being built, and the one that was live before, have a schema each.
+//! The live tables are where a connection finds them: in `public`, unless somebody has chosen another schema. A copy that
+//! is being built, and the one that was live before, have a schema each, named by that of the live tables: two ledgers
+//! in one database, each with a schema of its own, do not meet.
 
 use sqlx::postgres::{PgConnectOptions, PgPool};
-use sqlx::{AssertSqlSafe, Executor, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Executor, PgConnection};
 
-/// The schema of the copy that is being built.
-pub(super) fn shadow_of(projection: &str) -> String {
-    format!("shadow_{projection}")
-}
+use super::copies::Error;
 
-/// The schema of the copy that was live before the last swap.
-pub(super) fn retired_of(projection: &str) -> String {
-    format!("retired_{projection}")
+/// PostgreSQL cuts longer names off (NAMEDATALEN).
+const NAME_BYTES_MAX: usize = 63;
+
+/// The schema of the live tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Home(String);
+
+impl Home {
+    /// Where this connection finds the live tables. That need not be the first schema of its search path.
+    pub(super) async fn of(connection: &mut PgConnection) -> Result<Self, Error> {
+        let found: Option<String> = sqlx::query_scalar(
+            "SELECT nspname::text FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+             WHERE pg_class.oid = to_regclass('projection_offsets')",
+        )
+        .fetch_optional(connection)
+        .await?;
+        found.map(Self).ok_or_else(|| {
+            Error::Refused(
+                "the read model's tables are not there (no schema of the search path has projection_offsets): run \
+                 `chronicle migrate`"
+                    .to_owned(),
+            )
+        })
+    }
+
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        &self.0
+    }
+
+    /// The schema of the copy that is being built.
+    pub(super) fn shadow_of(&self, projection: &str) -> Result<String, Error> {
+        self.beside("shadow", projection)
+    }
+
+    /// The schema of the copy that was live before the last swap.
+    pub(super) fn retired_of(&self, projection: &str) -> Result<String, Error> {
+        self.beside("retired", projection)
+    }
+
+    /// Where what is live is put while a swap makes room, within its transaction.
+    pub(super) fn leaving_of(&self, projection: &str) -> Result<String, Error> {
+        self.beside("leaving", projection)
+    }
+
+    fn beside(&self, what: &str, projection: &str) -> Result<String, Error> {
+        let name = format!("{}_{what}_{projection}", self.0);
+        if name.len() > NAME_BYTES_MAX {
+            return Err(Error::Refused(format!(
+                "the schema of a copy would be called {name}, which is longer than the {NAME_BYTES_MAX} bytes that PostgreSQL \
+                 takes: give the schema {} of the read model a shorter name (ALTER SCHEMA … RENAME TO …, and the search_path \
+                 of the URL with it)",
+                self.0
+            )));
+        }
+        Ok(name)
+    }
 }
 
 /// A name as SQL takes it.
@@ -30,15 +82,8 @@ pub(super) fn table_in(schema: &str, table: &str) -> String {
 /// must fail, and not find the live tables instead.
 pub(super) fn pool_in(pool: &PgPool, schema: &str) -> PgPool {
     let options = PgConnectOptions::clone(&pool.connect_options());
-    let options = options.options([("search_path", schema)]);
+    let options = options.options([("search_path", quoted(schema))]);
     pool.options().clone().connect_lazy_with(options)
-}
-
-/// The schema of the live tables.
-pub(super) async fn home(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
-    sqlx::query_scalar("SELECT current_schema()::text")
-        .fetch_one(connection)
-        .await
 }
 
 /// Whether there is such a schema.
@@ -60,111 +105,16 @@ pub(super) async fn execute(
     connection.execute(AssertSqlSafe(statement)).await.map(drop)
 }
 
-/// Makes an empty table of the same columns, defaults and constraints; its other indexes are for later.
-pub(super) async fn copy_shape(
+/// Moves a table to another schema: its rows stay where they are, whatever their number.
+pub(super) async fn set_schema(
     connection: &mut PgConnection,
-    from: &str,
-    into: &str,
+    schema: &str,
     table: &str,
+    into: &str,
 ) -> Result<(), sqlx::Error> {
-    let (original, copy) = (table_in(from, table), table_in(into, table));
-    execute(
-        connection,
-        format!("CREATE TABLE {copy} (LIKE {original} INCLUDING ALL EXCLUDING INDEXES)"),
-    )
-    .await?;
-    let constraints = sqlx::query(
-        "SELECT conname::text AS name, pg_get_constraintdef(oid) AS definition FROM pg_constraint
-         WHERE conrelid = $1::regclass AND contype IN ('p', 'u', 'x') ORDER BY conname",
-    )
-    .bind(&original)
-    .fetch_all(&mut *connection)
-    .await?;
-    for constraint in constraints {
-        let name = quoted(constraint.try_get("name")?);
-        let definition: &str = constraint.try_get("definition")?;
-        execute(
-            connection,
-            format!("ALTER TABLE {copy} ADD CONSTRAINT {name} {definition}"),
-        )
-        .await?;
-    }
-    Ok(())
-}
-
-/// The statements that give a copy those indexes of the original that it lacks, under the same names: a later migration
-/// has to find them.
-pub(super) async fn missing_indexes(
-    connection: &mut PgConnection,
-    from: &str,
-    into: &str,
-    table: &str,
-) -> Result<Vec<String>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT known.relname::text AS name, indisunique AS is_unique, pg_get_indexdef(indexrelid) AS definition
-         FROM pg_index JOIN pg_class AS known ON known.oid = indexrelid
-         WHERE indrelid = $1::regclass AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conindid = indexrelid)
-            AND NOT EXISTS (
-                SELECT 1 FROM pg_class AS copied JOIN pg_namespace ON pg_namespace.oid = copied.relnamespace
-                WHERE nspname = $2 AND copied.relname = known.relname)
-         ORDER BY known.relname",
-    )
-    .bind(table_in(from, table))
-    .bind(into)
-    .fetch_all(connection)
-    .await?;
-    let mut statements = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let definition: &str = row.try_get("definition")?;
-        // "CREATE [UNIQUE] INDEX name ON schema.table USING method (columns) …": what it is begins behind the place.
-        let Some((_, what)) = definition.split_once(" USING ") else {
-            continue;
-        };
-        let unique = if row.try_get("is_unique")? {
-            "UNIQUE "
-        } else {
-            ""
-        };
-        let name = quoted(row.try_get("name")?);
-        let copy = table_in(into, table);
-        statements.push(format!(
-            "CREATE {unique}INDEX {name} ON {copy} USING {what}"
-        ));
-    }
-    Ok(statements)
-}
-
-/// Lets everybody read the copy who may read the original.
-pub(super) async fn copy_rights(
-    connection: &mut PgConnection,
-    from: &str,
-    into: &str,
-    table: &str,
-) -> Result<(), sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END AS grantee,
-            privilege_type AS privilege, is_grantable
-         FROM pg_class, aclexplode(relacl) WHERE pg_class.oid = $1::regclass AND grantee <> relowner",
-    )
-    .bind(table_in(from, table))
-    .fetch_all(&mut *connection)
-    .await?;
-    for row in rows {
-        let (grantee, privilege): (&str, &str) =
-            (row.try_get("grantee")?, row.try_get("privilege")?);
-        let option = if row.try_get("is_grantable")? {
-            " WITH GRANT OPTION"
-        } else {
-            ""
-        };
-        let copy = table_in(into, table);
-        execute(
-            connection,
-            format!("GRANT {privilege} ON {copy} TO {grantee}{option}"),
-        )
-        .await?;
-    }
-    Ok(())
+    let table = table_in(schema, table);
+    let sql = format!("ALTER TABLE {table} SET SCHEMA {}", quoted(into));
+    execute(connection, sql).await
 }
 
 /// Views that read a table: they are bound to this very table, and would go away with it.
@@ -181,4 +131,28 @@ pub(super) async fn views_on(
     .bind(table_in(schema, table))
     .fetch_all(connection)
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_are_named_by_the_schema_of_the_live_tables() {
+        let names = |home: &str| {
+            let home = Home(home.to_owned());
+            (home.shadow_of("holds"), home.retired_of("holds"))
+        };
+        let (shadow, retired) = names("public");
+        assert_eq!(shadow.ok().as_deref(), Some("public_shadow_holds"));
+        assert_eq!(retired.ok().as_deref(), Some("public_retired_holds"));
+        assert_eq!(names("book").0.ok().as_deref(), Some("book_shadow_holds"));
+        // 50 + 13 bytes just go; PostgreSQL would cut one more off, and find another schema.
+        assert!(names(&"b".repeat(50)).0.is_ok());
+        let (shadow, retired) = names(&"b".repeat(51));
+        for refused in [shadow, retired] {
+            let refused = refused.expect_err("it is too long").to_string();
+            assert!(refused.contains("63 bytes"), "{refused}");
+        }
+    }
 }

@@ -11,10 +11,10 @@ use time::OffsetDateTime;
 
 use super::audit::{self, Action, Order};
 use super::copies::Error;
+use super::obstacles::{BOOKKEEPING, shape_of_shadow, shape_was_copied};
 use super::offset::{signed, signed_sequence, unsigned};
-use super::schemas::{
-    copy_shape, execute, exists, home, missing_indexes, pool_in, quoted, shadow_of, table_in,
-};
+use super::schemas::{Home, execute, exists, pool_in, quoted, table_in};
+use super::shapes::{Compared, copy_shape, missing_indexes};
 use super::{Definition, orders};
 
 /// How far the walk over the event store has come.
@@ -55,7 +55,7 @@ pub struct Found {
 /// Looks for a copy that is being built.
 pub async fn look(pool: &PgPool, projection: &str) -> Result<Option<Found>, Error> {
     let mut connection = pool.acquire().await?;
-    let schema = shadow_of(projection);
+    let schema = Home::of(&mut connection).await?.shadow_of(projection)?;
     if !exists(&mut connection, &schema).await? {
         return Ok(None);
     }
@@ -83,7 +83,6 @@ pub async fn prepare(
     order: &Order<'_>,
 ) -> Result<Shadow, Error> {
     let projection = definition.name;
-    let schema = shadow_of(projection);
     let mut is_resumed = false;
     if let Some(found) = look(pool, projection).await? {
         if found.definition > definition.version {
@@ -102,15 +101,18 @@ pub async fn prepare(
     if !is_resumed {
         make(pool, definition, stream_id, last_sequence, order).await?;
     }
+    let mut connection = pool.acquire().await?;
+    let home = Home::of(&mut connection).await?;
+    let schema = home.shadow_of(projection)?;
     let own_pool = pool_in(pool, &schema);
     if is_resumed {
-        take_skips(pool, projection).await?;
+        let compared = Compared::ColumnsAndConstraints;
+        shape_of_shadow(&mut connection, &home, definition, compared).await?;
+        copy_skips(&mut connection, &home, projection).await?;
         // A feed that was made anew meanwhile is read from its beginning; what it lacks comes from the event store.
         orders::adopt_unrecorded(&own_pool, projection, stream_id).await?;
     }
-    let mut connection = own_pool.acquire().await?;
     let walked = walked(&mut connection, &schema).await?;
-    drop(connection);
     Ok(Shadow {
         pool: own_pool,
         is_resumed,
@@ -126,30 +128,20 @@ async fn make(
     order: &Order<'_>,
 ) -> Result<(), Error> {
     let projection = definition.name;
-    let schema = shadow_of(projection);
     let mut connection = pool.acquire().await?;
     let mut transaction = connection.begin().await?;
-    let home = home(&mut transaction).await?;
+    let home = Home::of(&mut transaction).await?;
+    let schema = home.shadow_of(projection)?;
     execute(
         &mut transaction,
         format!("CREATE SCHEMA {}", quoted(&schema)),
     )
     .await?;
-    for table in [
-        "projection_offsets",
-        "projection_versions",
-        "projection_skips",
-    ] {
-        let (original, copy) = (table_in(&home, table), table_in(&schema, table));
-        execute(
-            &mut transaction,
-            format!("CREATE TABLE {copy} (LIKE {original} INCLUDING ALL)"),
-        )
-        .await?;
+    let bookkeeping = BOOKKEEPING.iter().chain(&["projection_skips"]);
+    for table in definition.tables.iter().chain(bookkeeping) {
+        copy_shape(&mut transaction, home.name(), &schema, table).await?;
     }
-    for table in definition.tables {
-        copy_shape(&mut transaction, &home, &schema, table).await?;
-    }
+    shape_was_copied(&mut transaction, &home, definition).await?;
     let offsets = table_in(&schema, "projection_offsets");
     let insert = format!(
         "INSERT INTO {offsets} (projection, stream_id, epoch, last_sequence, updated_at, definition)
@@ -167,7 +159,7 @@ async fn make(
         &mut transaction,
         format!(
             "CREATE TABLE {walk} (begun_at TIMESTAMPTZ NOT NULL, events BIGINT NOT NULL, account_id TEXT, version BIGINT,
-                is_complete BOOLEAN NOT NULL);
+                is_complete BOOLEAN NOT NULL) WITH (autovacuum_enabled = false);
              INSERT INTO {walk} VALUES (clock_timestamp(), 0, NULL, NULL, false)"
         ),
     )
@@ -184,12 +176,12 @@ async fn make(
 /// makes a model whole again.
 async fn copy_skips(
     transaction: &mut PgConnection,
-    home: &str,
+    home: &Home,
     projection: &str,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), Error> {
     let (original, copy) = (
-        table_in(home, "projection_skips"),
-        table_in(&shadow_of(projection), "projection_skips"),
+        table_in(home.name(), "projection_skips"),
+        table_in(&home.shadow_of(projection)?, "projection_skips"),
     );
     let sql = format!(
         "INSERT INTO {copy} SELECT * FROM {original} WHERE projection = $1 AND event_id IS NULL ON CONFLICT DO NOTHING"
@@ -199,12 +191,6 @@ async fn copy_skips(
         .execute(transaction)
         .await?;
     Ok(())
-}
-
-async fn take_skips(pool: &PgPool, projection: &str) -> Result<(), sqlx::Error> {
-    let mut connection = pool.acquire().await?;
-    let home = home(&mut connection).await?;
-    copy_skips(&mut connection, &home, projection).await
 }
 
 async fn walked(connection: &mut PgConnection, schema: &str) -> Result<Walked, sqlx::Error> {
@@ -249,34 +235,46 @@ pub(super) async fn note(
     Ok(())
 }
 
-/// Gives the copy the indexes that only readers need, and the planner its statistics. They come behind the walk, which is
-/// faster without them. May be repeated.
+/// Gives the copy the indexes that only readers need, and [vacuums](vacuum) it. They come behind the walk, which is faster
+/// without them. May be repeated.
 pub async fn finish_tables(pool: &PgPool, definition: Definition) -> Result<(), Error> {
-    let schema = shadow_of(definition.name);
-    let mut connection = pool.acquire().await?.detach();
-    let home = home(&mut connection).await?;
-    execute(
-        &mut connection,
-        "SET statement_timeout = 0; SET lock_timeout = '10s'".to_owned(),
-    )
-    .await?;
+    let mut connection = unhurried(pool).await?;
+    let home = Home::of(&mut connection).await?;
+    let schema = home.shadow_of(definition.name)?;
     for table in definition.tables {
-        for statement in missing_indexes(&mut connection, &home, &schema, table).await? {
+        for statement in missing_indexes(&mut connection, home.name(), &schema, table).await? {
             execute(&mut connection, statement).await?;
         }
-        execute(
-            &mut connection,
-            format!("ANALYZE {}", table_in(&schema, table)),
-        )
-        .await?;
+    }
+    vacuum(pool, definition).await
+}
+
+/// Does what autovacuum would do, which leaves a copy alone: room for new rows, what index-only scans need, and the planner's
+/// statistics. Whoever reads and writes goes on meanwhile; a second time it takes little.
+pub async fn vacuum(pool: &PgPool, definition: Definition) -> Result<(), Error> {
+    let mut connection = unhurried(pool).await?;
+    let schema = Home::of(&mut connection)
+        .await?
+        .shadow_of(definition.name)?;
+    for table in definition.tables.iter().chain(&BOOKKEEPING) {
+        let sql = format!("VACUUM (ANALYZE) {}", table_in(&schema, table));
+        execute(&mut connection, sql).await?;
     }
     Ok(())
 }
 
+/// A connection for what may take long, gone afterwards.
+async fn unhurried(pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
+    let mut connection = pool.acquire().await?.detach();
+    let sql = "SET statement_timeout = 0; SET lock_timeout = '10s'".to_owned();
+    execute(&mut connection, sql).await?;
+    Ok(connection)
+}
+
 /// Removes a copy that is being built. Answers with false when there is none. Whoever builds it stops.
 pub async fn discard(pool: &PgPool, projection: &str, order: &Order<'_>) -> Result<bool, Error> {
-    let schema = shadow_of(projection);
     let mut transaction = pool.begin().await?;
+    let schema = Home::of(&mut transaction).await?.shadow_of(projection)?;
     if !exists(&mut transaction, &schema).await? {
         return Ok(false);
     }

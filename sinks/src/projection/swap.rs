@@ -6,32 +6,24 @@
 //!
 //! The order of locks: the live offset first, so that a copy of the projection that runs cannot commit any more; then
 //! what takes time; the tables last, by short tries, so that readers do not queue up behind a swap that itself waits for
-//! a long query.
-
-use std::time::Duration;
+//! a long query. Under these locks the shapes of both are compared: no migration comes between that and the commit.
 
 use engine::fault;
 use serde_json::json;
 use sqlx::postgres::{PgPool, PgRow};
-use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row, Transaction};
-use store::sqlstate;
-use tokio::time::{Instant, sleep};
+use sqlx::{Postgres, Row, Transaction};
 
 use super::Definition;
 use super::audit::{self, Action, Order};
+use super::bookkeeping::offset;
 use super::copies::Error;
+use super::locks::lock_tables;
+use super::obstacles::{BOOKKEEPING, room, shape_of_retired, shape_of_shadow, views};
 use super::offset::unsigned;
-use super::retired;
-use super::schemas::{
-    copy_rights, execute, exists, home, quoted, retired_of, shadow_of, table_in, views_on,
-};
-
-/// How long one try to lock the tables may hold readers up.
-const LOCK_WITHIN_MS: u32 = 200;
-/// For how long it is tried.
-const TRY_FOR: Duration = Duration::from_secs(20);
-/// How long readers have between two tries.
-const BETWEEN_TRIES: Duration = Duration::from_millis(300);
+use super::rights::{copy_owner, copy_rights, copy_settings};
+use super::schemas::{Home, execute, exists, quoted, set_schema, table_in};
+use super::shapes::Compared;
+use super::{bookkeeping, retired};
 
 /// Which copy takes the live model's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +36,7 @@ enum From {
 pub struct Swap {
     transaction: Transaction<'static, Postgres>,
     definition: Definition,
-    home: String,
+    home: Home,
     live: Live,
 }
 
@@ -77,7 +69,7 @@ impl Swap {
             "SET LOCAL statement_timeout = 0".to_owned(),
         )
         .await?;
-        let home = home(&mut transaction).await?;
+        let home = Home::of(&mut transaction).await?;
         let made = sqlx::query(
             "INSERT INTO projection_offsets (projection, stream_id, epoch, last_sequence, updated_at, definition)
              VALUES ($1, '', 0, 0, clock_timestamp(), $2) ON CONFLICT (projection) DO NOTHING",
@@ -86,7 +78,7 @@ impl Swap {
         .bind(definition.version)
         .execute(&mut *transaction)
         .await?;
-        let row = offset(&mut transaction, &home, definition.name).await?;
+        let row = offset(&mut transaction, home.name(), definition.name).await?;
         let live = Live {
             stream_id: row.try_get("stream_id")?,
             last_sequence: unsigned(row.try_get("last_sequence")?),
@@ -124,33 +116,27 @@ impl Swap {
     ) -> Result<Swapped, Error> {
         let projection = self.definition.name;
         let (source, action) = match from {
-            From::Shadow => (shadow_of(projection), Action::Swapped),
-            From::Retired => (retired_of(projection), Action::RolledBack),
+            From::Shadow => (self.home.shadow_of(projection)?, Action::Swapped),
+            From::Retired => (self.home.retired_of(projection)?, Action::RolledBack),
         };
-        let leaving = format!("leaving_{projection}");
-        let retired = retired_of(projection);
+        let leaving = self.home.leaving_of(projection)?;
+        let retired = self.home.retired_of(projection)?;
         self.check(from, &source).await?;
-        if from == From::Shadow {
-            self.make_room(&retired, prune_older).await?;
-        }
-        let copy = offset(&mut self.transaction, &source, projection).await?;
-        self.keep_bookkeeping(&leaving).await?;
-        self.take_versions(&source).await?;
-        let to_sequence = self.take_offset(from, &copy).await?;
-        for table in self.definition.tables {
-            copy_rights(&mut self.transaction, &self.home, &source, table).await?;
-        }
-        self.lock_tables(&source).await?;
-        for table in self.definition.tables {
-            for (schema, into) in [(&self.home, &leaving), (&source, &self.home)] {
-                let sql = format!(
-                    "ALTER TABLE {} SET SCHEMA {}",
-                    table_in(schema, table),
-                    quoted(into)
-                );
-                execute(&mut self.transaction, sql).await?;
+        if from == From::Shadow && !self.live.is_new {
+            let (transaction, home) = (&mut self.transaction, &self.home);
+            if let Some(older) = room(transaction, home, self.definition, prune_older).await? {
+                retired::remove(&mut self.transaction, &older).await?;
             }
         }
+        let copy = offset(&mut self.transaction, &source, projection).await?;
+        let (transaction, home) = (&mut self.transaction, self.home.name());
+        execute(transaction, format!("CREATE SCHEMA {}", quoted(&leaving))).await?;
+        bookkeeping::keep_offset(transaction, projection, home, &leaving).await?;
+        bookkeeping::exchange_versions(transaction, projection, home, &source, &leaving).await?;
+        let to_sequence = self.take_offset(from, &copy).await?;
+        self.lock(&source).await?;
+        self.compare_shapes(from).await?;
+        self.move_tables(&source, &leaving).await?;
         let swapped = Swapped {
             from_sequence: self.live.last_sequence,
             to_sequence,
@@ -195,76 +181,43 @@ impl Swap {
                 self.definition.version
             )));
         }
-        for table in self.definition.tables {
-            let views = views_on(&mut self.transaction, &self.home, table).await?;
-            if !views.is_empty() {
-                return Err(Error::Refused(format!(
-                    "views read the table {table} ({}), and would stay with the one that leaves: remove them, and make them \
-                     anew afterwards",
-                    views.join(", ")
-                )));
+        views(&mut self.transaction, &self.home, self.definition).await?;
+        self.compare_shapes(from).await
+    }
+
+    async fn compare_shapes(&mut self, from: From) -> Result<(), Error> {
+        let (transaction, home) = (&mut self.transaction, &self.home);
+        match from {
+            From::Shadow => {
+                shape_of_shadow(transaction, home, self.definition, Compared::All).await
             }
+            From::Retired => shape_of_retired(transaction, home, self.definition).await,
         }
-        Ok(())
     }
 
-    /// There is one earlier model at most.
-    async fn make_room(&mut self, retired: &str, prune_older: bool) -> Result<(), Error> {
-        if self.live.is_new || !exists(&mut self.transaction, retired).await? {
-            return Ok(());
-        }
-        if !prune_older {
-            return Err(Error::Refused(retired::still_kept(self.definition.name)));
-        }
-        retired::remove(&mut self.transaction, self.definition, retired).await
+    /// Locks the tables of both sides, with those that go away with the copy's schema.
+    async fn lock(&mut self, source: &str) -> Result<(), Error> {
+        let own = self.definition.tables;
+        let live = own.iter().map(|table| table_in(self.home.name(), table));
+        let copy = own.iter().chain(&BOOKKEEPING);
+        let copy = copy.map(|table| table_in(source, table));
+        let tables: Vec<String> = live.chain(copy).collect();
+        lock_tables(&mut self.transaction, self.definition.name, &tables).await
     }
 
-    /// What is live keeps its offset and its versions, so that it can come back.
-    async fn keep_bookkeeping(&mut self, leaving: &str) -> Result<(), Error> {
-        let projection = self.definition.name;
-        execute(
-            &mut self.transaction,
-            format!("CREATE SCHEMA {}", quoted(leaving)),
-        )
-        .await?;
-        for table in ["projection_offsets", "projection_versions"] {
-            let (original, copy) = (table_in(&self.home, table), table_in(leaving, table));
-            execute(
-                &mut self.transaction,
-                format!("CREATE TABLE {copy} (LIKE {original} INCLUDING ALL)"),
-            )
-            .await?;
-            let sql = format!("INSERT INTO {copy} SELECT * FROM {original} WHERE projection = $1");
-            sqlx::query(AssertSqlSafe(sql))
-                .bind(projection)
-                .execute(&mut *self.transaction)
-                .await?;
+    /// The live tables go, and the copy's come into their place, as much like them as they can be.
+    async fn move_tables(&mut self, source: &str, leaving: &str) -> Result<(), Error> {
+        let (transaction, home) = (&mut self.transaction, self.home.name());
+        for table in self.definition.tables {
+            copy_rights(transaction, home, source, table).await?;
+            copy_settings(transaction, home, source, table).await?;
+            for (schema, into) in [(home, leaving), (source, home)] {
+                set_schema(transaction, schema, table, into).await?;
+            }
+            copy_owner(transaction, leaving, home, table).await?;
         }
-        Ok(())
-    }
-
-    /// The live versions become those of the copy. Most are the same already.
-    async fn take_versions(&mut self, source: &str) -> Result<(), Error> {
-        let (live, copy) = (
-            table_in(&self.home, "projection_versions"),
-            table_in(source, "projection_versions"),
-        );
-        for sql in [
-            format!(
-                "DELETE FROM {live} AS live WHERE projection = $1 AND NOT EXISTS (
-                    SELECT 1 FROM {copy} AS copy WHERE copy.projection = $1 AND copy.account_id = live.account_id)"
-            ),
-            format!(
-                "INSERT INTO {live} AS live SELECT copy.* FROM {copy} AS copy WHERE copy.projection = $1
-                 ON CONFLICT (projection, account_id) DO UPDATE SET version = excluded.version
-                    WHERE live.version <> excluded.version"
-            ),
-        ] {
-            sqlx::query(AssertSqlSafe(sql))
-                .bind(self.definition.name)
-                .execute(&mut *self.transaction)
-                .await?;
-        }
+        // These have been exchanged with the live ones.
+        set_schema(transaction, source, "projection_versions", leaving).await?;
         Ok(())
     }
 
@@ -296,34 +249,6 @@ impl Swap {
         Ok(unsigned(last_sequence))
     }
 
-    /// Locks the tables of both sides, by short tries.
-    async fn lock_tables(&mut self, source: &str) -> Result<(), Error> {
-        let names: Vec<String> = [&self.home, source]
-            .into_iter()
-            .flat_map(|schema| {
-                let tables = self.definition.tables.iter();
-                tables.map(move |table| table_in(schema, table))
-            })
-            .collect();
-        let lock = format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", names.join(", "));
-        let began = Instant::now();
-        loop {
-            let sql =
-                format!("SAVEPOINT unlocked; SET LOCAL lock_timeout = {LOCK_WITHIN_MS}; {lock}");
-            match execute(&mut self.transaction, sql).await {
-                Ok(()) => return Ok(()),
-                Err(error)
-                    if sqlstate::is_lock_not_available(&error) && began.elapsed() < TRY_FOR =>
-                {
-                    let undo = "ROLLBACK TO SAVEPOINT unlocked".to_owned();
-                    execute(&mut self.transaction, undo).await?;
-                    sleep(BETWEEN_TRIES).await;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
     async fn record(
         &mut self,
         action: Action,
@@ -353,21 +278,4 @@ pub async fn roll_back(
 ) -> Result<Swapped, Error> {
     let swap = Swap::begin(pool, definition).await?;
     swap.take(From::Retired, order, false).await
-}
-
-/// The offset of a copy or of the live model, locked.
-pub(super) async fn offset(
-    connection: &mut PgConnection,
-    schema: &str,
-    projection: &str,
-) -> Result<PgRow, sqlx::Error> {
-    let sql = format!(
-        "SELECT stream_id, epoch, generation, last_sequence, last_event_id, definition FROM {}
-         WHERE projection = $1 FOR UPDATE",
-        table_in(schema, "projection_offsets")
-    );
-    sqlx::query(AssertSqlSafe(sql))
-        .bind(projection)
-        .fetch_one(connection)
-        .await
 }

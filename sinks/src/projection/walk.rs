@@ -11,10 +11,10 @@ use ledger::Event;
 use tokio::try_join;
 
 use super::guard::guard;
+use super::making_up::store_failure;
 use super::offset::Fence;
 use super::pace::Pace;
 use super::shadow::{self, Walked};
-use super::sink::store_failure;
 use super::skips;
 use super::{Definition, Projection, ProjectionSink};
 

@@ -42,7 +42,7 @@ async fn memory_does_not_grow_with_the_events() {
     assert_eq!(walked, events);
     assert_eq!(
         place
-            .number("SELECT count(*) FROM shadow_transactions.transactions")
+            .number("SELECT count(*) FROM public_shadow_transactions.transactions")
             .await,
         i64::try_from(events).expect("it is small")
     );

@@ -35,9 +35,13 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) async fn new() -> Self {
+        Self::at(testing::postgres().await.fresh_database("rebuild").await).await
+    }
+
+    /// With this read model, which has no tables yet.
+    pub(crate) async fn at(url: String) -> Self {
         let server = testing::Nats::start().await;
         let nats = Nats::connect(&server.url()).await.expect("NATS runs");
-        let url = testing::postgres().await.fresh_database("rebuild").await;
         sinks::read_model::migrate(&url)
             .await
             .expect("the tables can be made");

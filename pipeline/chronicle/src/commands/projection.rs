@@ -122,7 +122,9 @@ fn with_reason(reason: &str) -> anyhow::Result<()> {
 /// A copy of a read model could not be worked on.
 fn copy_failed(servers: &ServerArguments, error: projection::Error) -> anyhow::Error {
     match error {
-        projection::Error::Refused(message) => exit::no(message),
+        projection::Error::Refused(message) | projection::Error::InUse(message) => {
+            exit::no(message)
+        }
         projection::Error::Database(error) => reach::read_model_failed(servers, &error),
         rights @ projection::Error::Rights(_) => anyhow::anyhow!(rights),
     }

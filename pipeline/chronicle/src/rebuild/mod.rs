@@ -1,12 +1,13 @@
 //! Building a read model anew beside the live one.
 //!
 //! ```text
-//! event store ─> walk ─> shadow_NAME <─ LEDGER_EVENTS      until it has everything
+//! event store ─> walk ─> HOME_shadow_NAME <─ LEDGER_EVENTS   until it has everything
 //!                             │ compare every row with a fold of the event store
-//!                             └─> swap, in one transaction: what was live becomes retired_NAME
+//!                             └─> swap, in one transaction: what was live becomes HOME_retired_NAME
 //! ```
 //!
-//! The live model is not touched before the swap. Every step can be interrupted: the walk notes its place with each page,
+//! HOME is the schema of the live tables. What would stand in the way of the swap is looked at first, for the walk may take
+//! hours. The live model is not touched before the swap. Every step can be interrupted: the walk notes its place with each page,
 //! the feed its offset, and the swap happens as a whole or not at all. Doing it again goes on from there.
 
 mod follow;
@@ -21,7 +22,7 @@ use engine::{Failure, RetryClass, fault};
 use sinks::projection::audit::Order;
 use sinks::projection::shadow::{self, Shadow, Walked};
 use sinks::projection::swap::{Swap, Swapped};
-use sinks::projection::{Definition, Pace, Page, Projection, Renew};
+use sinks::projection::{Definition, Pace, Page, Projection, Renew, obstacles};
 use store::EventStore;
 use tokio::time::{Instant, sleep};
 use transport::{restoring, streams};
@@ -104,6 +105,7 @@ pub(crate) async fn rebuild<P: Projection + Default>(
     let began = Instant::now();
     let definition = Definition::of::<P>();
     parts.nats.ready().await?;
+    obstacles::foresee(&parts.read_model, definition, settings.prune_older).await?;
     let feed = streams::events(&parts.nats.jetstream, &parts.limits).await?;
     // Before the walk: what is committed from now on comes by the feed, behind this sequence.
     let (stream_id, head) = (
@@ -128,6 +130,9 @@ pub(crate) async fn rebuild<P: Projection + Default>(
     let rest = async {
         place.catch_up(progress).await?;
         let compared = compare(&own, definition, walked, progress).await?;
+        // The comparison may have taken long, and the feed has gone on: from the swap on readers live with what is there.
+        progress.stage("vacuum", None, 0);
+        shadow::vacuum(&parts.read_model, definition).await?;
         place.catch_up(progress).await?;
         Ok(compared)
     };

@@ -1,7 +1,7 @@
 //! What a rebuild would do, before it does it.
 
 use serde::Serialize;
-use sinks::projection::{Definition, retired, shadow};
+use sinks::projection::{Definition, Error, obstacles, retired, shadow};
 use store::EventStore;
 
 use super::copy_failed;
@@ -27,6 +27,8 @@ pub(super) struct Plan {
     /// Up to where the model has read that an earlier swap has kept; null when none is kept.
     pub(super) kept: Option<u64>,
     pub(super) prune_older: bool,
+    /// What stands in the way, and what to do about it; null when nothing does.
+    pub(super) obstacle: Option<String>,
 }
 
 impl Plan {
@@ -51,6 +53,11 @@ impl Plan {
         let kept = retired::look(&pool, definition.name)
             .await
             .map_err(|error| copy_failed(servers, error))?;
+        let obstacle = match obstacles::foresee(&pool, definition, prune_older).await {
+            Ok(()) => None,
+            Err(Error::Refused(obstacle)) => Some(obstacle),
+            Err(error) => return Err(copy_failed(servers, error)),
+        };
         store
             .ping()
             .await
@@ -68,12 +75,8 @@ impl Plan {
             head: feed.map(|feed| feed.head),
             kept,
             prune_older,
+            obstacle,
         })
-    }
-
-    /// Whether what an earlier swap has kept stands in the way.
-    pub(super) fn is_blocked(&self) -> bool {
-        self.kept.is_some() && self.offset.is_some() && !self.prune_older
     }
 
     pub(super) fn print(&self, output: Format) -> anyhow::Result<()> {
@@ -94,7 +97,7 @@ impl Plan {
                  event store"
             ),
             None => format!(
-                "{name}: makes the schema shadow_{name} with the tables {}, and fills it with {events} events of the event store",
+                "{name}: makes a schema of its own with the tables {}, and fills it with {events} events of the event store",
                 self.tables.join(", ")
             ),
         }];
@@ -106,16 +109,15 @@ impl Plan {
         });
         lines.push(match self.offset {
             Some(offset) => format!(
-                "then swaps, in one transaction: the live tables, at {offset}, go to the schema retired_{name} and are kept"
+                "then swaps, in one transaction: the live tables, at {offset}, go to another schema and are kept"
             ),
             None => "then puts it where readers look; the projection has never run here, so nothing is kept".to_owned(),
         });
-        if self.kept.is_some() {
-            lines.push(if self.prune_older {
-                "the model that an earlier swap has kept is removed then".to_owned()
-            } else {
-                retired::still_kept(name)
-            });
+        if self.kept.is_some() && self.prune_older {
+            lines.push("the model that an earlier swap has kept is removed then".to_owned());
+        }
+        if let Some(obstacle) = &self.obstacle {
+            lines.push(format!("but as things are it refuses: {obstacle}"));
         }
         lines
     }

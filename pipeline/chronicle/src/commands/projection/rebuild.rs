@@ -7,7 +7,7 @@ use engine::{Failure, RetryClass};
 use serde::Serialize;
 use sinks::projection::{
     AccountBalance, DEFINITIONS, DailyTotals, Definition, Holds, Projection, Transactions,
-    Transfers, retired, shadow,
+    Transfers, shadow,
 };
 use store::sqlstate;
 
@@ -57,8 +57,9 @@ pub(super) async fn execute(
         plans.iter().try_for_each(|plan| plan.print(output))?;
         return Ok(ExitCode::SUCCESS);
     }
-    if let Some(blocked) = plans.iter().find(|plan| plan.is_blocked()) {
-        return Err(exit::no(retired::still_kept(blocked.projection)));
+    // Of all of them before the first is begun.
+    if let Some(obstacle) = plans.into_iter().find_map(|plan| plan.obstacle) {
+        return Err(exit::no(obstacle));
     }
     let (nats, event_store, read_model) = (
         servers.nats_url()?,
