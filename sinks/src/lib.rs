@@ -16,4 +16,4 @@ pub use counters::{FeedCounters, FeedSnapshot};
 pub use dead_letters::JetStreamDeadLetters;
 pub use event_feed::EventFeed;
 pub use outcomes::Outcomes;
-pub use restored_feed::RestoredFeed;
+pub use restored_feed::{RestoredFeed, restored_bytes};

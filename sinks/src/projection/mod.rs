@@ -42,7 +42,7 @@ pub use daily_totals::DailyTotals;
 pub use holds::Holds;
 pub use orders::{Adopted, adopt_stream};
 pub use pace::Pace;
-pub use replay::{Ahead, ReplayError, Replayed, replay};
+pub use replay::{Ahead, Recording, ReplayError, Replayed, replay};
 pub use sink::{ProjectionSink, Renew};
 pub use skips::{Skip, skip};
 pub use standing::{Pause, Standing, standings};
