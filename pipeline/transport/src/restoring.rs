@@ -8,11 +8,14 @@
 //! A restoration that is given up is [closed](close) for itself, too, then [emptied](empty), then [opened](end): whoever is
 //! still at it has nowhere to publish to, and a feed that is open never has a part of the past that looks like all of it.
 
+mod kept;
+
 use async_nats::jetstream::context::DeleteStreamErrorKind;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Stream, SubjectTransform};
 use async_nats::jetstream::{self, ErrorCode};
 use engine::Failure;
 
+pub use self::kept::{KEPT, forget, keep, kept};
 use crate::streams::{self, EVENTS, Limits};
 use crate::subjects;
 
@@ -69,7 +72,7 @@ impl Changes {
 
 /// The settings of a feed that is made anew: whatever an operator has given the old one, or the pipelines' own with these
 /// limits if there is none; and the changes.
-pub fn settings(old: Option<&Stream>, limits: &Limits, changes: Changes) -> Config {
+pub fn settings(old: Option<&Config>, limits: &Limits, changes: Changes) -> Config {
     let usual = streams::events_config(limits);
     let mut config = match old {
         None => usual,
@@ -82,7 +85,7 @@ pub fn settings(old: Option<&Stream>, limits: &Limits, changes: Changes) -> Conf
             mirror: None,
             sources: None,
             first_sequence: None,
-            ..old.cached_info().config.clone()
+            ..old.clone()
         },
     };
     config
@@ -202,7 +205,11 @@ async fn update(
 
 /// Removes the feed as it is, with its consumers. The event store has everything that was in it.
 pub async fn remove(jetstream: &jetstream::Context) -> Result<(), Failure> {
-    match jetstream.delete_stream(EVENTS).await {
+    remove_stream(jetstream, EVENTS).await
+}
+
+async fn remove_stream(jetstream: &jetstream::Context, name: &str) -> Result<(), Failure> {
+    match jetstream.delete_stream(name).await {
         Ok(_) => Ok(()),
         Err(error) => match error.kind() {
             DeleteStreamErrorKind::JetStream(server)
@@ -210,9 +217,7 @@ pub async fn remove(jetstream: &jetstream::Context) -> Result<(), Failure> {
             {
                 Ok(())
             }
-            _ => {
-                Err(Failure::retry(format!("the stream {EVENTS} cannot be removed")).because(error))
-            }
+            _ => Err(Failure::retry(format!("the stream {name} cannot be removed")).because(error)),
         },
     }
 }

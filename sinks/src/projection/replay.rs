@@ -64,15 +64,12 @@ impl Recording {
             by: &self.by,
             reason: self.reason.as_deref(),
         };
-        match self.entry {
-            Some(entry) => audit::amend(transaction, entry, details)
-                .await
-                .map(|()| entry),
-            None => {
-                let action = Action::Replayed;
-                audit::record(transaction, projection, action, &order, details).await
-            }
+        if let Some(entry) = self.entry {
+            audit::amend(transaction, entry, details).await?;
+            return Ok(entry);
         }
+        let action = Action::Replayed;
+        audit::record(transaction, projection, action, &order, details).await
     }
 }
 

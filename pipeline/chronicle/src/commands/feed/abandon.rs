@@ -76,6 +76,7 @@ pub(super) async fn execute(
     fault::point("after_feed_closed");
     let events_removed = restoring::empty(&closed).await.map_err(failed)?;
     fault::point("after_feed_emptied");
+    restoring::forget(&nats.jetstream).await.map_err(failed)?;
     restoring::end(&nats.jetstream, &closed)
         .await
         .map_err(failed)?;

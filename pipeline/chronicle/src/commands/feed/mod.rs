@@ -29,7 +29,9 @@ pub(crate) async fn execute(
         FeedTask::Restore(arguments) if arguments.abandon => {
             abandon::execute(servers, arguments, output).await
         }
-        FeedTask::Restore(arguments) => restore::execute(servers, arguments, output).await,
+        FeedTask::Restore(arguments) => {
+            Box::pin(restore::execute(servers, arguments, output)).await
+        }
     }
 }
 

@@ -69,7 +69,9 @@ pub(super) async fn execute(
         .map_err(|failure| reach::nats_failed(servers, &failure))?;
     let changes = arguments.changes();
     let usual = run::limits(&Tuning::of_environment()?);
-    let settings = restoring::settings(found.as_ref(), &usual, changes);
+    let old = old_settings(&nats, found.as_ref()).await;
+    let old = old.map_err(|failure| reach::nats_failed(servers, &failure))?;
+    let settings = restoring::settings(old.as_ref(), &usual, changes);
     let since = beginning(found.as_ref(), arguments)?;
     let plan = Plan {
         feed: Found::of(found.as_ref()),
@@ -149,6 +151,16 @@ pub(super) async fn execute(
     Ok(ExitCode::SUCCESS)
 }
 
+/// The settings of the feed that is there; or those of the one that was removed by a restoration which died before it had
+/// made a new one. (Intake may have made one meanwhile, which is not as that one was.)
+async fn old_settings(nats: &Nats, found: Option<&Stream>) -> Result<Option<Config>, Failure> {
+    let present = found.map(|stream| stream.cached_info().config.clone());
+    if found.and_then(restoring::restoration).is_some() {
+        return Ok(present);
+    }
+    Ok(restoring::kept(&nats.jetstream).await?.or(present))
+}
+
 /// From when on events are restored: what the flag says, or the restoration that goes on.
 fn beginning(
     found: Option<&Stream>,
@@ -191,10 +203,7 @@ impl Work<'_> {
             && let Some(old) = found.take()
         {
             self.make_room(&old).await?;
-            output::say(format!(
-                "the feed is made anew with these limits: {}",
-                Limits::of(&self.settings).told()
-            ));
+            restoring::keep(jetstream, &self.settings).await?;
             restoring::remove(jetstream).await?;
             fault::point("after_feed_removed");
         }
@@ -222,12 +231,15 @@ impl Work<'_> {
                 Some(there) if there.is_abandoned => {
                     return Err(Failure::fatal(being_given_up(&there.id)));
                 }
-                Some(there) if self.changes.is_empty() || there.id == wanted.id => {
-                    return Ok((stream, there));
-                }
                 Some(there) => {
-                    let changed = restoring::change(jetstream, &stream, self.changes).await?;
-                    return Ok((changed, there));
+                    restoring::forget(jetstream).await?;
+                    let is_as_wanted = self.changes.is_empty() || there.id == wanted.id;
+                    let stream = if is_as_wanted {
+                        stream
+                    } else {
+                        restoring::change(jetstream, &stream, self.changes).await?
+                    };
+                    return Ok((stream, there));
                 }
                 // Intake was quicker, and has made it as ever: nothing is in it that the event store has not.
                 None => restoring::remove(jetstream).await?,
