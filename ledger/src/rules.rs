@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::codec::json::once;
 use crate::ids::AccountId;
 use crate::money::{Currency, InvalidAmount, Money, parse_decimal};
 use crate::timestamp::{Day, Timestamp};
@@ -18,7 +19,11 @@ use crate::timestamp::{Day, Timestamp};
 #[serde(deny_unknown_fields)]
 pub struct Rules<A> {
     /// The only accounts that it may send money to, or get money from, within the ledger.
-    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default = "none",
+        deserialize_with = "once::accounts_or_null",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub allowed_counterparties: Option<BTreeSet<AccountId>>,
     /// How much may leave it, or be held on it, in one day of UTC.
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]

@@ -173,6 +173,44 @@ fn what_has_the_wrong_form_says_which_form_is_right() {
     }
 }
 
+/// Of two values under one name, one reader takes the first and another the last: it is refused, whatever the values are.
+#[test]
+fn no_name_stands_twice_at_any_depth() {
+    let event = as_json();
+    let written = event.to_string();
+    let twice = |name: &str, value: &Value| {
+        let field = format!("{name:?}:{value}");
+        assert_eq!(written.matches(&field).count(), 1, "{field}");
+        written.replace(&field, &format!("{field},{field}"))
+    };
+    let members = |parent: &'static str| {
+        let parent = event.pointer(parent).unwrap().as_object().unwrap().clone();
+        parent.into_iter()
+    };
+    for (name, value) in members("").chain(members("/data")) {
+        let reason = format!("duplicate field `{name}`");
+        refused(&twice(&name, &value), "invalid_event", &reason);
+    }
+    for (name, value) in members("/data/metadata") {
+        let reason = format!("the key {name:?} stands there twice");
+        refused(&twice(&name, &value), "invalid_event", &reason);
+    }
+    // The last value is the event's own, so its hash would be right.
+    let shadowed = written.replace(r#""invoice":"#, r#""invoice":"78","invoice":"#);
+    refused(&shadowed, "invalid_event", r#"the key "invoice" stands"#);
+    // Written in another way, it is the same name.
+    let escaped = written.replace(r#""invoice":"#, r#""\u0069nvoice":"78","invoice":"#);
+    refused(&escaped, "invalid_event", r#"the key "invoice" stands"#);
+    let data = r#"{"currency":"USD","rules":{"allowed_counterparties":["B","C","B"]}}"#;
+    let refused = json::decode_event_data("AccountRulesSet", data).unwrap_err();
+    let reason = r#"the account "B" stands there twice"#;
+    assert!(refused.message.contains(reason), "{}", refused.message);
+    let data = r#"{"account_metadata":{"a":"1","a":"2"},"currency":"USD"}"#;
+    let refused = json::decode_event_data("AccountUpdated", data).unwrap_err();
+    let reason = r#"the key "a" stands there twice"#;
+    assert!(refused.message.contains(reason), "{}", refused.message);
+}
+
 #[test]
 fn a_transfer_has_both_of_its_fields_or_neither() {
     for name in ["transfer_id", "counterparty_account_id"] {

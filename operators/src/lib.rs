@@ -8,6 +8,6 @@ mod validate;
 
 pub use counters::CommandCounters;
 pub use decode_command::{DecodeCommand, Received};
-pub use decode_event::{DecodeEvent, FeedEvent};
+pub use decode_event::{DecodeEvent, FeedEvent, NoEvent, event_in};
 pub use expire_hold::ExpireHold;
 pub use validate::{Decided, Validate};

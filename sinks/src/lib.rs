@@ -19,4 +19,4 @@ pub use dead_letters::JetStreamDeadLetters;
 pub use divergences::Divergences;
 pub use event_feed::EventFeed;
 pub use outcomes::Outcomes;
-pub use restored_feed::RestoredFeed;
+pub use restored_feed::{RestoredFeed, restored_bytes};

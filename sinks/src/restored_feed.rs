@@ -9,7 +9,6 @@ use std::collections::VecDeque;
 use async_nats::jetstream;
 use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
 use engine::Failure;
-use ledger::codec::json;
 use ledger::{AccountId, Event, Version};
 use transport::stored::StoredMessages;
 use transport::streams::EVENTS;
@@ -19,6 +18,16 @@ use crate::event_feed::message;
 
 /// How many publishes wait for their acknowledgement at a time.
 const IN_FLIGHT_MAX: usize = PUBLISHES_IN_FLIGHT_MAX / 2;
+
+/// What a restored event takes of the stream besides what differs from event to event: the names of its fields and headers,
+/// its ids, hashes and time, and what JetStream adds.
+const BYTES_BESIDES: u64 = 680;
+
+/// How many bytes of the stream so many restored events take, with that much of what differs from event to event. A few
+/// percent more than it will be.
+pub fn restored_bytes(events: u64, bytes: u64) -> u64 {
+    bytes.saturating_add(events.saturating_mul(BYTES_BESIDES))
+}
 
 /// Puts events back into the feed.
 pub struct RestoredFeed {
@@ -52,7 +61,7 @@ impl RestoredFeed {
             }
             None => None,
             Some(stored) => {
-                let event = json::decode_event(&stored.message.payload).map_err(|error| {
+                let event = operators::event_in(&stored.message).map_err(|error| {
                     Failure::fatal(format!(
                         "message {last_sequence} of the feed that is being restored is no event ({error}); begin anew: \
                          chronicle feed restore --replace"
@@ -106,17 +115,35 @@ impl RestoredFeed {
 
 fn failure(error: PublishError) -> Failure {
     let text = std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
-    if error.kind() == PublishErrorKind::WrongLastSequence {
-        return Failure::fatal(
-            "another process restores the feed at this moment: this one has stopped, the other goes on",
-        )
-        .because(error);
+    match error.kind() {
+        PublishErrorKind::WrongLastSequence => {
+            return Failure::fatal(
+                "another process restores the feed at this moment: this one has stopped, the other goes on",
+            )
+            .because(error);
+        }
+        PublishErrorKind::StreamNotFound => {
+            return Failure::fatal(
+                "the feed takes no restored events any more: another process has opened it, given the restoration up or \
+                 begun anew",
+            )
+            .because(error);
+        }
+        _ => {}
     }
-    if text.contains("maximum bytes exceeded") || text.contains("maximum messages exceeded") {
+    let is_full = ["maximum bytes exceeded", "maximum messages exceeded"];
+    if is_full.iter().any(|words| text.contains(words)) {
         return Failure::fatal(format!(
-            "the feed has no room for all events ({text}). Give it more (nats stream edit {EVENTS} --max-bytes …) and give the \
-             command again, which goes on; or begin anew with what is newer: chronicle feed restore --replace --since \
-             TIMESTAMP"
+            "the feed has no room for all events ({text}). Give it more, and it goes on: chronicle feed restore --feed-mib-max \
+             N; or begin anew with what is newer: chronicle feed restore --replace --since TIMESTAMP; or let intake go on \
+             without its past: chronicle feed restore --abandon"
+        ));
+    }
+    let is_exhausted = ["insufficient", "resource limits exceeded"];
+    if is_exhausted.iter().any(|words| text.contains(words)) {
+        return Failure::fatal(format!(
+            "NATS has no room for all events ({text}). Free disk space, or give its account more, and it goes on: chronicle \
+             feed restore; or let intake go on without the feed's past: chronicle feed restore --abandon"
         ));
     }
     Failure::retry("the feed did not take an event").because(error)

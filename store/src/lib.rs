@@ -29,7 +29,7 @@ pub use counters::{WriterCounters, WriterSnapshot};
 pub use finality::{FINAL_AFTER, FRESH_FOR, Then, is_final};
 pub use past::{CurrencyTotal, Totals};
 pub use read::{Head, StoredCommand};
-pub use replay::{CommandPlace, CommandRange};
+pub use replay::{CommandPlace, CommandRange, Measured};
 pub use snapshot::Snapshot;
 pub use writer::{Processed, Writer, WriterOptions};
 

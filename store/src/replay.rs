@@ -31,6 +31,18 @@ pub struct CommandPlace {
     pub command_id: CommandId,
 }
 
+/// How much some events are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Measured {
+    /// How many were wanted.
+    pub events: u64,
+    /// How many bytes those have of what differs from event to event: account, type, actor, amounts, data. (The database
+    /// writes its data a little longer than the wire does.)
+    pub bytes: u64,
+    /// The last one that was looked at.
+    pub last: (AccountId, Version),
+}
+
 const WITHIN: &str =
     "recorded_at >= $1 AND recorded_at <= $2 AND ($3::text IS NULL OR account_id = $3)";
 
@@ -53,6 +65,44 @@ impl EventStore {
             .bind(i64::from(limit));
         let rows = self.fetch_all(statement).await?;
         rows.iter().map(rows::event).collect()
+    }
+
+    /// Measures at most `limit` events behind the given one, by account and version, without bringing them: those that were
+    /// recorded at `since` or later. `None` when there are no more.
+    pub async fn measure_behind(
+        &self,
+        after: Option<(&AccountId, Version)>,
+        limit: u32,
+        since: Option<Timestamp>,
+    ) -> Result<Option<Measured>, Error> {
+        let (account_id, version) = after.map_or(("", 0), |(account_id, version)| {
+            (account_id.as_str(), signed(version))
+        });
+        let statement = sqlx::query(
+            "WITH page AS (
+                SELECT account_id, version, $4::timestamptz IS NULL OR recorded_at >= $4 AS is_wanted,
+                    2 * octet_length(account_id) + 2 * octet_length(event_type) + octet_length(data::text)
+                        + COALESCE(octet_length(actor), 0) + octet_length(balance_after::text)
+                        + COALESCE(octet_length(held_after::text), 0) AS bytes
+                FROM events WHERE (account_id, version) > ($1, $2) ORDER BY account_id, version LIMIT $3
+             )
+             SELECT account_id, version, (SELECT count(*) FROM page WHERE is_wanted) AS events,
+                (SELECT COALESCE(sum(bytes), 0)::BIGINT FROM page WHERE is_wanted) AS bytes
+             FROM page ORDER BY account_id DESC, version DESC LIMIT 1",
+        )
+        .bind(account_id)
+        .bind(version)
+        .bind(i64::from(limit))
+        .bind(since.map(Timestamp::to_date_time));
+        let rows = self.fetch_all(statement).await?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        Ok(Some(Measured {
+            events: row.try_get::<i64, _>("events")?.unsigned_abs(),
+            bytes: row.try_get::<i64, _>("bytes")?.unsigned_abs(),
+            last: (rows::account_id(row)?, rows::version(row, "version")?),
+        }))
     }
 
     /// How many events there are. Reads an index from end to end.

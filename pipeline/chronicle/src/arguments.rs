@@ -279,6 +279,20 @@ pub(crate) struct Tuning {
     pub(crate) drain_seconds_max: u64,
 }
 
+impl Tuning {
+    /// What the environment says, and the defaults for the rest.
+    pub(crate) fn of_environment() -> anyhow::Result<Self> {
+        #[derive(Parser)]
+        struct Environment {
+            #[command(flatten)]
+            tuning: Tuning,
+        }
+        let read = Environment::try_parse_from(["chronicle"]);
+        let read = read.map_err(|error| crate::exit::usage(error.to_string()))?;
+        Ok(read.tuning)
+    }
+}
+
 /// What a projection does whose rows are of an older definition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OnNewDefinition {

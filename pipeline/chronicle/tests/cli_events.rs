@@ -5,7 +5,7 @@ mod cli_support;
 use std::process::Stdio;
 use std::time::Duration;
 
-use cli_support::feed::fill;
+use cli_support::feed::{fill, genuine_and_damaged};
 use cli_support::{DEADLINE, Place, finish, interrupt};
 use ledger::codec::json;
 use serde_json::Value;
@@ -161,6 +161,74 @@ async fn follow_prints_what_comes_and_ends_well_at_an_interrupt() {
     assert!(next().await.contains(" C "));
     interrupt(child.id().unwrap());
     finish(child).await.exits(0);
+}
+
+#[tokio::test]
+async fn an_event_that_is_not_what_its_hash_says_is_not_shown_as_one() {
+    let place = Place::new().await;
+    place.feed().await;
+    let (genuine, damaged) = genuine_and_damaged("A");
+    place.publish("ledger.events.A", damaged).await;
+    place
+        .publish("ledger.events.A", json::encode_event(&genuine))
+        .await;
+    let done = place
+        .chronicle(&["events", "-o", "json"])
+        .await
+        .exits(0)
+        .says("sequence 1 (ledger.events.A) is no event: ");
+    assert_eq!(sequences(&done.lines()), [2]);
+}
+
+#[tokio::test]
+async fn a_feed_that_is_being_restored_is_not_shown_as_if_it_was_whole() {
+    let place = Place::new().await;
+    place.restored_feed().await;
+    let (event, _) = genuine_and_damaged("A");
+    place
+        .publish("ledger.restored_events.A", json::encode_event(&event))
+        .await;
+    for arguments in [&["events"][..], &["events", "--follow"]] {
+        place
+            .chronicle(arguments)
+            .await
+            .exits(1)
+            .says("the feed is being restored (restoration restoration-1)")
+            .says("Wait until it is whole")
+            .says("chronicle replay --from-event-store")
+            .prints_nothing();
+    }
+}
+
+#[tokio::test]
+async fn whoever_follows_is_told_when_another_feed_takes_the_place_of_this_one() {
+    let place = Place::new().await;
+    place.feed().await;
+    fill(&place, &["A"], 1).await;
+    let mut child = place
+        .command(&["events", "--follow", "-o", "json"])
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = tokio::time::timeout(DEADLINE, lines.next_line()).await;
+    assert!(first.unwrap().unwrap().is_some());
+    transport::restoring::remove(&place.nats.jetstream)
+        .await
+        .unwrap();
+    place.restored_feed().await;
+    let (event, _) = genuine_and_damaged("B");
+    for _ in 0..3 {
+        place
+            .publish("ledger.restored_events.B", json::encode_event(&event))
+            .await;
+    }
+    let done = finish(child)
+        .await
+        .exits(3)
+        .says("the feed was lost and made anew");
+    assert!(!done.err.contains("is missing"), "{done:#?}");
+    let rest = lines.next_line().await.unwrap();
+    assert_eq!(rest, None, "nothing of the other feed");
 }
 
 #[tokio::test]

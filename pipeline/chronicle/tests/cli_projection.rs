@@ -2,7 +2,9 @@
 
 mod cli_support;
 
+use cli_support::feed::genuine_and_damaged;
 use cli_support::{Done, Place};
+use ledger::codec::json as event_json;
 use serde_json::{Value, json};
 use servers::testing;
 use sqlx::postgres::PgPool;
@@ -235,6 +237,63 @@ async fn a_skip_is_recorded_with_who_and_why() {
         read_model.rows(SKIPS).await,
         [("damaged in the mail".to_owned(), 1, "tester".to_owned())]
     );
+}
+
+/// What a projection stops at is skipped by its sequence, whatever it looks like; an event that it would apply, by its id.
+#[tokio::test]
+async fn a_skip_is_of_the_event_only_where_a_projection_would_take_it_for_one() {
+    let read_model = ReadModel::new().await;
+    let place = &read_model.place;
+    let life = streams::identity(&place.feed().await);
+    read_model.stands("transfers", &life, 0).await;
+    let (genuine, damaged) = genuine_and_damaged("A");
+    let written = event_json::encode_event(&genuine);
+    place.publish("ledger.events.A", written.clone()).await;
+    place.publish("ledger.events.A", damaged).await;
+    let mut newer = async_nats::HeaderMap::new();
+    newer.insert(
+        transport::headers::SCHEMA_VERSION,
+        (ledger::SCHEMA_VERSION + 1).to_string(),
+    );
+    let published =
+        place
+            .nats
+            .jetstream
+            .publish_with_headers("ledger.events.A", newer, written.into());
+    published.await.unwrap().await.unwrap();
+    let skip = async |sequence: &str| {
+        let arguments = ["skip", "transfers", "--sequence", sequence];
+        let rest = ["--reason", "it is to be passed over", "-o", "json"];
+        let done = read_model.ask(&[arguments, rest].concat()).await;
+        done.exits(0).document()["event_id"].clone()
+    };
+    assert_eq!(skip("1").await, json!(genuine.event_id.to_string()));
+    assert_eq!(skip("2").await, Value::Null);
+    assert_eq!(skip("3").await, Value::Null);
+    let by_id: Vec<(i64, bool)> = sqlx::query_as(
+        "SELECT last_sequence, event_id IS NOT NULL FROM projection_skips ORDER BY last_sequence",
+    )
+    .fetch_all(&read_model.pool)
+    .await
+    .expect("it can be read");
+    assert_eq!(by_id, [(1, true), (2, false), (3, false)]);
+}
+
+#[tokio::test]
+async fn nothing_is_skipped_of_a_feed_that_is_being_restored() {
+    let read_model = ReadModel::new().await;
+    let place = &read_model.place;
+    let life = streams::identity(&place.restored_feed().await);
+    read_model.stands("transfers", &life, 0).await;
+    place
+        .publish("ledger.restored_events.A", b"no event".to_vec())
+        .await;
+    read_model
+        .ask(&["skip", "transfers", "--sequence", "1", "--reason", "x"])
+        .await
+        .exits(1)
+        .says("the feed is being restored")
+        .prints_nothing();
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ mod cli_support;
 
 use std::time::{Duration, Instant};
 
-use cli_support::feed::fill;
+use cli_support::feed::{fill, genuine_and_damaged};
 use cli_support::{DEADLINE, Done, Place, finish, interrupt};
 use ledger::codec::json;
 use serde_json::Value;
@@ -80,6 +80,42 @@ async fn a_replay_to_stdout_is_what_events_prints() {
     let event = all.lines()[12]["event"].to_string();
     let event = json::decode_event(event.as_bytes()).expect("it is an event");
     event.check_hash().expect("it is as it was");
+}
+
+#[tokio::test]
+async fn an_event_that_is_not_what_its_hash_says_is_left_out_and_this_is_said() {
+    let place = Place::new().await;
+    place.feed().await;
+    let (genuine, damaged) = genuine_and_damaged("A");
+    place.publish("ledger.events.A", damaged).await;
+    place
+        .publish("ledger.events.A", json::encode_event(&genuine))
+        .await;
+    let done = place
+        .replay(&["--into", "-", "-o", "json"])
+        .await
+        .exits(0)
+        .says("sequence 1 (ledger.events.A) is no event, and is left out: ");
+    assert_eq!(sequences(&done.lines()), [2]);
+}
+
+#[tokio::test]
+async fn a_feed_that_is_being_restored_is_not_replayed_as_if_it_was_whole() {
+    let place = Place::new().await;
+    place.restored_feed().await;
+    let (event, _) = genuine_and_damaged("A");
+    place
+        .publish("ledger.restored_events.A", json::encode_event(&event))
+        .await;
+    for more in [&[][..], &["--dry-run"]] {
+        place
+            .replay(&[&["--into", "-"], more].concat())
+            .await
+            .exits(1)
+            .says("the feed is being restored (restoration restoration-1)")
+            .says("chronicle replay --from-event-store")
+            .prints_nothing();
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 
+use async_nats::jetstream::stream::{Config, Stream};
 use ledger::EventId;
 use serde_json::{Value, json};
 use support::random::Random;
@@ -212,7 +213,13 @@ async fn a_feed_that_is_there_is_removed_by_order_only_and_a_plan_changes_nothin
         .chronicle(&["feed", "restore", "--replace", "--dry-run"])
         .await;
     let told = text(&told.stdout);
-    for words in ["removes the feed", "intake waits", "tells the projections"] {
+    for words in [
+        "removes the feed",
+        "MiB, and the feed keeps at most 4096.0 MiB",
+        "it has room for it",
+        "intake waits",
+        "tells the projections",
+    ] {
         assert!(told.contains(words), "{told}");
     }
     assert_eq!(order(&ledger).await, before);
@@ -221,17 +228,33 @@ async fn a_feed_that_is_there_is_removed_by_order_only_and_a_plan_changes_nothin
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_room_for_everything_it_stops_and_newer_events_alone_can_be_restored() {
+async fn without_room_for_everything_nothing_is_begun_and_newer_events_alone_can_be_restored() {
     let (ledger, process, _) = with_history("no room", 2_500).await;
     assert_eq!(process.stop().await, Some(0));
-    let events = ledger.stored_events().await;
+    let (events, before) = (ledger.stored_events().await, order(&ledger).await);
     let small = [&RESTORE[..], &["--feed-mib-max", "1"]].concat();
-    let full = ledger.chronicle(&small).await;
-    let said = text(&full.stderr);
-    assert_eq!(full.status.code(), Some(4), "{said}");
-    for words in ["maximum bytes exceeded", "--max-bytes", "--since"] {
-        assert!(said.contains(words), "{said}");
+    let plan = ledger.json(&[&small[..], &["--dry-run"]].concat(), 0).await;
+    assert_eq!(plan["fits"], false, "{plan}");
+    assert_eq!(plan["events"], events.len());
+    assert_eq!(plan["limits"]["bytes_max"], 1_048_576);
+    let refused = ledger.chronicle(&small).await;
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    let bytes = plan["bytes"].as_u64().expect("it is a number");
+    let enough = format!("--feed-mib-max {}", bytes.div_ceil(1024 * 1024));
+    for words in [
+        "has no room for everything",
+        "Nothing was changed",
+        &enough,
+        "--since",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
     }
+    assert_eq!(order(&ledger).await, before);
+    let open = ledger
+        .json(&["feed", "restore", "--replace", "--dry-run"], 0)
+        .await;
+    assert_eq!(open["feed"]["state"], "open");
 
     let mut times: Vec<_> = events.iter().map(|event| event.recorded_at).collect();
     times.sort_unstable();
@@ -241,19 +264,278 @@ async fn without_room_for_everything_it_stops_and_newer_events_alone_can_be_rest
         .filter(|event| event.recorded_at >= since)
         .count();
     let since = since.to_string();
+    dies_at(
+        &ledger,
+        &[&RESTORE[..], &["--rate", "50"]].concat(),
+        "in_feed_restoration",
+        1,
+    )
+    .await;
     let other = ledger
         .chronicle(&["feed", "restore", "--since", &since])
         .await;
     assert!(text(&other.stderr).contains("was begun with everything"));
-    let done = ledger
-        .json(&[&small[..], &["--since", &since]].concat(), 0)
+    let newer_only = [&small[..], &["--since", &since]].concat();
+    let plan = ledger
+        .json(&[&newer_only[..], &["--dry-run"]].concat(), 0)
         .await;
+    assert_eq!(plan["events"], newer);
+    let done = ledger.json(&newer_only, 0).await;
     assert_eq!(done["events_published"], newer);
     assert_eq!(order(&ledger).await.len(), newer);
     let process = ledger.run(&[], &[]).await;
     ledger.until_converged().await;
     ledger.verify().await;
     assert_eq!(process.stop().await, Some(0));
+}
+
+/// The feed as it is now.
+async fn feed_now(ledger: &Ledger) -> Stream {
+    let nats = ledger.connect().await;
+    let stream = streams::existing(&nats.jetstream, streams::EVENTS).await;
+    stream.expect("NATS answers").expect("the feed is there")
+}
+
+/// Changes the feed's settings, as an operator does with the tools of NATS.
+async fn change_feed(ledger: &Ledger, change: impl FnOnce(&mut Config)) {
+    let mut config = feed_now(ledger).await.cached_info().config.clone();
+    change(&mut config);
+    let nats = ledger.connect().await;
+    let changed = nats.jetstream.update_stream(config).await;
+    changed.expect("it can be changed");
+}
+
+/// Waits until a restoration has published something.
+async fn until_begun(ledger: &Ledger) {
+    eventually("a restoration to have begun", || async {
+        let nats = ledger.connect().await;
+        let stream = streams::existing(&nats.jetstream, streams::EVENTS).await;
+        stream.is_ok_and(|stream| {
+            stream.is_some_and(|stream| {
+                restoring::restoration(&stream).is_some() && stream.cached_info().state.messages > 0
+            })
+        })
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_that_fills_up_all_the_same_says_what_to_do_and_goes_on_with_more_room() {
+    let (ledger, process, _) = with_history("filled up", 400).await;
+    assert_eq!(process.stop().await, Some(0));
+    let slowly = [&RESTORE[..], &["--rate", "100"]].concat();
+    let restoring = ledger.chronicle(&slowly);
+    let filling = async {
+        until_begun(&ledger).await;
+        let full = feed_now(&ledger).await.cached_info().state.bytes;
+        let full = i64::try_from(full).expect("it is small");
+        change_feed(&ledger, |config| config.max_bytes = full).await;
+    };
+    let (stopped, ()) = tokio::join!(restoring, filling);
+    let said = text(&stopped.stderr);
+    assert_eq!(stopped.status.code(), Some(4), "{said}");
+    for words in [
+        "maximum bytes exceeded",
+        "--feed-mib-max",
+        "--since",
+        "--abandon",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let refused = ledger.chronicle(&["feed", "restore"]).await;
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    for words in ["It stays closed as it is", "--feed-mib-max 1", "--abandon"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let done = ledger
+        .json(&["feed", "restore", "--feed-mib-max", "64"], 0)
+        .await;
+    assert_eq!(done["resumed"], true);
+    assert_eq!(
+        feed_now(&ledger).await.cached_info().config.max_bytes,
+        64 << 20
+    );
+    check_feed(&ledger, ledger.stored_events().await.len()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_that_is_made_anew_is_as_the_old_one_was_unless_a_flag_says_otherwise() {
+    const DAYS: Duration = Duration::from_hours(24 * 30);
+    let (ledger, process, _) = with_history("as it was", 100).await;
+    assert_eq!(process.stop().await, Some(0));
+    change_feed(&ledger, |config| {
+        config.max_bytes = 100 << 20;
+        config.max_messages = 1_000_000;
+        config.max_age = DAYS;
+        config.description = Some("ours".to_owned());
+    })
+    .await;
+    let before = feed_now(&ledger).await.cached_info().config.clone();
+    let plan = ledger
+        .json(&[&RESTORE[..], &["--dry-run"]].concat(), 0)
+        .await;
+    let limits = json!({"bytes_max": 100 << 20, "messages_max": 1_000_000, "messages_per_account_max": null,
+        "age_seconds_max": DAYS.as_secs(), "replicas": 1});
+    assert_eq!(plan["limits"], limits, "{plan}");
+    assert_eq!(plan["fits"], true);
+    // The environment is for feeds that are missing.
+    let restored = ledger
+        .command()
+        .args(RESTORE)
+        .env("CHRONICLE_FEED_MIB_MAX", "7")
+        .output()
+        .await
+        .expect("chronicle can be started");
+    let said = text(&restored.stderr);
+    assert!(restored.status.success(), "{said}");
+    let feed = feed_now(&ledger).await;
+    let (now, state) = (&feed.cached_info().config, &feed.cached_info().state);
+    assert_eq!(
+        (&now.subjects, now.max_bytes, now.max_messages, now.max_age),
+        (
+            &before.subjects,
+            before.max_bytes,
+            before.max_messages,
+            before.max_age
+        )
+    );
+    assert_eq!(
+        (&now.description, now.discard),
+        (&before.description, before.discard)
+    );
+    assert!(now.subject_transform.is_none(), "{now:?}");
+    // What was planned is what it took, and a little more.
+    let planned = plan["bytes"].as_u64().expect("it is a number");
+    assert!(
+        (state.bytes..state.bytes + state.bytes / 10).contains(&planned),
+        "{planned} were planned, and it took {}",
+        state.bytes
+    );
+
+    let larger = [&RESTORE[..], &["--feed-mib-max", "200"]].concat();
+    ledger.json(&larger, 0).await;
+    let now = feed_now(&ledger).await.cached_info().config.clone();
+    assert_eq!((now.max_bytes, now.max_age), (200 << 20, DAYS));
+    // More than there is: this is known before anything is removed.
+    let order_before = order(&ledger).await;
+    let too_large = [&RESTORE[..], &["--feed-mib-max", "4000000000"]].concat();
+    let refused = ledger.chronicle(&too_large).await;
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(4), "{said}");
+    assert!(said.contains("nothing was changed"), "{said}");
+    assert_eq!(order(&ledger).await, order_before);
+    assert_eq!(
+        feed_now(&ledger).await.cached_info().config.max_bytes,
+        200 << 20
+    );
+
+    // Also when the old one is gone, and the new one not yet made.
+    dies_at(&ledger, &RESTORE, "after_feed_removed", 1).await;
+    let kept = restoring::kept(&ledger.connect().await.jetstream).await;
+    assert!(kept.expect("NATS answers").is_some());
+    let plan = ledger.json(&["feed", "restore", "--dry-run"], 0).await;
+    assert_eq!(plan["feed"]["state"], "missing");
+    assert_eq!(plan["limits"]["bytes_max"], 200 << 20, "{plan}");
+    ledger.json(&["feed", "restore"], 0).await;
+    let now = feed_now(&ledger).await.cached_info().config.clone();
+    assert_eq!((now.max_bytes, now.max_age), (200 << 20, DAYS));
+    assert_eq!(now.description, before.description);
+    let kept = restoring::kept(&ledger.connect().await.jetstream).await;
+    assert!(kept.expect("NATS answers").is_none());
+
+    wipe_nats(&ledger).await;
+    let restored = ledger
+        .command()
+        .args(["feed", "restore"])
+        .env("CHRONICLE_FEED_MIB_MAX", "7")
+        .output()
+        .await
+        .expect("chronicle can be started");
+    assert!(restored.status.success(), "{}", text(&restored.stderr));
+    assert_eq!(
+        feed_now(&ledger).await.cached_info().config.max_bytes,
+        7 << 20
+    );
+    check_feed(&ledger, ledger.stored_events().await.len()).await;
+}
+
+const ABANDON: [&str; 3] = ["feed", "restore", "--abandon"];
+
+/// Given up while it runs, or after it has died, and whatever dies while it is given up: intake goes on, what was waiting is
+/// decided, read models miss nothing, and nobody is shown a part of the past.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restoration_that_is_given_up_leaves_a_feed_that_is_open_and_empty() {
+    let (ledger, process, mut workload) = with_history("given up", 300).await;
+    let untouched = ledger.json(&ABANDON, 0).await;
+    assert_eq!(untouched["state"], "open");
+
+    let slowly = [&RESTORE[..], &["--rate", "20"]].concat();
+    let giving_up = async {
+        until_begun(&ledger).await;
+        ledger.json(&ABANDON, 0).await
+    };
+    let (stopped, done) = tokio::join!(ledger.chronicle(&slowly), giving_up);
+    let said = text(&stopped.stderr);
+    assert_eq!(stopped.status.code(), Some(4), "{said}");
+    assert!(said.contains("takes no restored events any more"), "{said}");
+    assert!(done["events_removed"].as_u64() > Some(0), "{done}");
+    assert_eq!(done["adopted"].as_array().map(Vec::len), Some(5), "{done}");
+    workload.publish(100).await;
+    until_settled(&ledger).await;
+    ledger.until_converged().await;
+
+    dies_at(
+        &ledger,
+        &[&RESTORE[..], &["--rate", "50"]].concat(),
+        "in_feed_restoration",
+        2,
+    )
+    .await;
+    let plan = ledger
+        .chronicle(&[&ABANDON[..], &["--dry-run"]].concat())
+        .await;
+    let told = text(&plan.stdout);
+    for words in [
+        "gives restoration",
+        "intake goes on",
+        "readers of the feed do without its past",
+        "they take what they lack from the event store",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    let publishing = workload.publish_stubbornly(100);
+    let giving_up = async {
+        for point in ["after_feed_closed", "after_feed_emptied"] {
+            dies_at(&ledger, &ABANDON, point, 1).await;
+            let refused = ledger.chronicle(&["feed", "restore"]).await;
+            let said = text(&refused.stderr);
+            assert_eq!(refused.status.code(), Some(4), "{said}");
+            assert!(said.contains("is being given up"), "{said}");
+            let events = ledger.chronicle(&["events"]).await;
+            assert!(text(&events.stderr).contains("is being restored"));
+        }
+        ledger.json(&ABANDON, 0).await
+    };
+    let ((), done) = tokio::join!(publishing, giving_up);
+    assert_eq!(done["events_removed"], 0, "{done}");
+    workload.check_agreement(&ledger).await;
+    ledger.until_converged().await;
+    let messages = ledger.messages(streams::EVENTS).await;
+    let first = messages.first().expect("what came behind is there");
+    assert_eq!(first.position, done["next_sequence"]);
+    let marked = |message: &engine::Message| message.header(headers::RESTORED).is_some();
+    assert!(!messages.iter().any(marked));
+    let events = ledger.chronicle(&["events", "--to-sequence", "1"]).await;
+    let said = text(&events.stderr);
+    assert!(said.contains("the feed no longer has sequence 1"), "{said}");
+    ledger.verify().await;
+    assert_eq!(process.stop().await, Some(0));
+
+    // And it can be restored later.
+    let done = ledger.json(&RESTORE, 0).await;
+    assert_eq!(done["resumed"], false);
+    check_feed(&ledger, ledger.stored_events().await.len()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -275,17 +557,7 @@ async fn of_two_restorations_at_once_one_stops_and_the_feed_is_whole() {
             .await
     };
     let second = async {
-        eventually("the first to have begun", || async {
-            let nats = ledger.connect().await;
-            let stream = streams::existing(&nats.jetstream, streams::EVENTS).await;
-            stream.is_ok_and(|stream| {
-                stream.is_some_and(|stream| {
-                    restoring::restoration(&stream).is_some()
-                        && stream.cached_info().state.messages > 0
-                })
-            })
-        })
-        .await;
+        until_begun(&ledger).await;
         ledger
             .chronicle(&["-o", "json", "feed", "restore", "--rate", "5000"])
             .await

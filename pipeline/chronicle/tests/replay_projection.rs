@@ -91,7 +91,8 @@ async fn a_hole_is_filled_beside_the_running_copy_which_goes_on() {
         !ledger.is_whole().await,
         "a plan changes nothing: {planned}"
     );
-    let done = ledger.replay("transactions", &[], 0).await;
+    let why = ["--reason", "a hole", "--rate", "200/s"];
+    let done = ledger.replay("transactions", &why, 0).await;
     assert_eq!(done["applied"], missing, "{done}");
     assert_eq!(
         done["applied"].as_u64().unwrap() + done["skipped"].as_u64().unwrap(),
@@ -104,6 +105,20 @@ async fn a_hole_is_filled_beside_the_running_copy_which_goes_on() {
         (&again["applied"], &again["skipped"]),
         (&0.into(), &done["replayed"])
     );
+
+    // One order, however many transactions it took; and none for what had nothing to do.
+    let log = ledger
+        .chronicle(&["-o", "json", "projection", "log", "transactions"])
+        .await;
+    let log = text(&log.stdout);
+    assert_eq!(log.lines().count(), 1, "{log}");
+    let entry: Value = serde_json::from_str(&log).expect("it is JSON");
+    assert_eq!(entry["action"], "replayed", "{entry}");
+    assert_eq!(entry["reason"], "a hole", "{entry}");
+    assert!(entry["by"].is_string(), "{entry}");
+    assert_eq!(entry["details"]["applied"], missing, "{entry}");
+    let from = format!("the feed, sequences 1 to {}", done["to_sequence"]);
+    assert_eq!(entry["details"]["from"], from, "{entry}");
 
     // The running copy remembers nothing that is out of date: it goes on, and everything fits.
     workload.publish(300).await;
@@ -138,6 +153,11 @@ async fn a_replay_that_has_nothing_to_add_is_not_even_noticed() {
         .await
         .unwrap();
     assert_eq!(after, before);
+    let orders: i64 = sqlx::query_scalar("SELECT count(*) FROM projection_audit")
+        .fetch_one(&read_model)
+        .await
+        .unwrap();
+    assert_eq!(orders, 0);
     assert!(!process.log().contains("set back"), "{}", process.log());
 }
 
@@ -297,6 +317,10 @@ async fn a_projection_must_be_there_and_takes_every_type() {
         "--type cannot be used with it",
     )
     .await;
+    let reason = ["replay", "--into", "-", "--reason", "x"];
+    let refused = ledger.chronicle(&reason).await;
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("--reason is for projections"));
 }
 
 #[tokio::test]

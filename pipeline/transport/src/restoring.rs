@@ -4,17 +4,25 @@
 //! them. So while it is being restored, the stream takes events under another subject only, which it turns into the usual
 //! one: whoever publishes events as ever finds no stream, and tries again; nothing can come in between. That the stream is
 //! in this state is said by its own settings, which outlive every process.
+//!
+//! A restoration that is given up is [closed](close) for itself, too, then [emptied](empty), then [opened](end): whoever is
+//! still at it has nowhere to publish to, and a feed that is open never has a part of the past that looks like all of it.
+
+mod kept;
 
 use async_nats::jetstream::context::DeleteStreamErrorKind;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Stream, SubjectTransform};
 use async_nats::jetstream::{self, ErrorCode};
 use engine::Failure;
 
+pub use self::kept::{KEPT, forget, keep, kept};
 use crate::streams::{self, EVENTS, Limits};
 use crate::subjects;
 
 const ID: &str = "chronicle-restoration";
 const SINCE: &str = "chronicle-restoration-since";
+/// What servers note of a stream by themselves begins so.
+const OF_THE_SERVER: &str = "_nats.";
 
 /// A restoration that is under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,28 +31,77 @@ pub struct Restoration {
     pub id: String,
     /// Only what was recorded at this instant or later is restored; everything, if it is not given.
     pub since: Option<String>,
+    /// It is being given up, and takes nothing any more.
+    pub is_abandoned: bool,
 }
 
 /// The restoration that a stream is in, if it is in one.
 pub fn restoration(stream: &Stream) -> Option<Restoration> {
     let config = &stream.cached_info().config;
-    let live = format!("{}.*", subjects::EVENTS);
-    if config.subjects.contains(&live) {
+    let takes = |subject: &str| config.subjects.contains(&format!("{subject}.*"));
+    if takes(subjects::EVENTS) {
         return None;
     }
     Some(Restoration {
         id: config.metadata.get(ID)?.clone(),
         since: config.metadata.get(SINCE).cloned(),
+        is_abandoned: takes(subjects::ABANDONED_EVENTS),
     })
 }
 
-/// Makes the feed, which is not there, in the state of being restored. `limits` are those that it has afterwards, too.
+/// In what a feed is to differ from what it was.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// How many bytes it may keep.
+    pub bytes_max: Option<i64>,
+    /// How many servers hold it.
+    pub replicas: Option<usize>,
+}
+
+impl Changes {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn apply(self, config: &mut Config) {
+        config.max_bytes = self.bytes_max.unwrap_or(config.max_bytes);
+        config.num_replicas = self.replicas.unwrap_or(config.num_replicas);
+    }
+}
+
+/// The settings of a feed that is made anew: whatever an operator has given the old one, or the pipelines' own with these
+/// limits if there is none; and the changes.
+pub fn settings(old: Option<&Config>, limits: &Limits, changes: Changes) -> Config {
+    let usual = streams::events_config(limits);
+    let mut config = match old {
+        None => usual,
+        Some(old) => Config {
+            subjects: usual.subjects,
+            subject_transform: usual.subject_transform,
+            discard: usual.discard,
+            // What would keep it from being filled.
+            sealed: false,
+            mirror: None,
+            sources: None,
+            first_sequence: None,
+            ..old.clone()
+        },
+    };
+    config
+        .metadata
+        .retain(|name, _| name != ID && name != SINCE && !name.starts_with(OF_THE_SERVER));
+    changes.apply(&mut config);
+    config
+}
+
+/// Makes the feed, which is not there, in the state of being restored, with the settings that it has afterwards, too.
 ///
 /// Until it is whole it refuses what it has no room for, instead of dropping what is older: the order of accounts says
 /// nothing about age.
 pub async fn begin(
     jetstream: &jetstream::Context,
-    limits: &Limits,
+    settings: &Config,
     restoration: &Restoration,
 ) -> Result<Stream, Failure> {
     let mut config = Config {
@@ -54,7 +111,7 @@ pub async fn begin(
             destination: format!("{}.{{{{wildcard(1)}}}}", subjects::EVENTS),
         }),
         discard: DiscardPolicy::New,
-        ..streams::events_config(limits)
+        ..settings.clone()
     };
     config
         .metadata
@@ -65,37 +122,94 @@ pub async fn begin(
     streams::get_or_create(jetstream, config).await
 }
 
+/// Changes the limits of a feed that is there, and nothing else of it. Fails without having changed anything if NATS has no
+/// room for it.
+pub async fn change(
+    jetstream: &jetstream::Context,
+    stream: &Stream,
+    changes: Changes,
+) -> Result<Stream, Failure> {
+    let mut config = same(jetstream, stream).await?.cached_info().config.clone();
+    changes.apply(&mut config);
+    update(jetstream, config, "the feed's limits cannot be changed").await
+}
+
 /// Opens the feed for everybody: the restoration is over.
 pub async fn end(jetstream: &jetstream::Context, stream: &Stream) -> Result<(), Failure> {
     // As it is now: whatever an operator has changed meanwhile stays, such as the room that it has.
-    let now = streams::existing(jetstream, EVENTS).await?;
-    let same = |now: &Stream| {
-        streams::identity(now) == streams::identity(stream)
-            && restoration(now) == restoration(stream)
-    };
-    let Some(now) = now.filter(same) else {
-        return Err(Failure::fatal(
-            "the feed is not the one that this restoration has filled: another one was begun meanwhile, or has ended it",
-        ));
-    };
-    let mut config = now.cached_info().config.clone();
+    let mut config = same(jetstream, stream).await?.cached_info().config.clone();
     config.subjects = vec![format!("{}.*", subjects::EVENTS)];
     config.subject_transform = None;
     config.discard = DiscardPolicy::Old;
     config.metadata.remove(ID);
     config.metadata.remove(SINCE);
-    jetstream.update_stream(config).await.map_err(|error| {
-        Failure::retry(
-            "the restored feed cannot be opened; the command goes on when it is given again",
+    let why = "the restored feed cannot be opened; the command goes on when it is given again";
+    update(jetstream, config, why).await.map(drop)
+}
+
+/// Closes the feed also for its restoration, which is given up: nobody can publish to it until it is [opened](end). Answers
+/// with the feed as it is then.
+pub async fn close(jetstream: &jetstream::Context, stream: &Stream) -> Result<Stream, Failure> {
+    let mut config = same(jetstream, stream).await?.cached_info().config.clone();
+    config.subjects = vec![format!("{}.*", subjects::ABANDONED_EVENTS)];
+    config.subject_transform = None;
+    update(jetstream, config, "the feed cannot be closed").await
+}
+
+/// Removes every message of a feed that was [closed](close) then; its sequences go on, so that it says itself that something
+/// was there before. Answers with how many there were. (Should somebody have opened it in between, what came stays.)
+pub async fn empty(closed: &Stream) -> Result<u64, Failure> {
+    let next = closed.cached_info().state.last_sequence + 1;
+    match closed.purge().sequence(next).await {
+        Ok(purged) => Ok(purged.purged),
+        Err(error) => Err(Failure::retry("the feed cannot be emptied").because(error)),
+    }
+}
+
+/// The feed as it is now, if it is still in the restoration that it was found in.
+async fn same(jetstream: &jetstream::Context, stream: &Stream) -> Result<Stream, Failure> {
+    let is_same = |now: &Stream| {
+        streams::identity(now) == streams::identity(stream)
+            && restoration(now) == restoration(stream)
+    };
+    let now = streams::existing(jetstream, EVENTS).await?;
+    now.filter(is_same).ok_or_else(|| {
+        Failure::fatal(
+            "the feed is not the one that this restoration was about: another one was begun meanwhile, or has ended it, or it \
+             was given up",
         )
-        .because(error)
+    })
+}
+
+async fn update(
+    jetstream: &jetstream::Context,
+    config: Config,
+    what: &str,
+) -> Result<Stream, Failure> {
+    let mebibytes = config.max_bytes / (1024 * 1024);
+    let updated = jetstream.update_stream(config).await;
+    updated.map_err(|error| {
+        if streams::is_lack_of_storage(&error) {
+            let what = format!(
+                "{what}: {mebibytes} MiB are more than the NATS server still has to give; free disk space and restart it, or \
+                 raise its `max_file_store`"
+            );
+            Failure::retry(what).because(error)
+        } else {
+            Failure::retry(what.to_owned()).because(error)
+        }
     })?;
-    Ok(())
+    let now = streams::existing(jetstream, EVENTS).await?;
+    now.ok_or_else(|| Failure::retry("the feed is gone"))
 }
 
 /// Removes the feed as it is, with its consumers. The event store has everything that was in it.
 pub async fn remove(jetstream: &jetstream::Context) -> Result<(), Failure> {
-    match jetstream.delete_stream(EVENTS).await {
+    remove_stream(jetstream, EVENTS).await
+}
+
+async fn remove_stream(jetstream: &jetstream::Context, name: &str) -> Result<(), Failure> {
+    match jetstream.delete_stream(name).await {
         Ok(_) => Ok(()),
         Err(error) => match error.kind() {
             DeleteStreamErrorKind::JetStream(server)
@@ -103,9 +217,7 @@ pub async fn remove(jetstream: &jetstream::Context) -> Result<(), Failure> {
             {
                 Ok(())
             }
-            _ => {
-                Err(Failure::retry(format!("the stream {EVENTS} cannot be removed")).because(error))
-            }
+            _ => Err(Failure::retry(format!("the stream {name} cannot be removed")).because(error)),
         },
     }
 }

@@ -115,7 +115,8 @@ pub async fn events(jetstream: &jetstream::Context, limits: &Limits) -> Result<S
     match restoring::restoration(&stream) {
         None => Ok(stream),
         Some(restoration) => Err(Failure::retry(format!(
-            "the feed {EVENTS} is being restored ({}); if nobody is at it any more, `chronicle feed restore` goes on",
+            "the feed {EVENTS} is being restored ({}); if nobody is at it any more, `chronicle feed restore` goes on, and with \
+             --abandon gives it up",
             restoration.id
         ))),
     }
@@ -220,7 +221,7 @@ pub(crate) async fn get_or_create(
 }
 
 /// JetStream sets a stream's limit aside when it is made, from `max_file_store`.
-fn is_lack_of_storage(error: &CreateStreamError) -> bool {
+pub(crate) fn is_lack_of_storage(error: &CreateStreamError) -> bool {
     matches!(error.kind(), CreateStreamErrorKind::JetStream(server)
         if server.error_code() == ErrorCode::STORAGE_RESOURCES_EXCEEDED)
 }

@@ -8,6 +8,8 @@ pub const COMMANDS: &str = "ledger.commands";
 pub const EVENTS: &str = "ledger.events";
 /// What events are published under while the feed is being restored; the stream stores them under [`EVENTS`].
 pub const RESTORED_EVENTS: &str = "ledger.restored_events";
+/// What the feed takes while a restoration of it is given up: nobody publishes there.
+pub const ABANDONED_EVENTS: &str = "ledger.abandoned_events";
 /// What outcomes are published under: one token follows, the command.
 pub const OUTCOMES: &str = "ledger.outcomes";
 /// What dead letters are published under: one token follows, the code of the reason.

@@ -1,4 +1,5 @@
-//! The record of what operators have ordered: a row for each order, in the transaction that carries it out.
+//! The record of what operators have ordered: a row for each order, in the transaction that carries it out; where that
+//! takes several, the row is made in the first one and says in each how far it is.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -40,6 +41,8 @@ pub enum Action {
     AdoptedStream,
     /// Rows were made anew from the event store.
     Repaired,
+    /// Events that it lacked were applied beside its running copy.
+    Replayed,
 }
 
 impl Action {
@@ -57,6 +60,7 @@ impl Action {
             Self::Skip => "skip",
             Self::AdoptedStream => "adopted_stream",
             Self::Repaired => "repaired",
+            Self::Replayed => "replayed",
         }
     }
 }
@@ -78,25 +82,39 @@ pub struct Entry {
     pub details: Value,
 }
 
-/// Records an order within the transaction that carries it out.
+/// Records an order within the transaction that carries it out. Answers with the entry's number.
 pub(super) async fn record(
     transaction: &mut PgConnection,
     projection: &str,
     action: Action,
     order: &Order<'_>,
     details: Value,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO projection_audit (projection, action, by, reason, details) VALUES ($1, $2, $3, $4, $5)",
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(
+        "INSERT INTO projection_audit (projection, action, by, reason, details) VALUES ($1, $2, $3, $4, $5)
+         RETURNING number",
     )
     .bind(projection)
     .bind(action.as_str())
     .bind(order.by)
     .bind(order.reason)
     .bind(details)
-    .execute(transaction)
-    .await?;
-    Ok(())
+    .fetch_one(transaction)
+    .await
+}
+
+/// Says more of an order that takes several transactions, within the next one of them.
+pub(super) async fn amend(
+    transaction: &mut PgConnection,
+    number: i64,
+    details: Value,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE projection_audit SET details = $2 WHERE number = $1")
+        .bind(number)
+        .bind(details)
+        .execute(transaction)
+        .await
+        .map(drop)
 }
 
 /// Records that a read model was repaired as a whole, by a rebuild that is recorded by itself.
@@ -115,6 +133,7 @@ pub async fn repaired(
         details,
     )
     .await
+    .map(drop)
 }
 
 /// The newest `limit` orders, oldest first: of one projection, or of all.

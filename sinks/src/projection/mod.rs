@@ -52,7 +52,7 @@ pub use holds::Holds;
 pub use opening::Renew;
 pub use orders::{Adopted, adopt_stream};
 pub use pace::Pace;
-pub use replay::{Ahead, ReplayError, Replayed, replay};
+pub use replay::{Ahead, Recording, ReplayError, Replayed, replay};
 pub use sink::ProjectionSink;
 pub use skips::{Skip, skip};
 pub use standing::{Pause, Standing, standings};

@@ -7,18 +7,71 @@
 //! and offset stay as they are. The running copy remembers versions, but it may commit only onto the `updated_at` that it
 //! has written itself: its next transaction fails before it has changed anything, and its next run reads the versions anew.
 //! So nothing is applied twice and nothing from memory that is out of date; nobody is fenced, and no offset moves. If
-//! nothing is applied, nothing is written.
+//! nothing is applied, nothing is written; if something is, the same transaction says so in the [record of
+//! orders](super::audit): one entry for a replay, whatever number of transactions it takes.
 
 use std::collections::HashSet;
 
 use ledger::{AccountId, BrokenChain, Event, EventId, Version};
+use serde_json::json;
 use sqlx::{PgConnection, PgPool, Row};
 use store::sqlstate::{self, Class};
 use uuid::Uuid;
 
+use super::audit::{self, Action, Order};
 use super::committing::record;
 use super::guard::{Applied, guard};
 use super::{AccountBalance, DailyTotals, Holds, Projection, Transactions, Transfers};
+
+/// A replay as it is recorded.
+#[derive(Debug)]
+pub struct Recording {
+    by: String,
+    reason: Option<String>,
+    /// Where the events come from, for people.
+    from: String,
+    /// Its entry, once something was applied, and how much.
+    entry: Option<i64>,
+    applied: u64,
+}
+
+impl Recording {
+    /// Of a replay that has applied nothing yet: who ordered it, and why, if that was said.
+    pub fn new(by: String, reason: Option<String>) -> Self {
+        Self {
+            by,
+            reason,
+            from: String::new(),
+            entry: None,
+            applied: 0,
+        }
+    }
+
+    /// Where the events come from.
+    pub fn comes_from(&mut self, from: String) {
+        self.from = from;
+    }
+
+    /// Notes within the transaction that applies so many more events. It counts once that is committed.
+    async fn note(
+        &self,
+        transaction: &mut PgConnection,
+        projection: &str,
+        more: u64,
+    ) -> Result<i64, sqlx::Error> {
+        let details = json!({"from": self.from, "applied": self.applied + more});
+        let order = Order {
+            by: &self.by,
+            reason: self.reason.as_deref(),
+        };
+        if let Some(entry) = self.entry {
+            audit::amend(transaction, entry, details).await?;
+            return Ok(entry);
+        }
+        let action = Action::Replayed;
+        audit::record(transaction, projection, action, &order, details).await
+    }
+}
 
 /// What became of events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,7 +129,8 @@ pub enum ReplayError {
     Failed(#[from] sqlx::Error),
 }
 
-/// Applies what the projection lacks of these events, in one transaction.
+/// Applies what the projection lacks of these events, in one transaction that also records it. The next events of the same
+/// replay are given with the same recording.
 ///
 /// # Errors
 ///
@@ -85,13 +139,14 @@ pub async fn replay(
     pool: &PgPool,
     projection: &str,
     events: Vec<Event>,
+    recording: &mut Recording,
 ) -> Result<Replayed, ReplayError> {
     match projection {
-        AccountBalance::NAME => replay_into(pool, &AccountBalance, events).await,
-        Transactions::NAME => replay_into(pool, &Transactions, events).await,
-        Transfers::NAME => replay_into(pool, &Transfers, events).await,
-        Holds::NAME => replay_into(pool, &Holds, events).await,
-        DailyTotals::NAME => replay_into(pool, &DailyTotals, events).await,
+        AccountBalance::NAME => replay_into(pool, &AccountBalance, events, recording).await,
+        Transactions::NAME => replay_into(pool, &Transactions, events, recording).await,
+        Transfers::NAME => replay_into(pool, &Transfers, events, recording).await,
+        Holds::NAME => replay_into(pool, &Holds, events, recording).await,
+        DailyTotals::NAME => replay_into(pool, &DailyTotals, events, recording).await,
         _ => Err(ReplayError::NeverRan),
     }
 }
@@ -100,6 +155,7 @@ async fn replay_into<P: Projection>(
     pool: &PgPool,
     projection: &P,
     events: Vec<Event>,
+    recording: &mut Recording,
 ) -> Result<Replayed, ReplayError> {
     for event in &events {
         event.check_hash()?;
@@ -131,7 +187,12 @@ async fn replay_into<P: Projection>(
         })?;
     record(&mut transaction, P::NAME, &taken, &applied).await?;
     unsettle::<P>(&mut transaction).await?;
+    let entry = recording
+        .note(&mut transaction, P::NAME, replayed.applied)
+        .await?;
     transaction.commit().await?;
+    recording.entry = Some(entry);
+    recording.applied += replayed.applied;
     Ok(replayed)
 }
 

@@ -58,7 +58,8 @@ pub struct Skip<'a> {
     pub projection: &'a str,
     /// The message's sequence.
     pub sequence: u64,
-    /// The event that it holds; `None` when it cannot be read.
+    /// The event that it holds; `None` when it is none that a projection would take for one: then the projection stops at
+    /// the message, whatever it looks like, and the skip is of its sequence.
     pub event_id: Option<EventId>,
     /// Who says so, and why.
     pub order: Order<'a>,
@@ -73,7 +74,8 @@ pub async fn skip(pool: &PgPool, skip: &Skip<'_>) -> Result<bool, sqlx::Error> {
             (projection, stream_id, last_sequence, event_id, reason, skipped_by, skipped_at)
          SELECT projection, stream_id, $2, $3, $4, $5, now() FROM projection_offsets WHERE projection = $1
          ON CONFLICT (projection, stream_id, last_sequence)
-            DO UPDATE SET event_id = excluded.event_id, reason = excluded.reason",
+            DO UPDATE SET event_id = excluded.event_id, reason = excluded.reason, skipped_by = excluded.skipped_by,
+                skipped_at = excluded.skipped_at",
     )
     .bind(skip.projection)
     .bind(signed_sequence(skip.sequence))

@@ -123,6 +123,14 @@ impl Reader {
             .create_consumer(config)
             .await
             .map_err(unreadable)?;
+        // One that was made anew since this run began (also one that is being restored) has other events under these
+        // sequences. The consumer is of the life that it was made in, so this is looked at behind it.
+        let now = self.stream.get_info().await.map_err(unreadable)?;
+        if now.created != self.stream.cached_info().created {
+            return Err(Failure::retry(
+                "the feed was made anew while it was being opened",
+            ));
+        }
         let messages = consumer
             .stream()
             .max_messages_per_batch(MESSAGES_PER_PULL)

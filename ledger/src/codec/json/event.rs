@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::written;
+use super::{once, written};
 use crate::codec::Malformed;
 use crate::command::Scope;
 use crate::event::{
@@ -249,7 +249,7 @@ struct AccountCreatedRead<'a> {
     description: Option<String>,
     #[serde(borrow)]
     initial_balance: Cow<'a, str>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "once::texts")]
     metadata: BTreeMap<String, String>,
     #[serde(borrow)]
     overdraft_limit: Cow<'a, str>,
@@ -267,7 +267,7 @@ struct MoneyMovedRead<'a> {
     effective_at: Option<Timestamp>,
     #[serde(borrow)]
     hold: Option<HoldRead<'a>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "once::texts")]
     metadata: BTreeMap<String, String>,
     posting_id: Option<PostingId>,
     #[serde(borrow)]
@@ -289,7 +289,7 @@ struct ReversalRead<'a> {
 struct FreezeChangedRead<'a> {
     currency: CurrencyCode,
     description: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "once::texts")]
     metadata: BTreeMap<String, String>,
     reason: Option<String>,
     #[serde(borrow)]
@@ -301,7 +301,7 @@ struct FreezeChangedRead<'a> {
 struct AccountClosedRead {
     currency: CurrencyCode,
     description: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "once::texts")]
     metadata: BTreeMap<String, String>,
 }
 
@@ -310,7 +310,7 @@ struct AccountClosedRead {
 struct OverdraftLimitSetRead<'a> {
     currency: CurrencyCode,
     description: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "once::texts")]
     metadata: BTreeMap<String, String>,
     #[serde(borrow)]
     overdraft_limit: Cow<'a, str>,
@@ -319,10 +319,11 @@ struct OverdraftLimitSetRead<'a> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AccountUpdatedRead {
+    #[serde(default, deserialize_with = "once::texts_or_null")]
     account_metadata: Option<BTreeMap<String, String>>,
     currency: CurrencyCode,
     description: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "once::texts")]
     metadata: BTreeMap<String, String>,
     owner_name: Option<String>,
 }
@@ -332,7 +333,7 @@ struct AccountUpdatedRead {
 struct AccountRulesSetRead {
     currency: CurrencyCode,
     description: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "once::texts")]
     metadata: BTreeMap<String, String>,
     rules: Rules<String>,
 }
@@ -346,7 +347,7 @@ struct HoldChangedRead<'a> {
     description: Option<String>,
     #[serde(borrow)]
     hold: HoldRead<'a>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "once::texts")]
     metadata: BTreeMap<String, String>,
 }
 

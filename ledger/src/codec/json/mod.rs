@@ -6,6 +6,7 @@
 
 mod command;
 mod event;
+pub(crate) mod once;
 
 use serde::Serialize;
 

@@ -61,6 +61,9 @@ pub(crate) struct ReplayArguments {
     /// Go on with a replay into a subject: what its messages are marked with
     #[arg(long, value_name = "ID", value_parser = replay_id)]
     pub(crate) replay_id: Option<String>,
+    /// Why; kept in the log of the projection that lacked something
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
     /// Leave out what the feed no longer has
     #[arg(long, conflicts_with = "from_event_store")]
     pub(crate) skip_missing: bool,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::stream::Stream;
 use engine::{Failure, Message};
-use ledger::codec::json;
+use operators::NoEvent;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use transport::stored::StoredMessages;
@@ -66,7 +66,7 @@ async fn print(
         let Some(stopped) = read(nats, &stream, printer, end).await? else {
             return Ok(());
         };
-        if one_by_one(nats, printer, end).await? {
+        if is_the_same(nats, &identity).await? && one_by_one(nats, printer, end).await? {
             continue;
         }
         if !arguments.follow {
@@ -75,17 +75,24 @@ async fn print(
         output::say(format!("{}; trying again", failed(&stopped)));
         loop {
             tokio::time::sleep(PAUSE).await;
-            if nats.is_connected()
-                && let Ok(now) = feed(servers, nats).await
-            {
-                if streams::identity(&now) == identity {
-                    break;
-                }
-                anyhow::bail!(
-                    "the feed was lost and made anew: its sequences mean something else now; begin again"
-                );
+            if nats.is_connected() && is_the_same(nats, &identity).await? {
+                break;
             }
         }
+    }
+}
+
+/// Whether the feed is there, as it was when the reading began; an error once there is another one in its place.
+async fn is_the_same(nats: &Nats, identity: &str) -> anyhow::Result<bool> {
+    // A connection of its own: the other one may have been lost over a message.
+    let Ok(nats) = nats.another().await else {
+        return Ok(false);
+    };
+    match streams::existing(&nats.jetstream, streams::EVENTS).await {
+        Ok(Some(now)) if streams::identity(&now) != identity => anyhow::bail!(
+            "the feed was lost and made anew: its sequences mean something else now; begin again"
+        ),
+        now => Ok(matches!(now, Ok(Some(_)))),
     }
 }
 
@@ -93,13 +100,15 @@ async fn feed(servers: &ServerArguments, nats: &Nats) -> anyhow::Result<Stream> 
     let found = streams::existing(&nats.jetstream, streams::EVENTS)
         .await
         .map_err(|failure| reach::nats_failed(servers, &failure))?;
-    found.ok_or_else(|| {
+    let feed = found.ok_or_else(|| {
         exit::no(format!(
             "there is no feed {} at {}: no pipeline has run there yet; start one with `chronicle run` or `chronicle dev`",
             streams::EVENTS,
             reach::place(servers.nats_url())
         ))
-    })
+    })?;
+    reach::whole(&feed)?;
+    Ok(feed)
 }
 
 /// Prints what the stream has up to `end`, or whatever comes when there is no end. Answers with what has broken it off.
@@ -233,12 +242,16 @@ impl Printer {
         let sequence = message.position;
         self.missing_before(sequence);
         self.next_sequence = sequence + 1;
-        let event = match json::decode_event(&message.payload) {
+        let event = match operators::event_in(message) {
             Ok(event) => event,
-            Err(malformed) => {
+            Err(NoEvent::TooNew(reason)) => {
+                output::say(format!("sequence {sequence}: {reason}"));
+                return Ok(());
+            }
+            Err(no_event) => {
                 let subject = plain(&message.subject);
                 output::say(format!(
-                    "sequence {sequence} ({subject}) is no event: {malformed}"
+                    "sequence {sequence} ({subject}) is no event: {no_event}"
                 ));
                 return Ok(());
             }

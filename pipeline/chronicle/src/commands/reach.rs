@@ -1,7 +1,8 @@
 //! Reaching the servers, with errors that name them: where it failed (without secrets), and what to do.
 
+use async_nats::jetstream::stream::Stream;
 use engine::Failure;
-use transport::{ConnectError, Nats, shown};
+use transport::{ConnectError, Nats, restoring, shown};
 
 use crate::exit;
 use crate::servers_at::ServerArguments;
@@ -28,6 +29,20 @@ pub(super) fn nats_failed(servers: &ServerArguments, failure: &Failure) -> anyho
 /// NATS did not do what it was asked for, in these words.
 pub(super) fn nats_says(servers: &ServerArguments, what: impl std::fmt::Display) -> anyhow::Error {
     anyhow::anyhow!("NATS at {}: {what}", place(servers.nats_url()))
+}
+
+/// The feed must not be in the midst of a restoration: what is there is a part of it, in another order than it will have
+/// been read in, and looks like all.
+pub(super) fn whole(feed: &Stream) -> anyhow::Result<()> {
+    let Some(restoration) = restoring::restoration(feed) else {
+        return Ok(());
+    };
+    Err(exit::no(format!(
+        "the feed is being restored (restoration {}), and has a part of its events only. Wait until it is whole (if nobody \
+         is at it any more, `chronicle feed restore` goes on), or read the event store, which has everything: `chronicle \
+         history ACCOUNT`, `chronicle replay --from-event-store`",
+        restoration.id
+    )))
 }
 
 /// The event store could not be read. Reading changes nothing, so a lost answer means no more than that.

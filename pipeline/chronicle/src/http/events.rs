@@ -8,7 +8,7 @@ use ledger::AccountId;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use transport::stored::{Stored, StoredMessages};
-use transport::{headers, streams, subjects};
+use transport::{headers, restoring, streams, subjects};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -170,7 +170,14 @@ struct EventsQuery {
 /// events follow: go on where the answer says.
 #[utoipa::path(
     get, path = "/events", tag = "events", operation_id = "list_events", params(EventsQuery),
-    responses((status = 200, description = "Some events", body = EventsPage))
+    responses(
+        (status = 200, description = "Some events", body = EventsPage),
+        (
+            status = 503,
+            description = "The feed is being restored (`feed_restoring`), there is none, or NATS does not answer; see Retry-After",
+            body = Problem, content_type = "application/problem+json",
+        ),
+    )
 )]
 async fn list(
     State(api): State<Api>,
@@ -253,6 +260,9 @@ impl Feed {
                 "there is no feed yet; the pipelines make it when they first start",
             ));
         };
+        if restoring::restoration(&stream).is_some() {
+            return Err(Problem::feed_restoring());
+        }
         let state = &stream.cached_info().state;
         let filter = account.map_or_else(|| format!("{}.*", subjects::EVENTS), subjects::event);
         let total = match account {

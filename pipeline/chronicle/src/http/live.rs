@@ -69,11 +69,19 @@ struct AccountQuery {
 ///
 /// Server-sent events. `event: ledger` with the event as data and `SEQUENCE-EVENT_ID` as id; `event: lost` when the feed
 /// has lost something that may have been meant for this reader; `event: dropped` before the end, when the reader is too
-/// slow or the server stops. Reconnect with `Last-Event-ID` to go on.
+/// slow, the server stops or the feed is being restored. Reconnect with `Last-Event-ID` to go on.
 #[utoipa::path(
     get, path = "/events/stream", tag = "live",
     params(FeedQuery, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen")),
-    responses((status = 200, description = "Events, one after the other", content_type = "text/event-stream", body = String))
+    responses(
+        (status = 200, description = "Events, one after the other", content_type = "text/event-stream", body = String),
+        (
+            status = 503,
+            description = "The feed is being restored (`feed_restoring`), there are too many readers, or NATS does not answer; \
+                           see Retry-After",
+            body = Problem, content_type = "application/problem+json",
+        ),
+    )
 )]
 async fn all_events(
     State(api): State<Api>,
@@ -97,10 +105,7 @@ async fn all_events(
         kind: query.kind,
     };
     let reader = Reader::admit(&api)?;
-    let resume = match resume {
-        Some(resume) => resume,
-        None => feed::end(&api).await?,
-    };
+    let resume = feed::begin(&api, resume).await?;
     Ok(respond(reader.follow(|outlet| {
         feed::follow(api, resume, filter, outlet)
     })))

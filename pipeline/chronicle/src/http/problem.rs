@@ -15,6 +15,8 @@ use utoipa::{PartialSchema, ToSchema};
 
 /// How long to wait when a server is away for a moment.
 const A_MOMENT: Duration = Duration::from_secs(1);
+/// How long to wait while the feed is being restored: seconds to minutes.
+const A_RESTORATION: Duration = Duration::from_secs(10);
 
 /// Why a request was not answered as it was asked.
 #[derive(Debug, Clone)]
@@ -100,6 +102,13 @@ impl Problem {
     /// A server is away: 503, to be tried again.
     pub(crate) fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(A_MOMENT)
+    }
+
+    /// The feed is being restored, and what is there is a part that looks like all: 503, to be tried again.
+    pub(crate) fn feed_restoring() -> Self {
+        let detail = "the feed is being restored, and has a part of its events only; try again when it is whole, or read the \
+                      histories of the accounts, which have everything";
+        Self::unavailable("feed_restoring", detail).retry_after(A_RESTORATION)
     }
 
     /// Something that should not happen: 500, and a line in the log with the reason.

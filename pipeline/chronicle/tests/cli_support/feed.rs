@@ -44,6 +44,17 @@ pub async fn fill(place: &Place, names: &[&str], count: i64) {
     }
 }
 
+/// The event that opens an account, and the same with another actor than its hash is of.
+pub fn genuine_and_damaged(account: &str) -> (Event, Vec<u8>) {
+    let account_id = account.parse().expect("it is an account id");
+    let event = next(&BTreeMap::new(), account_id, 0);
+    let damaged = Event {
+        actor: Some("somebody else".to_owned()),
+        ..event.clone()
+    };
+    (event, json::encode_event(&damaged))
+}
+
 /// An account is opened with 100.00, and every later event puts 5.00 in.
 fn next(accounts: &BTreeMap<AccountId, Account>, account_id: AccountId, number: i64) -> Event {
     let action = if number == 0 {

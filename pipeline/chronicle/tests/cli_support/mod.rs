@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use servers::testing;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
+use transport::restoring::{self, Changes, Restoration};
 use transport::streams::{self, Limits};
 use transport::{Nats, headers, message};
 
@@ -198,6 +199,32 @@ impl Place {
         streams::events(&self.nats.jetstream, &Limits::default())
             .await
             .expect("the stream can be made")
+    }
+
+    /// The feed, which is being restored: events are published under `ledger.restored_events`.
+    pub async fn restored_feed(&self) -> Stream {
+        let restoration = Restoration {
+            id: "restoration-1".to_owned(),
+            since: None,
+            is_abandoned: false,
+        };
+        let settings = restoring::settings(None, &Limits::default(), Changes::default());
+        restoring::begin(&self.nats.jetstream, &settings, &restoration)
+            .await
+            .expect("the stream can be made")
+    }
+
+    /// Publishes to a stream, and waits until it is there.
+    pub async fn publish(&self, subject: &str, payload: Vec<u8>) {
+        let published = self
+            .nats
+            .jetstream
+            .publish(subject.to_owned(), payload.into());
+        published
+            .await
+            .expect("NATS runs")
+            .await
+            .expect("a stream takes it");
     }
 
     /// The dead letters, as the pipelines make them.

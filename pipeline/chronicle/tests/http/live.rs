@@ -179,6 +179,58 @@ async fn an_accounts_stream_has_the_balance_after_each_event_also_without_the_fe
     assert_eq!(queries.stop().await, Some(0));
 }
 
+/// A part of the feed looks like all of it: nobody is shown it, and who reads is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_feed_is_being_restored_its_readers_are_told_to_come_back() {
+    let (ledger, process) = Ledger::running().await;
+    let client = process.http();
+    open(&client, "ALICE", "100").await;
+    for _ in 0..23 {
+        book(&client, "deposit", "ALICE", "1").await;
+    }
+    let whole = client.get("/events").await.ok(200)["total"].clone();
+    assert_eq!(whole, 24);
+    let mut reading = client.follow("/events/stream?after_sequence=0").await;
+    let mut last_id = String::new();
+    for _ in 0..24 {
+        last_id = reading.next().await.expect("it goes on").id;
+    }
+    let restoring = ["feed", "restore", "--replace", "--rate", "2"];
+    let restoring = ledger.chronicle(&restoring);
+    let looking = async {
+        eventually("the feed to be closed", || async {
+            let answer = client.get("/events").await;
+            answer.status == 503 && answer.json()["code"] == "feed_restoring"
+        })
+        .await;
+        for path in ["/events", "/events?account=ALICE", "/events/stream"] {
+            let answer = client.get(path).await;
+            assert_eq!(answer.problem(503), "feed_restoring", "{path}");
+            assert_eq!(answer.headers["retry-after"], "10", "{path}");
+        }
+        let again = client.with("Last-Event-ID", &last_id);
+        let refused = again.get("/events/stream").await;
+        assert_eq!(refused.problem(503), "feed_restoring");
+        let farewell = reading.next().await.expect("it says goodbye");
+        assert_eq!(farewell.event, "dropped", "{farewell:?}");
+        assert_eq!(farewell.json(), json!({"reason": "feed_restoring"}));
+        assert_eq!(reading.next().await, None);
+        // An account's own stream reads the event store.
+        let mut of_alice = client
+            .follow("/accounts/ALICE/stream?after_version=22")
+            .await;
+        assert_eq!(of_alice.next().await.expect("it goes on").id, "23");
+    };
+    let (done, ()) = tokio::join!(restoring, looking);
+    assert!(done.status.success(), "{done:?}");
+    let page = client.get("/events").await.ok(200);
+    assert_eq!(page["total"], whole);
+    let mut reading = client.follow("/events/stream?after_sequence=23").await;
+    let last = reading.next().await.expect("it goes on");
+    assert_eq!(last.json()["version"], 24);
+    assert_eq!(process.stop().await, Some(0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn there_are_only_so_many_readers() {
     let ledger = Ledger::new().await;

@@ -4,6 +4,8 @@ use async_nats::jetstream::stream::Stream;
 use serde::Serialize;
 use transport::restoring::{self, Restoration};
 
+use super::limits::{Limits, MEBIBYTE, mebibytes};
+use super::measure::Amount;
 use crate::output::{self, Format};
 
 /// The feed as it is found.
@@ -24,6 +26,8 @@ pub(super) enum Found {
     Restoring {
         restoration: String,
         last_sequence: u64,
+        /// It is being given up.
+        abandoned: bool,
     },
 }
 
@@ -34,9 +38,12 @@ impl Found {
         };
         let state = &stream.cached_info().state;
         match restoring::restoration(stream) {
-            Some(Restoration { id, .. }) => Self::Restoring {
+            Some(Restoration {
+                id, is_abandoned, ..
+            }) => Self::Restoring {
                 restoration: id,
                 last_sequence: state.last_sequence,
+                abandoned: is_abandoned,
             },
             None => Self::Open {
                 messages: state.messages,
@@ -52,8 +59,14 @@ impl Found {
 #[derive(Debug, Serialize)]
 pub(super) struct Plan {
     pub(super) feed: Found,
-    /// How many events the event store has; null when counting them takes too long.
-    pub(super) events: Option<u64>,
+    /// How many events the feed has when it is whole.
+    pub(super) events: u64,
+    /// About how many bytes of the stream they take; rather more than less.
+    pub(super) bytes: u64,
+    /// The limits that the feed has then.
+    pub(super) limits: Limits,
+    /// Whether there is room for everything.
+    pub(super) fits: bool,
     pub(super) replace: bool,
     pub(super) since: Option<String>,
     /// Whether the projections are told to go on with the new feed.
@@ -61,9 +74,41 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// The same with what was measured.
+    pub(super) fn of(mut self, amount: Amount) -> Self {
+        (self.events, self.bytes) = (amount.events, amount.bytes);
+        self.fits = self.limits.take(amount.events, amount.bytes);
+        self
+    }
+
     /// Whether it would remove a feed without having been told to.
     pub(super) fn is_blocked(&self) -> bool {
         matches!(self.feed, Found::Open { .. }) && !self.replace
+    }
+
+    /// Why it is not begun with, and what to do.
+    pub(super) fn too_large(&self) -> String {
+        let Self { events, limits, .. } = self;
+        let (bytes, limits) = (mebibytes(self.bytes), limits.told());
+        let needed = self.bytes.div_ceil(MEBIBYTE);
+        let more = if limits_bytes(self) {
+            format!("Give it more: --feed-mib-max {needed}")
+        } else {
+            "Give it more (its messages are limited: nats stream edit LEDGER_EVENTS --max-msgs -1)"
+                .to_owned()
+        };
+        let head = format!(
+            "the feed has no room for everything: {events} events take about {bytes} MiB, and it keeps at most {limits}. "
+        );
+        match &self.feed {
+            Found::Restoring { .. } if !self.replace => format!(
+                "{head}It stays closed as it is. {more}; or begin anew with what is newer: --replace --since TIMESTAMP; or let \
+                 intake go on without its past: --abandon"
+            ),
+            _ => format!(
+                "{head}Nothing was changed. {more}; or restore only what is newer: --since TIMESTAMP"
+            ),
+        }
     }
 
     pub(super) fn print(&self, output: Format) -> anyhow::Result<()> {
@@ -74,14 +119,12 @@ impl Plan {
     }
 
     fn words(&self) -> Vec<String> {
-        let events = self
-            .events
-            .map_or_else(|| "all".to_owned(), |events| events.to_string());
         let what = match &self.since {
-            Some(since) => {
-                format!("those of {events} events that were recorded at {since} or later")
-            }
-            None => format!("{events} events"),
+            Some(since) => format!(
+                "the {} events that were recorded at {since} or later",
+                self.events
+            ),
+            None => format!("{} events", self.events),
         };
         let publish = format!("publishes {what} of the event store, account by account");
         let mut lines = match &self.feed {
@@ -105,6 +148,7 @@ impl Plan {
             Found::Restoring {
                 restoration,
                 last_sequence,
+                ..
             } if self.replace => vec![
                 format!(
                     "removes what restoration {restoration} has published so far, {last_sequence} events"
@@ -113,11 +157,27 @@ impl Plan {
             ],
             Found::Restoring {
                 restoration,
+                abandoned: true,
+                ..
+            } => vec![being_given_up(restoration)],
+            Found::Restoring {
+                restoration,
                 last_sequence,
+                ..
             } => vec![format!(
                 "goes on with restoration {restoration}, which has published {last_sequence} of {what}"
             )],
         };
+        lines.push(format!(
+            "that takes about {} MiB, and the feed keeps at most {}: {}",
+            mebibytes(self.bytes),
+            self.limits.told(),
+            if self.fits {
+                "it has room for it"
+            } else {
+                "it has no room for it, and nothing would be done"
+            }
+        ));
         lines.push(
             "meanwhile intake waits: commands are kept, and have their outcomes later".to_owned(),
         );
@@ -129,6 +189,18 @@ impl Plan {
         }
         lines
     }
+}
+
+/// Whether it is the number of bytes that is too small.
+fn limits_bytes(plan: &Plan) -> bool {
+    plan.limits.bytes_max.is_some_and(|max| plan.bytes > max)
+}
+
+/// A restoration is there that takes nothing any more.
+pub(super) fn being_given_up(restoration: &str) -> String {
+    format!(
+        "restoration {restoration} is being given up, and cannot go on. Finish that with --abandon, or begin anew with --replace"
+    )
 }
 
 /// A feed is there that nobody has said may go.

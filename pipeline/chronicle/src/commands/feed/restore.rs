@@ -1,30 +1,33 @@
 //! `chronicle feed restore`: makes the feed anew from the event store.
 //!
 //! ```text
-//! remove the feed ─> make it anew, closed ─> tell the projections ─> publish all events ─> open it
+//! measure ─> remove the feed ─> make it anew, closed ─> tell the projections ─> publish all events ─> open it
 //! ```
 //!
+//! What does not fit into the feed is not begun with. The feed has the limits that the old one had, unless a flag says
+//! otherwise (that of a feed that is missing: the environment's).
 //! Interrupted anywhere, it goes on when it is begun again: where it is, is in the stream itself.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
-use async_nats::jetstream::stream::Stream;
+use async_nats::jetstream::stream::{Config, Stream};
 use engine::{Failure, RetryClass, fault};
 use ledger::{Event, Timestamp};
 use serde::Serialize;
 use sinks::RestoredFeed;
-use sinks::projection::audit::Order;
-use sinks::projection::{self, Adopted, Pace};
+use sinks::projection::Pace;
 use store::EventStore;
 use tokio::time::Instant;
 use transport::Nats;
-use transport::restoring::{self, Restoration};
-use transport::streams::{self, Limits};
+use transport::restoring::{self, Changes, Restoration};
+use transport::streams;
 use uuid::Uuid;
 
-use super::plan::{Found, Plan, still_there};
-use crate::arguments::RestoreArguments;
+use super::limits::Limits;
+use super::measure::measure;
+use super::plan::{Found, Plan, being_given_up, still_there};
+use super::{adopt, look, to_be_told, told};
+use crate::arguments::{RestoreArguments, Tuning};
 use crate::commands::reach;
 use crate::exit;
 use crate::output::{self, Format};
@@ -35,8 +38,6 @@ use crate::servers_at::ServerArguments;
 /// How many events are read at a time, and how many bytes of their data.
 const EVENTS_AT_A_TIME: u32 = 1_000;
 const BYTES_AT_A_TIME: u64 = 4 * 1024 * 1024;
-/// How long the events may take to be counted.
-const COUNT_WITHIN: Duration = Duration::from_secs(20);
 /// How often the feed is removed again that intake has made anew in between.
 const REMOVALS_MAX: u32 = 20;
 
@@ -66,38 +67,47 @@ pub(super) async fn execute(
     let found = look(&nats)
         .await
         .map_err(|failure| reach::nats_failed(servers, &failure))?;
+    let changes = arguments.changes();
+    let usual = run::limits(&Tuning::of_environment()?);
+    let old = old_settings(&nats, found.as_ref()).await;
+    let old = old.map_err(|failure| reach::nats_failed(servers, &failure))?;
+    let settings = restoring::settings(old.as_ref(), &usual, changes);
+    let since = beginning(found.as_ref(), arguments)?;
     let plan = Plan {
         feed: Found::of(found.as_ref()),
-        events: total(&store).await,
+        events: 0,
+        bytes: 0,
+        limits: Limits::of(&settings),
+        fits: true,
         replace: arguments.replace,
-        since: arguments.since.map(|since| since.to_string()),
+        since: since.map(|since| since.to_string()),
         adopt: !arguments.no_adopt,
     };
+    if plan.is_blocked() && !arguments.dry_run {
+        let messages = found.map_or(0, |stream| stream.cached_info().state.messages);
+        return Err(exit::no(still_there(messages)));
+    }
+    let mut progress = Progress::shown("feed");
+    let amount = measure(&store, since, &mut progress).await;
+    let plan = plan.of(amount.map_err(|error| reach::event_store_failed(servers, &error))?);
     if arguments.dry_run {
+        progress.end();
         plan.print(output)?;
         return Ok(ExitCode::SUCCESS);
     }
-    if plan.is_blocked() {
-        let messages = found.map_or(0, |stream| stream.cached_info().state.messages);
-        return Err(exit::no(still_there(messages)));
+    if !plan.fits {
+        progress.end();
+        return Err(exit::no(plan.too_large()));
     }
     let work = Work {
         nats: &nats,
         store: &store,
-        limits: run::limits(&arguments.tuning),
+        settings,
+        changes,
         arguments,
     };
     // Before anything is removed: whether they can be told.
-    let read_model = if arguments.no_adopt {
-        None
-    } else {
-        Some(servers.read_model()?)
-    };
-    if let Some(pool) = &read_model {
-        projection::standings(pool)
-            .await
-            .map_err(|error| reach::read_model_failed(servers, &error))?;
-    }
+    let read_model = to_be_told(servers, arguments).await?;
     let began = Instant::now();
     let (stream, restoration) = work
         .begin(found)
@@ -106,11 +116,17 @@ pub(super) async fn execute(
     let stream_id = streams::identity(&stream);
     let mut adopted = Vec::new();
     if let Some(pool) = &read_model {
-        adopted = adopt(servers, pool, &stream_id, arguments.reason.as_deref()).await?;
+        let reason = arguments.reason.as_deref();
+        adopted = adopt(
+            servers,
+            pool,
+            &stream_id,
+            reason.unwrap_or("the feed was restored"),
+        )
+        .await?;
     }
     let resumed_at = stream.cached_info().state.last_sequence;
-    let mut progress = Progress::shown("feed");
-    progress.stage("restore", plan.events, resumed_at);
+    progress.stage("restore", Some(plan.events), resumed_at);
     let last_sequence = work
         .publish_all(&restoration, resumed_at, &mut progress)
         .await
@@ -135,22 +151,46 @@ pub(super) async fn execute(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn look(nats: &Nats) -> Result<Option<Stream>, Failure> {
-    streams::existing(&nats.jetstream, streams::EVENTS).await
+/// The settings of the feed that is there; or those of the one that was removed by a restoration which died before it had
+/// made a new one. (Intake may have made one meanwhile, which is not as that one was.)
+async fn old_settings(nats: &Nats, found: Option<&Stream>) -> Result<Option<Config>, Failure> {
+    let present = found.map(|stream| stream.cached_info().config.clone());
+    if found.and_then(restoring::restoration).is_some() {
+        return Ok(present);
+    }
+    Ok(restoring::kept(&nats.jetstream).await?.or(present))
 }
 
-async fn total(store: &EventStore) -> Option<u64> {
-    tokio::time::timeout(COUNT_WITHIN, store.events_total())
-        .await
-        .ok()?
-        .ok()
+/// From when on events are restored: what the flag says, or the restoration that goes on.
+fn beginning(
+    found: Option<&Stream>,
+    arguments: &RestoreArguments,
+) -> anyhow::Result<Option<Timestamp>> {
+    let restoration = found.and_then(restoring::restoration);
+    match restoration.and_then(|restoration| restoration.since) {
+        Some(since) if !arguments.replace && arguments.since.is_none() => {
+            Ok(Some(instant(&since).map_err(|failure| failed(&failure))?))
+        }
+        _ => Ok(arguments.since),
+    }
+}
+
+fn instant(text: &str) -> Result<Timestamp, Failure> {
+    text.parse().map_err(|error| {
+        Failure::fatal(format!(
+            "the restoration's own beginning cannot be read: {error}"
+        ))
+    })
 }
 
 /// What a restoration works with.
 struct Work<'a> {
     nats: &'a Nats,
     store: &'a EventStore,
-    limits: Limits,
+    /// Of a feed that is made anew.
+    settings: Config,
+    /// In what they differ from those of the feed that was found.
+    changes: Changes,
     arguments: &'a RestoreArguments,
 }
 
@@ -159,19 +199,23 @@ impl Work<'_> {
     async fn begin(&self, found: Option<Stream>) -> Result<(Stream, Restoration), Failure> {
         let jetstream = &self.nats.jetstream;
         let mut found = found;
-        if self.arguments.replace && found.is_some() {
+        if self.arguments.replace
+            && let Some(old) = found.take()
+        {
+            self.make_room(&old).await?;
+            restoring::keep(jetstream, &self.settings).await?;
             restoring::remove(jetstream).await?;
             fault::point("after_feed_removed");
-            found = None;
         }
         let wanted = Restoration {
             id: Uuid::new_v4().to_string(),
             since: self.arguments.since.map(|since| since.to_string()),
+            is_abandoned: false,
         };
         for _ in 0..REMOVALS_MAX {
             let stream = match found.take() {
                 Some(stream) => stream,
-                None => restoring::begin(jetstream, &self.limits, &wanted).await?,
+                None => restoring::begin(jetstream, &self.settings, &wanted).await?,
             };
             match restoring::restoration(&stream) {
                 Some(there) if self.arguments.since.is_some() && there.since != wanted.since => {
@@ -184,7 +228,19 @@ impl Work<'_> {
                         )
                     )));
                 }
-                Some(there) => return Ok((stream, there)),
+                Some(there) if there.is_abandoned => {
+                    return Err(Failure::fatal(being_given_up(&there.id)));
+                }
+                Some(there) => {
+                    restoring::forget(jetstream).await?;
+                    let is_as_wanted = self.changes.is_empty() || there.id == wanted.id;
+                    let stream = if is_as_wanted {
+                        stream
+                    } else {
+                        restoring::change(jetstream, &stream, self.changes).await?
+                    };
+                    return Ok((stream, there));
+                }
                 // Intake was quicker, and has made it as ever: nothing is in it that the event store has not.
                 None => restoring::remove(jetstream).await?,
             }
@@ -194,6 +250,25 @@ impl Work<'_> {
         ))
     }
 
+    /// Lets the old feed have the room first that the new one is to have: if NATS has none for it, nothing is lost yet.
+    async fn make_room(&self, old: &Stream) -> Result<(), Failure> {
+        let has = old.cached_info().config.max_bytes;
+        let Some(wanted) = self.changes.bytes_max.filter(|max| has > 0 && *max > has) else {
+            return Ok(());
+        };
+        let changes = Changes {
+            bytes_max: Some(wanted),
+            replicas: None,
+        };
+        match restoring::change(&self.nats.jetstream, old, changes).await {
+            Ok(_) => Ok(()),
+            Err(failure) => Err(Failure::fatal(format!(
+                "nothing was changed: {}",
+                failure.chain()
+            ))),
+        }
+    }
+
     /// Publishes every event that is not there yet. Answers with the last sequence.
     async fn publish_all(
         &self,
@@ -201,14 +276,7 @@ impl Work<'_> {
         resumed_at: u64,
         progress: &mut Progress,
     ) -> Result<u64, Failure> {
-        let since: Option<Timestamp> = match &restoration.since {
-            Some(text) => Some(text.parse().map_err(|error| {
-                Failure::fatal(format!(
-                    "the restoration's own beginning cannot be read: {error}"
-                ))
-            })?),
-            None => None,
-        };
+        let since = restoration.since.as_deref().map(instant).transpose()?;
         let id = restoration.id.clone();
         let (mut feed, mut last) = RestoredFeed::resume(self.nats, id, resumed_at).await?;
         let mut pace = self.arguments.rate.map(Pace::new);
@@ -252,35 +320,11 @@ fn unreadable(error: store::Error) -> Failure {
         Failure::retry("the event store cannot be read").because(error)
     } else {
         Failure::fatal(
-            "an event of the event store cannot be read. To do without a restored feed until it can be, remove the one that \
-             was begun (nats stream rm LEDGER_EVENTS), and run: chronicle projection adopt-stream --all",
+            "an event of the event store cannot be read. To let intake go on without the feed's past: chronicle feed restore \
+             --abandon",
         )
         .because(error)
     }
-}
-
-/// Tells every projection that has ever run to go on with the new feed, before it is opened: until then they only wait.
-async fn adopt(
-    servers: &ServerArguments,
-    pool: &sqlx::PgPool,
-    stream_id: &str,
-    reason: Option<&str>,
-) -> anyhow::Result<Vec<&'static str>> {
-    let by = reach::operator();
-    let order = Order {
-        by: &by,
-        reason: reason.or(Some("the feed was restored")),
-    };
-    let mut adopted = Vec::new();
-    for name in projection::NAMES {
-        let done = projection::adopt_stream(pool, name, stream_id, &order)
-            .await
-            .map_err(|error| reach::read_model_failed(servers, &error))?;
-        if !matches!(done, Adopted::Unknown) {
-            adopted.push(name);
-        }
-    }
-    Ok(adopted)
 }
 
 fn failed(failure: &Failure) -> anyhow::Error {
@@ -289,8 +333,8 @@ fn failed(failure: &Failure) -> anyhow::Error {
             exit::stopped(format!("the feed was not restored: {}", failure.chain()))
         }
         _ => anyhow::anyhow!(
-            "the feed is not whole yet, and what was published is kept. To go on from there, run: chronicle feed restore. \
-             The reason: {}",
+            "the feed is not whole yet, and what was published is kept. To go on from there, run: chronicle feed restore (with \
+             --abandon, to give it up). The reason: {}",
             failure.chain()
         ),
     }
@@ -299,21 +343,13 @@ fn failed(failure: &Failure) -> anyhow::Error {
 fn print(answer: &Answer, output: Format) -> anyhow::Result<()> {
     match output {
         Format::Json => output::json(answer),
-        Format::Table => {
-            let adopted = match &answer.adopted[..] {
-                [] => "no projection was told of it".to_owned(),
-                names => format!(
-                    "{} go on with it; start them if they have stopped",
-                    names.join(", ")
-                ),
-            };
-            output::line(format!(
-                "the feed is whole again: {} events published in {:.1} s, the last sequence is {}; restoration {}; {adopted}",
-                answer.events_published,
-                answer.took_ms as f64 / 1_000.0,
-                answer.last_sequence,
-                answer.restoration
-            ))
-        }
+        Format::Table => output::line(format!(
+            "the feed is whole again: {} events published in {:.1} s, the last sequence is {}; restoration {}; {}",
+            answer.events_published,
+            answer.took_ms as f64 / 1_000.0,
+            answer.last_sequence,
+            answer.restoration,
+            told(&answer.adopted)
+        )),
     }
 }

@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use ledger::EventId;
-use ledger::codec::json;
 use serde::Serialize;
 use sinks::projection::{self, Skip};
 use transport::stored::StoredMessages;
@@ -20,7 +19,7 @@ use crate::servers_at::ServerArguments;
 struct Recorded<'a> {
     projection: &'a str,
     sequence: u64,
-    /// The event that the message holds; null when it cannot be read.
+    /// The event that the message holds; null when it is no event, or not the one that it says it is.
     event_id: Option<EventId>,
     reason: &'a str,
     skipped_by: &'a str,
@@ -77,7 +76,7 @@ pub(super) async fn execute(
     Ok(ExitCode::SUCCESS)
 }
 
-/// The event at that sequence of the feed; `None` when what lies there is none. The skip is of this event: after a rewind
+/// The event at that sequence of the feed, if a projection takes it for one. The skip is of this event then: after a rewind
 /// of the stream another one may stand there.
 async fn event_at(servers: &ServerArguments, sequence: u64) -> anyhow::Result<Option<EventId>> {
     let nats = reach::nats(servers).await?;
@@ -88,16 +87,17 @@ async fn event_at(servers: &ServerArguments, sequence: u64) -> anyhow::Result<Op
             reach::place(servers.nats_url())
         ))
     };
-    streams::existing(&nats.jetstream, streams::EVENTS)
+    let feed = streams::existing(&nats.jetstream, streams::EVENTS)
         .await
         .map_err(|failure| reach::nats_failed(servers, &failure))?
         .ok_or_else(nowhere)?;
+    reach::whole(&feed)?;
     let filter = format!("{}.*", subjects::EVENTS);
     let stored = StoredMessages::new(nats.jetstream, streams::EVENTS, &filter, 1);
     let found = stored.at(sequence).await;
     let found = found.map_err(|failure| reach::nats_failed(servers, &failure))?;
     let message = found.ok_or_else(nowhere)?.message;
-    Ok(json::decode_event(&message.payload)
+    Ok(operators::event_in(&message)
         .ok()
         .map(|event| event.event_id))
 }

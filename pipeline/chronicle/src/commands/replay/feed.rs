@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use async_nats::jetstream::stream::Stream;
 use engine::{Failure, Message};
 use ledger::Version;
-use ledger::codec::json;
+use operators::NoEvent;
 use transport::stored::StoredMessages;
-use transport::{Nats, headers, streams, subjects};
+use transport::{Nats, streams, subjects};
 
 use super::event::{Counts, Replayed, Step};
 use super::progress::Progress;
@@ -189,21 +189,23 @@ impl<'a> FeedEvents<'a> {
         };
         let sequence = message.position;
         self.missing_before(sequence, counts, progress)?;
-        if let Some(reason) = too_new(&message) {
-            return Err(exit::no(format!("sequence {sequence}: {reason}")));
-        }
-        self.expected = sequence + 1;
-        let event = match json::decode_event(&message.payload) {
+        let event = match operators::event_in(&message) {
             Ok(event) => event,
-            Err(malformed) => {
+            // It is an event, and must not be left out.
+            Err(NoEvent::TooNew(reason)) => {
+                return Err(exit::no(format!("sequence {sequence}: {reason}")));
+            }
+            Err(no_event) => {
+                self.expected = sequence + 1;
                 counts.unreadable += 1;
                 let subject = plain(&message.subject);
                 progress.say(format!(
-                    "sequence {sequence} ({subject}) is no event, and is left out: {malformed}"
+                    "sequence {sequence} ({subject}) is no event, and is left out: {no_event}"
                 ));
                 return Ok(Step::Passed);
             }
         };
+        self.expected = sequence + 1;
         self.missing_version(sequence, event.version, counts, progress)?;
         let types = &self.arguments.types;
         if !types.is_empty() && !types.iter().any(|name| name == event.data.type_name()) {
@@ -276,12 +278,6 @@ impl<'a> FeedEvents<'a> {
              --skip-missing"
         )))
     }
-}
-
-/// Why the message says that it cannot be read here: it is an event, and must not be left out.
-fn too_new(message: &Message) -> Option<String> {
-    let version = message.header(headers::SCHEMA_VERSION)?;
-    ledger::too_new(version.parse().ok()?)
 }
 
 /// The subjects that are wanted.

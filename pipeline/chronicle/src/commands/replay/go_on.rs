@@ -86,6 +86,7 @@ pub(super) fn go_on(
     for word in &arguments.into {
         line.word(word);
     }
+    line.flag("reason", arguments.reason.as_ref());
     if let Target::Subject(subject) = target {
         line.flag("replay-id", Some(&subject.replay_id));
     }

@@ -60,6 +60,10 @@ pub(crate) async fn execute(
         return Ok(ExitCode::SUCCESS);
     }
     let target = match target {
+        Some(Target::Projection(mut projection)) => {
+            projection.comes_from(Route::of(arguments, &plan, &destination, None).told());
+            Target::Projection(projection)
+        }
         Some(target) => target,
         None => Target::Lines(Lines::new(out(
             &destination,
@@ -92,6 +96,11 @@ fn check(arguments: &ReplayArguments, destination: &Destination) -> anyhow::Resu
     }
     if arguments.resume && !matches!(destination, Destination::File(_)) {
         return Err(exit::usage("--resume is for files"));
+    }
+    if arguments.reason.is_some() && !matches!(destination, Destination::Projection(_)) {
+        return Err(exit::usage(
+            "--reason is for projections, whose log keeps it",
+        ));
     }
     if arguments.replay_id.is_some() && !matches!(destination, Destination::Subject(_)) {
         return Err(exit::usage("--replay-id is for subjects"));

@@ -128,6 +128,7 @@ async fn of_feed(
                 reach::place(servers.nats_url())
             ))
         })?;
+    reach::whole(&stream)?;
     let all = format!("{}.*", subjects::EVENTS);
     let feed = Extent {
         first: first_of(&stream),

@@ -87,7 +87,7 @@ impl<'a> Route<'a> {
     }
 
     /// For people.
-    fn told(&self) -> String {
+    pub(super) fn told(&self) -> String {
         let mut text = match (self.from_sequence, self.to_sequence) {
             (Some(from), Some(through)) => format!("the feed, sequences {from} to {through}"),
             _ => "the event store, by account and version".to_owned(),

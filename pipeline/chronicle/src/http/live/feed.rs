@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::stream::Stream;
 use axum::response::sse::Event as Sent;
 use engine::{Delivery, Failure, Resume, Source};
 use futures::StreamExt;
 use ledger::{AccountId, EventId};
 use serde::Serialize;
 use sources::{FeedItem, JetStreamEvents, Runs};
-use transport::{headers, streams, subjects};
+use transport::{headers, restoring, streams, subjects};
 
 use super::reader::{Ended, Outlet};
 use crate::http::Api;
@@ -47,16 +48,28 @@ pub(super) fn resume(id: &str) -> Result<Resume, Problem> {
     })
 }
 
-/// The end of the feed as it is now.
-pub(super) async fn end(api: &Api) -> Result<Resume, Problem> {
-    let feed = streams::existing(&api.nats.jetstream, streams::EVENTS).await?;
-    Ok(Resume {
+/// Where to begin: behind `resume`, or at the end of the feed as it is now. Not while it is being restored.
+pub(super) async fn begin(api: &Api, resume: Option<Resume>) -> Result<Resume, Problem> {
+    let feed = match streams::existing(&api.nats.jetstream, streams::EVENTS).await {
+        Ok(feed) => feed,
+        // Whoever says where to go on may wait for NATS.
+        Err(failure) => return resume.ok_or_else(|| failure.into()),
+    };
+    if feed.as_ref().is_some_and(is_being_restored) {
+        return Err(Problem::feed_restoring());
+    }
+    Ok(resume.unwrap_or_else(|| Resume {
         position: feed.map_or(0, |feed| feed.cached_info().state.last_sequence),
         mark: None,
-    })
+    }))
 }
 
-/// Sends what comes behind `resume`, until the reader goes away or is too slow. Goes on by itself when NATS comes back.
+fn is_being_restored(feed: &Stream) -> bool {
+    restoring::restoration(feed).is_some()
+}
+
+/// Sends what comes behind `resume`, until the reader goes away or is too slow, or the feed is being restored. Goes on by
+/// itself when NATS comes back.
 pub(super) async fn follow(api: Api, mut resume: Resume, filter: Filter, outlet: Outlet) -> Ended {
     // A message that costs its receiver the connection must not do so for ever.
     let runs = Runs::default();
@@ -98,6 +111,10 @@ async fn read(
     filter: &Filter,
     outlet: &Outlet,
 ) -> Result<(), Stopped> {
+    let feed = streams::existing(&api.nats.jetstream, streams::EVENTS).await?;
+    if feed.as_ref().is_some_and(is_being_restored) {
+        return Err(Stopped::By(Ended::FeedRestoring));
+    }
     let source = JetStreamEvents::new(api.nats.clone(), api.options.limits.clone()).among(runs);
     let mut opened = source.open(Some(resume.clone())).await?;
     while let Some(delivery) = opened.deliveries.next().await {

@@ -35,6 +35,8 @@ pub(super) enum Ended {
     TooSlow,
     /// What is to be read is not there any more, or is damaged.
     Unreadable,
+    /// The feed is being restored: what is there is a part that looks like all.
+    FeedRestoring,
 }
 
 /// Where events for a reader go.
@@ -99,6 +101,7 @@ impl Reader {
                         "too_slow"
                     }
                     Ended::Unreadable => "unreadable",
+                    Ended::FeedRestoring => "feed_restoring",
                 },
                 () = self.shutdown.cancelled() => "server_stops",
             };

@@ -2,7 +2,7 @@
 
 use ledger::{AccountId, Event, Version};
 use serde::Serialize;
-use sinks::projection::{self, ReplayError};
+use sinks::projection::{self, Recording, ReplayError};
 use sqlx::PgPool;
 
 use crate::arguments::ReplayArguments;
@@ -21,6 +21,7 @@ const AHEAD_NAMED_MAX: usize = 20;
 pub(in crate::commands::replay) struct IntoProjection {
     servers: ServerArguments,
     pool: PgPool,
+    recording: Recording,
     pub(in crate::commands::replay) name: &'static str,
     batch_max: usize,
     batch: Vec<Event>,
@@ -69,6 +70,7 @@ impl IntoProjection {
         Ok(Self {
             servers: servers.clone(),
             pool,
+            recording: Recording::new(reach::operator(), arguments.reason.clone()),
             name,
             // A slow replay shows what it does within a second.
             batch_max: per_second.min(BATCH_MAX),
@@ -80,6 +82,11 @@ impl IntoProjection {
             ahead: 0,
             lacking: Vec::new(),
         })
+    }
+
+    /// Where the events come from, for the record.
+    pub(in crate::commands::replay) fn comes_from(&mut self, from: String) {
+        self.recording.comes_from(from);
     }
 
     pub(super) async fn write(&mut self, replayed: Replayed) -> anyhow::Result<()> {
@@ -97,7 +104,9 @@ impl IntoProjection {
         }
         let events = std::mem::take(&mut self.batch);
         let first = events.first().map(|event| event.event_id);
-        let replayed = match projection::replay(&self.pool, self.name, events).await {
+        let replayed = match projection::replay(&self.pool, self.name, events, &mut self.recording)
+            .await
+        {
             Ok(replayed) => replayed,
             Err(ReplayError::NeverRan) => return Err(never_ran(self.name)),
             Err(ReplayError::Failed(error)) => {
