@@ -80,7 +80,7 @@ impl Comparer {
         let mut seen = Seen::default();
         let mut walk = Walk::default();
         // All versions lie behind the lowest and before the highest one.
-        let mut place = after.map(|account_id| (account_id.to_owned(), i64::MAX));
+        let mut reached = after.map(|account_id| (account_id.to_owned(), i64::MAX));
         let mut begun: Option<(String, u32)> = None;
         let generations = self.generations().await?;
         let mut read_models = self.read_models().without(DailyTotals::NAME);
@@ -88,16 +88,16 @@ impl Comparer {
         let mut is_last = false;
         while !is_last {
             let size = pace.as_ref().map_or(PAGE, |pace| pace.at_a_time(PAGE));
-            let behind = place
+            let from = reached
                 .as_ref()
                 .map(|(name, version)| (name.as_str(), *version));
-            let mut page = self.store.event_rows(behind, size).await?;
+            let mut rows = self.store.event_rows(from, size).await?;
             if let Some(pace) = &mut pace {
-                pace.wait(page.len()).await;
+                pace.wait(rows.len()).await;
             }
-            is_last = page.len() < size as usize;
-            let mut fits = page.len();
-            for (index, row) in page.iter().enumerate() {
+            is_last = rows.len() < size as usize;
+            let mut fits = rows.len();
+            for (index, row) in rows.iter().enumerate() {
                 let number = match &begun {
                     Some((name, number)) if *name == row.account_id => *number,
                     Some((_, number)) => number + 1,
@@ -111,13 +111,13 @@ impl Comparer {
                 }
                 begun = Some((row.account_id.clone(), number));
             }
-            page.truncate(fits);
-            place = page
+            rows.truncate(fits);
+            reached = rows
                 .last()
                 .map(|row| (row.account_id.clone(), row.version))
-                .or(place);
-            let walked = walk.take(&page, is_last, &mut seen, &mut report);
-            read_models.compare(&page, &walked, &mut report).await?;
+                .or(reached);
+            let walked = walk.take(&rows, is_last, &mut seen, &mut report);
+            read_models.compare(&rows, &walked, &mut report).await?;
             if feed.is_some() {
                 self.compare_feed(&walked, &mut report).await?;
             }
@@ -144,22 +144,22 @@ impl Comparer {
         let mut step = Step::default();
         let mut read_models = self.read_models().only(DailyTotals::NAME);
         read_models.begin().await?;
-        let mut place: Option<(String, i64)> = None;
+        let mut reached: Option<(String, i64)> = None;
         loop {
             let size = pace.as_ref().map_or(PAGE, |pace| pace.at_a_time(PAGE));
-            let behind = place
+            let from = reached
                 .as_ref()
                 .map(|(name, version)| (name.as_str(), *version));
-            let page = self.store.event_rows(behind, size).await?;
-            let Some(last) = page.last() else {
+            let rows = self.store.event_rows(from, size).await?;
+            let Some(last) = rows.last() else {
                 break;
             };
             if let Some(pace) = &mut pace {
-                pace.wait(page.len()).await;
+                pace.wait(rows.len()).await;
             }
-            place = Some((last.account_id.clone(), last.version));
-            read_models.compare(&page, &[], &mut report).await?;
-            step.events += page.len() as u64;
+            reached = Some((last.account_id.clone(), last.version));
+            read_models.compare(&rows, &[], &mut report).await?;
+            step.events += rows.len() as u64;
         }
         read_models.conclude_totals(&mut report).await?;
         Ok(step.with(report))
