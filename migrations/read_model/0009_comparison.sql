@@ -25,7 +25,7 @@ CREATE TABLE divergences (
     invariant     TEXT        NOT NULL,
     -- The account; for what belongs to no account: what it is about, in words.
     subject       TEXT        NOT NULL,
-    -- Whether it was found on the walk over the accounts, or among the rows that belong to none.
+    -- `walk`: on the walk over the accounts; else the part of what belongs to none of them.
     found_by      TEXT        NOT NULL,
     -- Where it begins, if it is about an account.
     account_id    TEXT,

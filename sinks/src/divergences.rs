@@ -10,7 +10,6 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use engine::{Batch, Failure, Resume, Sink};
-use ledger::AccountId;
 use sources::Walk;
 use sqlx::postgres::PgPool;
 use sqlx::types::time::OffsetDateTime;
@@ -51,7 +50,7 @@ pub struct Divergence {
 
 impl Divergence {
     /// What it is about: the account, or else the words without their numbers, which may be others at the next look.
-    fn subject(&self) -> String {
+    pub fn subject(&self) -> String {
         self.account_id.clone().unwrap_or_else(|| {
             self.message
                 .chars()
@@ -70,6 +69,8 @@ pub struct Compared {
     pub events: u64,
     /// What was found: for each place, invariant and account one, the first.
     pub divergences: Vec<Divergence>,
+    /// The places that were not compared, or not whole: what is known of them stays known.
+    pub not_compared: Vec<String>,
 }
 
 /// The sink.
@@ -113,7 +114,7 @@ ON CONFLICT (place, invariant, subject) DO UPDATE SET
 const GONE: &str = "
 UPDATE divergences SET gone_at = $1
 WHERE gone_at IS NULL AND last_seen_at < $1 AND found_by = $2
-    AND ($3::text[] IS NULL OR account_id = ANY($3))";
+    AND ($3::text[] IS NULL OR account_id = ANY($3)) AND NOT place = ANY($4)";
 
 impl Divergences {
     /// A sink into this database. `holder` is what the process is called in the lease: the same for all its runs.
@@ -160,6 +161,7 @@ impl Divergences {
             .bind(now)
             .bind(found_by)
             .bind(accounts.as_deref())
+            .bind(&step.not_compared)
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;
@@ -168,7 +170,7 @@ impl Divergences {
             .bind(step.walk.place().to_string())
             .bind(signed(accounts.map_or(0, |accounts| accounts.len() as u64)))
             .bind(signed(step.events))
-            .bind(i64::from(step.walk == Walk::Remainder))
+            .bind(i64::from(step.walk.is_last()))
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;
@@ -253,18 +255,22 @@ async fn insert(
         .map(drop)
 }
 
+/// What found it: the same finds it gone.
 fn found_by(walk: &Walk) -> &'static str {
     match walk {
-        Walk::Accounts { .. } => "accounts",
-        Walk::Remainder => "remainder",
+        Walk::Accounts { .. } => "walk",
+        Walk::Remainder(part) => part.as_str(),
     }
 }
 
 /// The accounts that a step was about; `None`: what belongs to none.
 fn accounts(walk: &Walk) -> Option<Vec<&str>> {
     match walk {
-        Walk::Accounts { accounts, .. } => Some(accounts.iter().map(AccountId::as_str).collect()),
-        Walk::Remainder => None,
+        Walk::Accounts { heads, .. } => {
+            let accounts = heads.iter().map(|head| head.account_id.as_str());
+            Some(accounts.collect())
+        }
+        Walk::Remainder(_) => None,
     }
 }
 

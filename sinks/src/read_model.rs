@@ -58,6 +58,16 @@ pub fn connect_lazy(url: &str, connections_max: u32) -> Result<PgPool, Error> {
         .connect_lazy_with(options))
 }
 
+/// Connections of their own to the database of `pool`, for one run of a pipeline.
+///
+/// A run that is given up may leave a connection in the midst of a transaction (sqlx forgets a BEGIN whose answer nobody
+/// awaited). In a pool that outlives the run, the next run's statements would become part of that transaction, and be
+/// rolled back with it.
+pub fn another(pool: &PgPool) -> PgPool {
+    let options = PgConnectOptions::clone(&pool.connect_options());
+    pool.options().clone().connect_lazy_with(options)
+}
+
 /// Brings the read model's tables up to date. Harmless to repeat, also by several processes at once.
 pub async fn migrate(url: &str) -> Result<(), Error> {
     let pool = connect_lazy(url, 1)?;

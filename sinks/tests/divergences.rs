@@ -2,12 +2,14 @@
 
 use engine::testing::contract::sink::{self, SinkUnderTest};
 use engine::{Batch, Delivery, RetryClass, Sink};
+use ledger::Version;
 use servers::testing;
 use sinks::Divergences;
 use sinks::divergences::{self, Compared, Divergence};
-use sources::Walk;
+use sources::{Part, Walk};
 use sqlx::Row;
 use sqlx::postgres::PgPool;
+use store::Head;
 use uuid::Uuid;
 
 struct Place {
@@ -33,9 +35,10 @@ fn step(number: usize) -> Compared {
     let account = |number: usize| format!("ACC-{number}");
     if number % 11 == 10 {
         return Compared {
-            walk: Walk::Remainder,
+            walk: Walk::Remainder(Part::Holds),
             events: 0,
             divergences: Vec::new(),
+            not_compared: Vec::new(),
         };
     }
     let name = account(number % 11);
@@ -52,10 +55,14 @@ fn step(number: usize) -> Compared {
     Compared {
         walk: Walk::Accounts {
             after: (number % 11 > 0).then(|| account(number % 11 - 1).parse().expect("an id")),
-            accounts: vec![name.parse().expect("an id")],
+            heads: vec![Head {
+                account_id: name.parse().expect("an id"),
+                version: Version::new(3),
+            }],
         },
         events: 3,
         divergences: differs.then_some(divergence).into_iter().collect(),
+        not_compared: Vec::new(),
     }
 }
 
@@ -186,4 +193,35 @@ async fn what_is_seen_again_is_one_row_and_what_is_not_is_gone_since_then() {
         (4, 40, 120)
     );
     assert_eq!((course.place, course.present), (None, Vec::new()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_compared_does_not_count_as_gone() {
+    let place = Place::new().await;
+    let mut sink = place.build().await;
+    sink.open().await.expect("nobody has it");
+    sink.write(&one(0)).await.expect("it has the lease");
+    let again = |position: u64, not_compared: &[&str]| Batch {
+        last_position: position,
+        deliveries: vec![Delivery {
+            position,
+            origin: None,
+            item: Compared {
+                divergences: Vec::new(),
+                not_compared: not_compared.iter().map(ToString::to_string).collect(),
+                ..step(0)
+            },
+        }],
+    };
+    let is_there = async || {
+        let known = divergences::known(&place.pool, false, 100).await;
+        known.expect("the database runs").len() == 1
+    };
+    for (position, not_compared, stays) in [(2, &["transactions"][..], true), (3, &["feed"], false)]
+    {
+        assert!(is_there().await);
+        let written = sink.write(&again(position, not_compared)).await;
+        written.expect("it has the lease");
+        assert_eq!(is_there().await, stays, "{not_compared:?}");
+    }
 }

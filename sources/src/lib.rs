@@ -10,7 +10,7 @@ mod feed;
 mod runs;
 mod settled;
 
-pub use accounts::{Accounts, Place, Walk};
+pub use accounts::{Accounts, Part, Place, Walk};
 pub use commands::{Incoming, JetStreamCommands, JetStreamCommandsConfig};
 pub use due_holds::{DueHold, DueHolds};
 pub use feed::{FeedItem, JetStreamEvents};

@@ -6,7 +6,7 @@ use engine::{Delivery, Opened, Resume, Source};
 use futures::StreamExt;
 use ledger::{AccountId, Action, Command, Conditions, CreateAccount, Timestamp};
 use servers::testing;
-use sources::{Accounts, Walk};
+use sources::{Accounts, Part, Walk};
 use store::{EventStore, Writer, WriterOptions};
 use uuid::Uuid;
 
@@ -58,10 +58,10 @@ async fn next(opened: &mut Opened<Walk>) -> Delivery<Walk> {
     next.expect("the event store runs")
 }
 
-fn accounts(walk: &Walk) -> &[AccountId] {
+fn accounts(walk: &Walk) -> Vec<AccountId> {
     match walk {
-        Walk::Accounts { accounts, .. } => accounts,
-        Walk::Remainder => &[],
+        Walk::Accounts { heads, .. } => heads.iter().map(|head| head.account_id.clone()).collect(),
+        Walk::Remainder(_) => Vec::new(),
     }
 }
 
@@ -75,14 +75,17 @@ async fn each_account_comes_once_in_a_pass_and_then_the_remainder_and_then_all_a
         let delivery = next(&mut source).await;
         assert_eq!(delivery.position, position);
         assert_eq!(accounts(&delivery.item).len(), count, "{position}");
-        met.extend_from_slice(accounts(&delivery.item));
+        met.extend(accounts(&delivery.item));
     }
     assert_eq!(met, (0..250).map(account).collect::<Vec<_>>());
+    for part in &Part::ALL[1..] {
+        assert_eq!(next(&mut source).await.item, Walk::Remainder(*part));
+    }
     // One that is opened later is met by the next pass.
     open_accounts(&store, 250..251).await;
     let mut again = Vec::new();
     for _ in 0..3 {
-        again.extend_from_slice(accounts(&next(&mut source).await.item));
+        again.extend(accounts(&next(&mut source).await.item));
     }
     assert_eq!(again.len(), 251);
 }
@@ -101,14 +104,22 @@ async fn a_pass_goes_on_behind_what_the_sink_has_kept() {
     assert_eq!((again.position, again.item), (2, second.item.clone()));
     // All accounts are done, what belongs to none of them is not.
     let rest = next(&mut opened(&store, Some(behind(&second))).await).await;
-    assert_eq!((rest.position, &rest.item), (3, &Walk::Remainder));
-    let anew = next(&mut opened(&store, Some(behind(&rest))).await).await;
-    assert_eq!((anew.position, anew.item), (4, first.item));
+    assert_eq!(
+        (rest.position, &rest.item),
+        (3, &Walk::Remainder(Part::ALL[0]))
+    );
+    let mut end = rest;
+    for part in &Part::ALL[1..] {
+        end = next(&mut opened(&store, Some(behind(&end))).await).await;
+        assert_eq!(end.item, Walk::Remainder(*part));
+    }
+    let anew = next(&mut opened(&store, Some(behind(&end))).await).await;
+    assert_eq!((anew.position, anew.item), (8, first.item));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_without_accounts_has_a_remainder_only() {
     let store = event_store().await;
     let first = next(&mut opened(&store, None).await).await;
-    assert_eq!(first.item, Walk::Remainder);
+    assert_eq!(first.item, Walk::Remainder(Part::ALL[0]));
 }

@@ -155,13 +155,26 @@ impl EventStore {
         found.iter().map(command_row).collect()
     }
 
-    /// As [`Snapshot::event_rows`], of what is there now: no transaction stays open from page to page.
+    /// As [`Snapshot::event_rows`], of what is there now, up to the account `through` and with it: no transaction stays
+    /// open from page to page.
     pub async fn event_rows(
         &self,
         after: Option<Place<'_>>,
+        through: &str,
         limit: u32,
     ) -> Result<Vec<EventRow>, Error> {
-        let found = self.fetch_all(event_rows_behind(after, limit)).await?;
+        let (account_id, version) = after.unwrap_or(("", i64::MIN));
+        let sql = format!(
+            "SELECT {EVENT_COLUMNS}, {EVENT_ROW} FROM events \
+             WHERE (account_id, version) > ($1, $2) AND account_id <= $4 \
+             ORDER BY account_id, version LIMIT $3"
+        );
+        let statement = sqlx::query(AssertSqlSafe(sql))
+            .bind(account_id)
+            .bind(version)
+            .bind(i64::from(limit))
+            .bind(through);
+        let found = self.fetch_all(statement).await?;
         found.iter().map(event_row).collect()
     }
 

@@ -12,7 +12,8 @@ use std::time::Duration;
 use engine::{Failure, Operator, Step};
 use sinks::divergences::{Compared, Divergence};
 use sinks::projection::Pace;
-use sources::Walk;
+use sources::{Part, Walk};
+use sqlx::postgres::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::{Found, Slowly};
@@ -30,48 +31,57 @@ pub(crate) struct Compare {
 
 impl Compare {
     /// Compares at most so many events a second, until `shutdown`.
-    pub(crate) fn new(parts: &Parts, rate: NonZeroU32, shutdown: &CancellationToken) -> Self {
+    pub(crate) fn new(
+        parts: &Parts,
+        read_model: &PgPool,
+        rate: NonZeroU32,
+        shutdown: &CancellationToken,
+    ) -> Self {
         Self {
-            slowly: Slowly {
-                store: parts.store_for_comparison.clone(),
-                nats: parts.nats.clone(),
-                read_model: parts.read_model.clone(),
-                pace: Pace::new(rate),
-            },
+            slowly: Slowly::new(
+                parts.store_for_comparison.clone(),
+                parts.nats.clone(),
+                read_model.clone(),
+                Pace::new(rate),
+            ),
             rate,
             shutdown: shutdown.clone(),
         }
     }
 
     async fn compare(&mut self, walk: Walk) -> Result<Compared, Failure> {
-        let mut found = self.look(&walk).await?;
-        if !found.divergences.is_empty() {
+        let mut found = self.look(&walk, true).await.map_err(failed)?;
+        // The sums were compared as they were at one instant, and are gone now: there is no second look at them.
+        if !found.divergences.is_empty() && walk != Walk::Remainder(Part::Totals) {
             tokio::time::sleep(CONFIRM_AFTER).await;
-            let again = self.look(&walk).await?;
-            found = Found {
-                events: found.events,
-                divergences: both(&found.divergences, again.divergences),
-            };
-            say(&found.divergences);
+            let again = self.look(&walk, false).await.map_err(failed)?;
+            found.divergences = both(&found.divergences, again.divergences);
+            found.not_compared.extend(again.not_compared);
         }
+        say(&found.divergences);
         Ok(Compared {
             walk,
             events: found.events,
             divergences: found.divergences,
+            not_compared: found.not_compared,
         })
     }
 
-    async fn look(&mut self, walk: &Walk) -> Result<Found, Failure> {
-        let found = match walk {
-            Walk::Accounts { after, accounts } => {
-                self.slowly.accounts(after.as_ref(), accounts).await
+    async fn look(&mut self, walk: &Walk, is_first: bool) -> anyhow::Result<Found> {
+        match walk {
+            Walk::Accounts { after, heads } => {
+                if after.is_none() && is_first {
+                    self.slowly.begin().await?;
+                }
+                self.slowly.accounts(after.as_ref(), heads, is_first).await
             }
-            Walk::Remainder => self.slowly.remainder().await,
-        };
-        found.map_err(|error| {
-            Failure::retry("the comparison with the event store could not go on").because(error)
-        })
+            Walk::Remainder(part) => self.slowly.remainder(*part).await,
+        }
     }
+}
+
+fn failed(error: anyhow::Error) -> Failure {
+    Failure::retry("the comparison with the event store could not go on").because(error)
 }
 
 impl Operator for Compare {
@@ -101,9 +111,7 @@ impl Operator for Compare {
 
 /// What is in both, as it was seen last.
 fn both(first: &[Divergence], second: Vec<Divergence>) -> Vec<Divergence> {
-    fn key(one: &Divergence) -> (&str, &str, Option<&str>) {
-        (&one.place, &one.invariant, one.account_id.as_deref())
-    }
+    let key = |one: &Divergence| (one.place.clone(), one.invariant.clone(), one.subject());
     let known: HashSet<_> = first.iter().map(key).collect();
     second
         .into_iter()

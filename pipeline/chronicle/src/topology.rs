@@ -173,6 +173,7 @@ fn expiry(parts: &Parts) -> Topology {
 
 /// From all accounts, one after the other, to what does not agree with the event store.
 fn comparison(parts: &Parts, rate: NonZeroU32, shutdown: &CancellationToken) -> Topology {
+    let read_model = sinks::read_model::another(&parts.read_model);
     // A step is many accounts already.
     let batching = Batching {
         records_max: 1,
@@ -186,11 +187,8 @@ fn comparison(parts: &Parts, rate: NonZeroU32, shutdown: &CancellationToken) -> 
         )
         .batching(batching)
         .drain_within(parts.drain_within)
-        .then("compare", Compare::new(parts, rate, shutdown))
-        .into(
-            "divergences",
-            Divergences::new(&parts.read_model, parts.process),
-        )
+        .then("compare", Compare::new(parts, &read_model, rate, shutdown))
+        .into("divergences", Divergences::new(&read_model, parts.process))
         .build()
 }
 

@@ -64,7 +64,11 @@ pub(crate) async fn execute(
         .await
         .map_err(failed)?;
     let lines: Vec<Line> = known.into_iter().map(Line::of).collect();
-    let present = lines.iter().filter(|line| line.gone_at.is_none()).count();
+    let present: u64 = course
+        .iter()
+        .flat_map(|course| &course.present)
+        .map(|(_, count)| count)
+        .sum();
     match output {
         Format::Json => lines.iter().try_for_each(output::json)?,
         Format::Table if lines.is_empty() => {}

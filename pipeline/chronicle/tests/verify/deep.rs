@@ -141,8 +141,10 @@ async fn a_feed_that_is_being_restored_is_not_compared() {
     let restoration = Restoration {
         id: "a-test".to_owned(),
         since: None,
+        is_abandoned: false,
     };
-    restoring::begin(&book.nats.jetstream, &Limits::default(), &restoration)
+    let settings = restoring::settings(None, &Limits::default());
+    restoring::begin(&book.nats.jetstream, &settings, &restoration)
         .await
         .unwrap();
     let report = deep(&book, 1).await;

@@ -105,14 +105,14 @@ mod tests {
 
     #[test]
     fn the_lowest_version_of_an_account_is_named_once() {
-        let mut damages = Damages::default();
+        let mut all = Damages::default();
         for version in [7, 3, 5] {
-            damages.take(&Violation::new("m").of_rows("transactions").at("A", version));
+            all.take(&Violation::new("m").of_rows("transactions").at("A", version));
         }
-        damages.take(&Violation::new("behind").of("transactions").at("B", 1));
-        let all: Vec<_> = damages.in_order().collect();
-        assert_eq!(all.len(), 1);
-        let (name, damaged) = all[0];
+        all.take(&Violation::new("behind").of("transactions").at("B", 1));
+        let found: Vec<_> = all.in_order().collect();
+        assert_eq!(found.len(), 1);
+        let (name, damaged) = found[0];
         assert_eq!((name, damaged.extents.len()), ("transactions", 1));
         let first = &damaged.extents[&Extent::Account("A".to_owned())];
         assert_eq!(first.version, Some(3));
@@ -120,20 +120,20 @@ mod tests {
 
     #[test]
     fn a_transfer_is_known_by_an_event_whoever_has_seen_its_row_first() {
-        let mut damages = Damages::default();
+        let mut all = Damages::default();
         let id = Uuid::from_u128(7);
         let stray = Violation::new("stray")
             .of_rows("transfers")
             .transfer(id)
             .account("A");
-        damages.take(&stray);
-        damages.take(
+        all.take(&stray);
+        all.take(
             &Violation::new("differs")
                 .of_rows("transfers")
                 .transfer(id)
                 .at("B", 4),
         );
-        let (_, damaged) = damages.in_order().next().expect("there is one");
+        let (_, damaged) = all.in_order().next().expect("there is one");
         let first = &damaged.extents[&Extent::Transfer(id)];
         assert_eq!(
             (first.account_id.as_deref(), first.version),

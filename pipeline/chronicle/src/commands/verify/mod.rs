@@ -68,7 +68,7 @@ pub(crate) async fn execute(
         pool: servers.read_model()?,
         arguments,
     };
-    let (report, totals) = verification.compare().await?;
+    let (report, totals) = Box::pin(verification.compare()).await?;
     if !arguments.repair {
         report.print(&totals, None, output)?;
         return Ok(answer(&report));
@@ -91,12 +91,12 @@ pub(crate) async fn execute(
         }
         return Ok(answer(&report));
     }
-    repair.carry_out(&given).await;
+    Box::pin(repair.carry_out(&given)).await;
     if output == Format::Table {
         repair.print_done()?;
     }
     // Whatever was mended or not: what counts is what is there now.
-    let (after, totals) = verification.compare().await?;
+    let (after, totals) = Box::pin(verification.compare()).await?;
     after.print(&totals, Some((&repair, &report)), output)?;
     Ok(answer(&after))
 }
@@ -150,7 +150,7 @@ impl Verification<'_> {
                 store,
                 accounts: seen.accounts,
             };
-            deep.compare(&mut report).await?;
+            Box::pin(deep.compare(&mut report)).await?;
         }
         applier::check(pool, nats, &mut report).await?;
         let (partitions, without_outcome) = intake::check(nats, store, &mut report).await?;

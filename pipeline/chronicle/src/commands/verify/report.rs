@@ -1,6 +1,6 @@
 //! What was found: one finding per invariant, its counts, and the first few offenders.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::CommandId;
 use serde::Serialize;
@@ -10,6 +10,8 @@ use super::damages::Damages;
 
 /// How many offenders are kept per invariant and place; the rest is counted.
 const VIOLATIONS_KEPT_MAX: usize = 10;
+/// How many are kept of a place when it is one per account.
+const ACCOUNTS_KEPT_MAX: usize = 1_000;
 
 /// What stands in the place of a projection when the feed is meant.
 pub(super) const FEED: &str = "feed";
@@ -163,9 +165,21 @@ pub(super) struct Report {
     pub(super) damages: Damages,
     /// Why nothing may be mended from the event store, if that is so.
     pub(super) mend_nothing: Option<String>,
+    /// Whether of each place and account the first offender is kept, instead of the first few of each place.
+    is_by_account: bool,
+    /// The places of which not all was kept that would have been.
+    pub(super) cut_off: BTreeSet<Option<String>>,
 }
 
 impl Report {
+    /// One that keeps of each place and account the first offender.
+    pub(super) fn by_account() -> Self {
+        Self {
+            is_by_account: true,
+            ..Self::default()
+        }
+    }
+
     fn finding(&mut self, invariant: Invariant) -> &mut Finding {
         &mut self.findings[invariant as usize]
     }
@@ -173,14 +187,23 @@ impl Report {
     /// An offender.
     pub(super) fn violated(&mut self, invariant: Invariant, violation: Violation) {
         self.damages.take(&violation);
-        let finding = self.finding(invariant);
+        let finding = &mut self.findings[invariant as usize];
         finding.violations_total += 1;
         let place = violation.projection.as_deref();
-        let kept = finding
+        let of_place = finding
             .violations
             .iter()
             .filter(|kept| kept.projection.as_deref() == place);
-        if kept.count() < VIOLATIONS_KEPT_MAX {
+        let account_id = violation.account_id.as_deref();
+        let is_known =
+            |kept: &Violation| account_id.is_some() && kept.account_id.as_deref() == account_id;
+        if !self.is_by_account {
+            if of_place.count() < VIOLATIONS_KEPT_MAX {
+                finding.violations.push(violation);
+            }
+        } else if of_place.clone().count() >= ACCOUNTS_KEPT_MAX {
+            self.cut_off.insert(violation.projection);
+        } else if !of_place.clone().any(is_known) {
             finding.violations.push(violation);
         }
     }
@@ -237,6 +260,11 @@ impl Report {
     /// How many offenders there are.
     pub(super) fn violations(&self, invariant: Invariant) -> u64 {
         self.findings[invariant as usize].violations_total
+    }
+
+    /// Whether all of it was looked at.
+    pub(super) fn is_checked(&self, invariant: Invariant) -> bool {
+        self.findings[invariant as usize].open.is_empty()
     }
 
     /// Whether nothing is violated.

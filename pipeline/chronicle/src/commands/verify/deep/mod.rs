@@ -90,7 +90,7 @@ impl Deep<'_> {
         let mut ends = Ends::default();
         for number in 0..of {
             let share = Share { number, of };
-            let walked = self.walk(&stream, share, &mut ends, &mut own).await;
+            let walked = Box::pin(self.walk(&stream, share, &mut ends, &mut own)).await;
             if let Err(error) = walked {
                 if self.is_still_there(&stream).await? {
                     return Err(error);
@@ -150,7 +150,7 @@ impl Deep<'_> {
                 page.is_whole = false;
             }
             expected = message.position + 1;
-            page.take(message, share, report);
+            page.take(&message, share, report);
             if page.messages.len() >= MESSAGES_AT_A_TIME {
                 page.compare(self.store, &mut known, report).await?;
             }

@@ -75,12 +75,12 @@ pub(in crate::commands::verify) async fn newest_of(
 
 impl Page {
     /// Takes a message of the share.
-    pub(super) fn take(&mut self, message: Message, share: Share, report: &mut Report) {
+    pub(super) fn take(&mut self, message: &Message, share: Share, report: &mut Report) {
         let named = subjects::account_of(&message.subject);
         if !share.has(named) {
             return;
         }
-        match read(&message) {
+        match read(message) {
             Ok(read) => self.messages.push(read),
             Err(reason) => {
                 let violation = violation(format!(
@@ -121,12 +121,11 @@ impl Page {
             messages.len() as u64,
         );
         for message in messages {
-            match known.get_mut(&message.account_id) {
-                Some(in_feed) => in_feed.take(&message, self.is_whole),
-                None => {
-                    let in_feed = InFeed::begun(&message);
-                    known.insert(message.account_id, in_feed);
-                }
+            if let Some(in_feed) = known.get_mut(&message.account_id) {
+                in_feed.take(&message, self.is_whole);
+            } else {
+                let in_feed = InFeed::begun(&message);
+                known.insert(message.account_id, in_feed);
             }
         }
         Ok(())

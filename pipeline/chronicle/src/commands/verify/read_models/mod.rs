@@ -15,7 +15,6 @@ mod holds;
 mod lag;
 mod strays;
 mod totals;
-mod totals_by_lines;
 mod transactions;
 mod transfers;
 
@@ -24,6 +23,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use sinks::projection::{NAMES, Pace};
+use sources::Part;
 use sqlx::Row;
 use sqlx::postgres::PgPool;
 use store::{EventRow, EventStore};
@@ -31,7 +31,7 @@ use tokio::time::Instant;
 
 use self::lag::Behind;
 use self::strays::Hunt;
-use self::totals::Totals;
+pub(super) use self::totals::Totals;
 use super::history::Walked;
 use super::report::{Invariant, Report, Violation};
 
@@ -315,10 +315,10 @@ impl ReadModels {
         }
     }
 
-    /// What no walk over accounts can find: rows that belong to no event, in all rows, whatever counting says; and what
-    /// is kept of no single account. At most so many rows a second.
-    pub(super) async fn remainder(
+    /// Looks for rows that belong to no event, in all rows of a part, whatever counting says; at most so many rows a second.
+    pub(super) async fn hunt_strays(
         &self,
+        part: Part,
         pace: &mut Pace,
         report: &mut Report,
     ) -> anyhow::Result<()> {
@@ -328,8 +328,16 @@ impl ReadModels {
             among: &self.among,
             pace: Some(pace),
         };
-        hunt.everywhere(report).await?;
-        totals_by_lines::compare(&self.pool, report).await
+        match part {
+            Part::Totals => Ok(()),
+            Part::Accounts => {
+                hunt.stray_versions(report).await?;
+                hunt.stray_balances(report).await
+            }
+            Part::Transactions => hunt.stray_transactions(report).await,
+            Part::Transfers => hunt.stray_transfers(report).await,
+            Part::Holds => hunt.stray_holds(report).await,
+        }
     }
 }
 

@@ -47,24 +47,6 @@ impl Hunt<'_> {
             pace.wait(rows).await;
         }
     }
-
-    /// Looks for them in every row, without counting first.
-    pub(super) async fn everywhere(&mut self, report: &mut Report) -> anyhow::Result<()> {
-        self.stray_versions(report).await?;
-        if self.compares(ReadModel::Transactions) {
-            self.stray_transactions(report).await?;
-        }
-        if self.compares(ReadModel::AccountBalance) {
-            self.stray_balances(report).await?;
-        }
-        if self.compares(ReadModel::Transfers) {
-            self.stray_transfers(report).await?;
-        }
-        if self.compares(ReadModel::Holds) {
-            self.stray_holds(report).await?;
-        }
-        Ok(())
-    }
 }
 
 fn violation(read_model: ReadModel, message: &str) -> Violation {

@@ -23,7 +23,7 @@ use super::transactions::kind;
 use super::{ReadModel, differ, differences};
 use crate::commands::verify::report::{Invariant, Report, Violation};
 
-pub(super) const COLUMNS: [&str; 2] = ["count", "amount"];
+const COLUMNS: [&str; 2] = ["count", "amount"];
 
 /// A row as the events make it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,7 +45,7 @@ struct Found {
 }
 
 /// The sums of the events that count as applied.
-pub(super) struct Totals {
+pub(in crate::commands::verify) struct Totals {
     /// With the temporary table of the versions.
     connection: PoolConnection<Postgres>,
     found: Found,
@@ -110,7 +110,7 @@ impl Found {
 
 impl Totals {
     /// Fixes the instant.
-    pub(super) async fn begin(pool: &PgPool) -> Result<Self, sqlx::Error> {
+    pub(in crate::commands::verify) async fn begin(pool: &PgPool) -> Result<Self, sqlx::Error> {
         let mut connection = pool.acquire().await?;
         for statement in [
             "DROP TABLE IF EXISTS pg_temp.verified_versions",
@@ -148,7 +148,10 @@ impl Totals {
     }
 
     /// Adds those events of a page that count as applied.
-    pub(super) async fn add(&mut self, page: &[EventRow]) -> anyhow::Result<()> {
+    pub(in crate::commands::verify) async fn add(
+        &mut self,
+        page: &[EventRow],
+    ) -> anyhow::Result<()> {
         let applied = self.applied(page).await?;
         let counts = |row: &&EventRow| {
             let version = applied.get(&row.account_id);
@@ -190,7 +193,10 @@ impl Totals {
     }
 
     /// Compares the sums with all rows.
-    pub(super) async fn compare(mut self, report: &mut Report) -> anyhow::Result<()> {
+    pub(in crate::commands::verify) async fn compare(
+        mut self,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
         if self.unreadable > 0 {
             let reason = format!(
                 "{} was not compared: {} events of its sums cannot be read",
@@ -267,7 +273,7 @@ impl Totals {
 }
 
 /// Says of a row that differs what is wrong with it.
-pub(super) fn judge(row: &PgRow, report: &mut Report) -> Result<(), sqlx::Error> {
+fn judge(row: &PgRow, report: &mut Report) -> Result<(), sqlx::Error> {
     let message = if row.try_get("missing")? {
         "events count as applied, and their row is missing"
     } else if row.try_get("extra")? {
