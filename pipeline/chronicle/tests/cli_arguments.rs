@@ -428,3 +428,17 @@ async fn a_server_that_is_not_there_is_named_without_its_password() {
     }))
     .await;
 }
+
+#[tokio::test]
+async fn what_belongs_to_a_repair_is_refused_without_one() {
+    for arguments in [
+        &["verify", "--dry-run"][..],
+        &["verify", "--deep", "--reason", "x"],
+    ] {
+        chronicle(arguments).await.exits(2).says("--repair");
+    }
+    let help = chronicle(&["verify", "--help"]).await.exits(0);
+    for flag in ["--deep", "--repair", "--dry-run", "--reason"] {
+        assert!(help.out.contains(flag), "{flag}: {help:#?}");
+    }
+}

@@ -7,9 +7,9 @@ use ledger::Hash;
 use serde_json::{Value, json};
 
 use crate::book::{Book, command, command_id, hold_id};
-use crate::support::Ledger;
 use crate::support::random::Random;
 use crate::support::workload::{Workload, until_settled};
+use crate::support::{Ledger, text};
 
 const NAMES: [&str; 5] = [
     "account_balance",
@@ -418,4 +418,44 @@ async fn while_commands_flow_and_projections_run_rows_are_mended() {
     ledger.until_converged().await;
     ledger.verify().await;
     assert_eq!(process.stop().await, Some(0));
+}
+
+/// For people: the plan, what became of each, and what is there now.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_says_in_words_what_it_does() {
+    let book = Book::written().await;
+    book.tamper_read_model("DELETE FROM transactions WHERE account_id = 'A' AND version = 3")
+        .await;
+    book.tamper_read_model("UPDATE transfers SET amount = 31 WHERE amount = 30")
+        .await;
+    let dry = book
+        .ledger
+        .chronicle(&[&REPAIR[..], &["--dry-run"]].concat())
+        .await;
+    assert_eq!(dry.status.code(), Some(1));
+    let plan = text(&dry.stdout);
+    for words in [
+        "to be made anew from the event store:",
+        "transactions, account A, wrong from version 3: the event counts as applied, and its row is missing",
+        "transfers, transfer ",
+    ] {
+        assert!(plan.contains(words), "{words}: {plan}");
+    }
+    let done = book.ledger.chronicle(&REPAIR).await;
+    assert_eq!(done.status.code(), Some(0));
+    let words = text(&done.stdout);
+    for line in [
+        "made anew: 2 of 2",
+        "transactions, account A, wrong from version 3: mended, from 5 events",
+        "and compared again:",
+    ] {
+        assert!(words.contains(line), "{line}: {words}");
+    }
+    let clean = book.ledger.chronicle(&REPAIR).await;
+    assert_eq!(clean.status.code(), Some(0));
+    let words = text(&clean.stdout);
+    assert!(
+        words.contains("there are no rows to be repaired"),
+        "{words}"
+    );
 }

@@ -212,3 +212,33 @@ fn nothing(report: &mut Report, reason: String) {
 fn violation(message: impl Into<String>) -> Violation {
     Violation::new(message).of(FEED)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_account_belongs_to_one_share_and_shares_are_about_even() {
+        let of = 4;
+        let mut sizes = [0_u32; 4];
+        for index in 0..4_000 {
+            let name = format!("ACC-{index}");
+            let shares: Vec<u64> = (0..of)
+                .filter(|number| {
+                    Share {
+                        number: *number,
+                        of,
+                    }
+                    .has(&name)
+                })
+                .collect();
+            assert_eq!(shares.len(), 1, "{name}");
+            sizes[usize::try_from(shares[0]).unwrap()] += 1;
+        }
+        assert!(
+            sizes.iter().all(|size| (800..1_200).contains(size)),
+            "{sizes:?}"
+        );
+        assert!(Share { number: 0, of: 1 }.has("ACC-1"));
+    }
+}
