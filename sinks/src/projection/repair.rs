@@ -2,9 +2,10 @@
 //! projection's own code, beside a copy that runs.
 //!
 //! One transaction, in READ COMMITTED, and behind the lock on the projection's row of `projection_offsets`, as for a
-//! [`replay`](super::replay()): the running copy waits until it is over, and then reads anew what it remembers. Nothing is
-//! applied that does not count as applied already, and no version and no offset moves: what the projection lacks beyond
-//! that it brings itself.
+//! [`replay`](super::replay()): the running copy waits until it is over (and tries again, if that is longer than it waits
+//! for a lock), and then reads anew what it remembers. Nothing is applied that does not count as applied already, and no
+//! offset moves: what the projection lacks beyond that it brings itself. If rows are there of later events that the event
+//! store has, it is the record of the account's version that is damaged; it is set to the last of them.
 //!
 //! What an operator told the projection to skip is in the rows afterwards, as after a rebuild.
 //!
@@ -15,11 +16,11 @@ use ledger::{AccountId, CommandId, Event, Hash, TransferId, Version};
 use serde_json::json;
 use sqlx::postgres::PgPool;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row, Transaction};
-use store::EventStore;
+use store::{EventStore, sqlstate};
 use uuid::Uuid;
 
 use super::audit::{self, Action, Order};
-use super::offset::unsigned;
+use super::offset::{signed, unsigned};
 use super::replay::{ReplayError, lock, unsettle};
 use super::{AccountBalance, Holds, Projection, Transactions, Transfers};
 
@@ -96,7 +97,8 @@ async fn account_of<P: Projection>(
     order: &Order<'_>,
 ) -> Result<Repaired, Error> {
     let mut transaction = begin::<P>(pool).await?;
-    let up_to = applied(&mut transaction, P::NAME, account_id).await?;
+    let counted = applied(&mut transaction, P::NAME, account_id).await?;
+    let up_to = last_with_rows::<P>(&mut transaction, store, account_id, counted).await?;
     let mut rows_removed = 0;
     for table in P::TABLES {
         // A name of ours, not one that somebody has given.
@@ -129,6 +131,9 @@ async fn account_of<P: Projection>(
              store has lost events, and nothing may be mended from it",
             walk.version
         )));
+    }
+    if up_to > counted {
+        count(&mut transaction, P::NAME, account_id, up_to).await?;
     }
     let repaired = Repaired {
         rows_removed,
@@ -186,11 +191,22 @@ async fn begin<P: Projection>(pool: &PgPool) -> Result<Transaction<'static, Post
     for setting in [
         // An account may have many rows, and between two pages the event store is read.
         "SET LOCAL statement_timeout = 0",
+        // Longer than a swap exchanges versions.
+        "SET LOCAL lock_timeout = '30s'",
         "SET LOCAL idle_in_transaction_session_timeout = '5min'",
     ] {
         sqlx::query(setting).execute(&mut *transaction).await?;
     }
-    lock::<P>(&mut transaction).await?;
+    match lock::<P>(&mut transaction).await {
+        Err(ReplayError::Failed(error)) if sqlstate::is_lock_not_available(&error) => {
+            return Err(Error::Refused(format!(
+                "another session holds the row of {} in projection_offsets for more than 30 seconds, e.g. a swap or another \
+                 repair: give the command again when that is over",
+                P::NAME
+            )));
+        }
+        locked => locked?,
+    }
     Ok(transaction)
 }
 
@@ -219,6 +235,59 @@ async fn applied(
     .fetch_optional(transaction)
     .await?;
     Ok(Version::new(unsigned(version.unwrap_or_default())))
+}
+
+/// The version of the last event that has a row, if that is later than what counts as applied. A row whose event the event
+/// store does not have counts for nothing.
+async fn last_with_rows<P: Projection>(
+    transaction: &mut PgConnection,
+    store: &EventStore,
+    account_id: &str,
+    counted: Version,
+) -> Result<Version, Error> {
+    const LOOKED_AT_MAX: i64 = 1_000;
+    let mut last = counted;
+    for table in P::TABLES {
+        // A name of ours, not one that somebody has given.
+        let sql = format!(
+            "SELECT DISTINCT version FROM {table} WHERE account_id = $1 AND version > $2 ORDER BY version DESC LIMIT $3"
+        );
+        let versions: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(account_id)
+            .bind(signed(last))
+            .bind(LOOKED_AT_MAX)
+            .fetch_all(&mut *transaction)
+            .await?;
+        let places: Vec<(&str, i64)> = versions
+            .iter()
+            .map(|version| (account_id, *version))
+            .collect();
+        let existing = store.existing(&places).await?;
+        let versions = existing.into_iter().map(|(_, version)| version);
+        last = versions
+            .map(|version| Version::new(unsigned(version)))
+            .fold(last, Version::max);
+    }
+    Ok(last)
+}
+
+/// Records up to where an account counts as applied.
+async fn count(
+    transaction: &mut PgConnection,
+    projection: &str,
+    account_id: &str,
+    version: Version,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO projection_versions (projection, account_id, version) VALUES ($1, $2, $3)
+         ON CONFLICT (projection, account_id) DO UPDATE SET version = excluded.version",
+    )
+    .bind(projection)
+    .bind(account_id)
+    .bind(signed(version))
+    .execute(transaction)
+    .await
+    .map(drop)
 }
 
 /// Up to where an account's history has been read, with its chain.
@@ -269,7 +338,7 @@ async fn halves(
                 "version {version} of account {account_id} is no half of transfer {wanted}: give the command again"
             )));
         };
-        return of_command(store, event.command_id, wanted).await;
+        return with(event, of_command(store, event.command_id, wanted).await?);
     }
     let row = sqlx::query(
         "SELECT command_id, from_account_id, to_account_id FROM transfers WHERE transfer_id = $1",
@@ -291,10 +360,22 @@ async fn halves(
             continue;
         };
         if let Some(event) = in_account(store, &account_id, wanted).await? {
-            return of_command(store, event.command_id, wanted).await;
+            return with(&event, of_command(store, event.command_id, wanted).await?);
         }
     }
     Ok(Vec::new())
+}
+
+/// The events of a transfer, of which this is known to be one.
+fn with(known: &Event, halves: Vec<Event>) -> Result<Vec<Event>, Error> {
+    if halves.iter().any(|half| half.event_id == known.event_id) {
+        return Ok(halves);
+    }
+    Err(Error::Refused(format!(
+        "version {} of account {} is an event of command {} whose outcome does not name it: the event store is damaged, and \
+         nothing may be mended from it",
+        known.version, known.account_id, known.command_id
+    )))
 }
 
 fn is_of(event: &Event, transfer_id: TransferId) -> bool {

@@ -271,6 +271,23 @@ async fn mends_nothing(book: &Book, why: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_record_of_versions_takes_no_rows_with_it() {
+    for damage in [
+        "UPDATE projection_versions SET version = 2 WHERE projection = 'transactions' AND account_id = 'E'",
+        "DELETE FROM projection_versions WHERE projection = 'account_balance' AND account_id = 'F'",
+        "DELETE FROM projection_versions WHERE projection = 'transactions' AND account_id = 'G'",
+    ] {
+        let book = Book::eventful().await;
+        let before = digests(&book).await;
+        book.tamper_read_model(damage).await;
+        let report = book.ledger.json(&REPAIR, 0).await;
+        assert!(!items(&report).is_empty(), "{damage}");
+        assert_eq!(digests(&book).await, before, "{damage}");
+        book.verify(0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn from_a_damaged_event_store_nothing_is_mended() {
     let book = Book::written().await;
     let sql = format!(

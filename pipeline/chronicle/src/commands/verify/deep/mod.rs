@@ -81,7 +81,9 @@ impl Deep<'_> {
             return Ok(());
         }
         if stream.cached_info().state.messages == 0 && self.accounts > 0 {
-            nothing(report, "the feed has no messages".to_owned());
+            let reason =
+                "the feed has no messages; to make it anew: chronicle feed restore --replace";
+            nothing(report, reason.to_owned());
             return Ok(());
         }
         // Findings about a feed that goes away meanwhile are about nothing.
@@ -190,11 +192,10 @@ impl Deep<'_> {
                 ends.begins(head, in_feed);
                 if last < head.version.get() {
                     // It may have come while the feed was walked.
-                    let newest = if ends.looks_up() {
-                        newest_of(self.nats, &head.account_id).await?
-                    } else {
-                        None
-                    };
+                    if !ends.looks_up() {
+                        continue;
+                    }
+                    let newest = newest_of(self.nats, &head.account_id).await?;
                     ends.ends(head, in_feed, newest.as_ref());
                 }
             }

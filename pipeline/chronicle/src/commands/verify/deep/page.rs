@@ -1,13 +1,13 @@
 //! One page of the feed: what its messages say, and whether the event store says the same.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use engine::{Failure, Message};
-use ledger::codec::json;
-use ledger::{AccountId, Event, Hash};
+use ledger::{AccountId, Hash};
+use operators::{NoEvent, event_in};
 use store::EventStore;
 use transport::stored::StoredMessages;
-use transport::{Nats, headers, streams, subjects};
+use transport::{Nats, streams, subjects};
 
 use super::accounts::InFeed;
 use super::{Share, violation};
@@ -38,21 +38,26 @@ pub(super) struct Page {
     pub(super) is_whole: bool,
 }
 
-/// Reads a message, or says what is wrong with it.
-pub(in crate::commands::verify) fn read(message: &Message) -> Result<Read, String> {
-    let version = message.header(headers::SCHEMA_VERSION);
-    let too_new = version.and_then(|version| ledger::too_new(version.parse().ok()?));
-    if let Some(reason) = too_new {
-        return Err(reason);
-    }
-    let event: Event = json::decode_event(&message.payload).map_err(|error| error.to_string())?;
-    event.check_hash().map_err(|error| error.to_string())?;
+/// Why a message cannot be compared.
+pub(in crate::commands::verify) enum Unread {
+    /// It is an event, for a newer program.
+    TooNew(String),
+    /// It is no event of its account.
+    Wrong(String),
+}
+
+/// Reads a message, or says why not.
+pub(in crate::commands::verify) fn read(message: &Message) -> Result<Read, Unread> {
+    let event = event_in(message).map_err(|reason| match reason {
+        NoEvent::TooNew(reason) => Unread::TooNew(reason),
+        other => Unread::Wrong(other.to_string()),
+    })?;
     let expected = subjects::event(&event.account_id);
     if message.subject != expected {
-        return Err(format!(
+        return Err(Unread::Wrong(format!(
             "an event of account {} stands under {}",
             event.account_id, message.subject
-        ));
+        )));
     }
     Ok(Read {
         sequence: message.position,
@@ -82,7 +87,14 @@ impl Page {
         }
         match read(message) {
             Ok(read) => self.messages.push(read),
-            Err(reason) => {
+            Err(Unread::TooNew(reason)) => {
+                let reason = format!("sequence {} was not compared: {reason}", message.position);
+                report.mend_nothing(reason.clone());
+                if report.is_checked(Invariant::Convergence) {
+                    report.not_checked(Invariant::Convergence, reason);
+                }
+            }
+            Err(Unread::Wrong(reason)) => {
                 let violation = violation(format!(
                     "sequence {} is no event that can be compared: {reason}",
                     message.position
@@ -112,15 +124,24 @@ impl Page {
             .iter()
             .map(|(account_id, version, hash)| ((account_id.as_str(), *version), hash.as_slice()))
             .collect();
+        let mut lost: HashSet<u64> = HashSet::new();
         for message in &messages {
-            check(message, hashes.get(&message.place()).copied(), report);
+            let stored = hashes.get(&message.place()).copied();
+            if stored.is_none() {
+                lost.insert(message.sequence);
+            }
+            check(message, stored, report);
         }
         report.checked(
             Invariant::Convergence,
             "feed messages",
             messages.len() as u64,
         );
-        for message in messages {
+        // What the event store does not have was reported, and is not remembered: there may be any number of such accounts.
+        for message in messages
+            .into_iter()
+            .filter(|one| !lost.contains(&one.sequence))
+        {
             if let Some(in_feed) = known.get_mut(&message.account_id) {
                 in_feed.take(&message, self.is_whole);
             } else {
