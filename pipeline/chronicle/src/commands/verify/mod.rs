@@ -25,7 +25,10 @@ mod rights;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use sqlx::postgres::PgPool;
+use store::EventStore;
 use tokio::time::Instant;
+use transport::Nats;
 
 use self::print::Totals;
 use self::read_models::{FeedState, ReadModels};
@@ -42,28 +45,63 @@ pub(crate) async fn execute(
     arguments: &VerifyArguments,
     output: Format,
 ) -> anyhow::Result<ExitCode> {
-    let started = Instant::now();
     let nats = servers.nats().await?;
-    let store = servers.event_store()?;
-    let pool = servers.read_model()?;
-    let mut read_models = ReadModels::new(
-        pool.clone(),
-        store.clone(),
-        started + Duration::from_secs(arguments.wait_seconds),
-    );
+    let (store, pool) = (servers.event_store()?, servers.read_model()?);
+    let wait = Duration::from_secs(arguments.wait_seconds);
+    let checked = check(&nats, &store, &pool, wait).await?;
+    checked.print(output)?;
+    Ok(if checked.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(exit::NO)
+    })
+}
+
+/// What a look at everything has found.
+pub(crate) struct Checked {
+    report: Report,
+    totals: Totals,
+}
+
+impl Checked {
+    /// Whether nothing is violated.
+    pub(crate) fn is_ok(&self) -> bool {
+        self.report.is_ok()
+    }
+
+    /// Prints it as `chronicle verify` does.
+    pub(crate) fn print(&self, output: Format) -> anyhow::Result<()> {
+        self.report.print(&self.totals, output)
+    }
+
+    /// The document that `chronicle -o json verify` prints.
+    pub(crate) fn document(&self) -> anyhow::Result<serde_json::Value> {
+        Ok(serde_json::to_value(self.report.document(&self.totals))?)
+    }
+}
+
+/// Looks at everything. Waits at most `wait` for projections that are behind.
+pub(crate) async fn check(
+    nats: &Nats,
+    store: &EventStore,
+    pool: &PgPool,
+    wait: Duration,
+) -> anyhow::Result<Checked> {
+    let started = Instant::now();
+    let mut read_models = ReadModels::new(pool.clone(), store.clone(), started + wait);
     store.ping().await?;
     read_models.reach().await?;
 
     let mut report = Report::default();
     let mut totals = Totals::default();
-    rights::check(&store, &mut report).await?;
-    let feed_before = FeedState::look(&nats).await?;
+    rights::check(store, &mut report).await?;
+    let feed_before = FeedState::look(nats).await?;
     read_models.begin().await?;
     let mut snapshot = store.snapshot().await?;
     let seen = events::walk(&mut snapshot, &mut read_models, &mut report).await?;
     outcomes::walk(&mut snapshot, seen.events, &mut totals, &mut report).await?;
     snapshot.close().await?;
-    let feed_after = FeedState::look(&nats).await?;
+    let feed_after = FeedState::look(nats).await?;
     read_models
         .conclude(
             &seen,
@@ -71,22 +109,17 @@ pub(crate) async fn execute(
             &mut report,
         )
         .await?;
-    applier::check(&pool, &nats, &mut report).await?;
-    let (partitions, without_outcome) = intake::check(&nats, &store, &mut report).await?;
-    dead_letters::check(&nats, without_outcome, &mut report).await?;
-    limits::check(&nats, partitions.as_ref(), &mut report).await?;
+    applier::check(pool, nats, &mut report).await?;
+    let (partitions, without_outcome) = intake::check(nats, store, &mut report).await?;
+    dead_letters::check(nats, without_outcome, &mut report).await?;
+    limits::check(nats, partitions.as_ref(), &mut report).await?;
     remarks(&mut report);
 
     totals.accounts = seen.accounts;
     totals.events = seen.events;
     totals.currencies = seen.conservation.totals();
     totals.elapsed_ms = u64::try_from(started.elapsed().as_millis())?;
-    report.print(&totals, output)?;
-    Ok(if report.is_ok() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(exit::NO)
-    })
+    Ok(Checked { report, totals })
 }
 
 /// What cannot be seen from outside, and where it is proved instead.

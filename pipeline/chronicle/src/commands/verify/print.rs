@@ -34,8 +34,9 @@ struct FindingJson<'a> {
     violations: &'a [Violation],
 }
 
+/// The whole report, for programs.
 #[derive(Serialize)]
-struct ReportJson<'a> {
+pub(super) struct ReportJson<'a> {
     ok: bool,
     invariants: Vec<FindingJson<'a>>,
     totals: &'a Totals,
@@ -44,16 +45,20 @@ struct ReportJson<'a> {
 impl Report {
     pub(super) fn print(&self, totals: &Totals, format: Format) -> anyhow::Result<()> {
         match format {
-            Format::Json => output::json(&ReportJson {
-                ok: self.is_ok(),
-                invariants: NAMES
-                    .into_iter()
-                    .zip(&self.findings)
-                    .map(finding_json)
-                    .collect(),
-                totals,
-            }),
+            Format::Json => output::json(&self.document(totals)),
             Format::Table => self.print_table(totals),
+        }
+    }
+
+    pub(super) fn document<'a>(&'a self, totals: &'a Totals) -> ReportJson<'a> {
+        ReportJson {
+            ok: self.is_ok(),
+            invariants: NAMES
+                .into_iter()
+                .zip(&self.findings)
+                .map(finding_json)
+                .collect(),
+            totals,
         }
     }
 
