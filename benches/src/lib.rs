@@ -1,23 +1,33 @@
 //! Benchmarks. What is measured lies in `benches/benches/`; run it with `cargo bench -p benches`. Here is what they have in
-//! common: on what machine, of which commit, and how durations become figures.
+//! common: on what machine, of which commit, and how durations become figures; and [`ceiling`], the bare loop that
+//! `chronicle bench` holds the ledger against.
+//!
+//! This library uses nothing of the ledger, so that `chronicle` can use it; the benchmarks themselves do.
 
 // Results go to stdout, to be kept.
 #![allow(clippy::print_stdout)]
 
-use std::fs;
+pub mod ceiling;
+pub mod machine;
+
 use std::process::Command as Process;
 use std::time::Duration;
 
+use self::machine::Machine;
+
 /// Prints the rows that say on what it was measured; `measured` are the folders that count as changed, e.g. `:/store`.
 pub fn print_machine(measured: &[&str]) {
-    let load = first_line("/proc/loadavg", "");
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let memory = first_line("/proc/meminfo", "MemTotal:");
-    let processor = first_line("/proc/cpuinfo", "model name");
+    let machine = Machine::look();
     println!("| | |\n|---|---|");
-    println!("| processor | {cores} cores, {processor} |");
-    println!("| memory | {memory} |");
-    println!("| load before (1, 5, 15 minutes) | {load} |");
+    println!(
+        "| processor | {} cores, {} |",
+        machine.cores, machine.processor
+    );
+    println!("| memory | {} |", machine.memory);
+    println!(
+        "| load before (1, 5, 15 minutes) | {} |",
+        machine.load_before
+    );
     println!("| compiler | {}, release |", told("rustc", &["--version"]));
     println!("| commit | {} |", commit(measured));
 }
@@ -32,13 +42,6 @@ fn commit(measured: &[&str]) -> String {
     } else {
         format!("{head}, and changes that are not committed")
     }
-}
-
-fn first_line(path: &str, name: &str) -> String {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    let value = line.map(|line| line.trim_start_matches([' ', '\t', ':']).to_owned());
-    value.unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// What a program prints.

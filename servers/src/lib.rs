@@ -18,9 +18,10 @@
 //! What it guarantees: a server that is returned has answered; its data survive a restart; when this process ends, by
 //! whatever cause, its servers end. What it does not: run anything in production, or listen beyond 127.0.0.1.
 //!
-//! Tests use [`testing`].
+//! Tests use [`testing`]. A program of one's own that needs the same care is a [`Child`].
 
 mod account;
+mod child;
 pub mod cockroach;
 mod error;
 mod folder;
@@ -41,6 +42,7 @@ mod start;
 pub mod testing;
 mod wire;
 
+pub use child::Child;
 pub use cockroach::Cockroach;
 pub use error::Error;
 pub use nats::NatsServer;

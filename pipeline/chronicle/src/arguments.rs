@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bench;
 mod feed;
 mod projection;
 mod replay;
@@ -15,6 +16,7 @@ use crate::http::access::Role;
 use crate::output::Format;
 use crate::servers_at::ServerArguments;
 
+pub(crate) use self::bench::{BenchArguments, Through, WorkloadName};
 pub(crate) use self::feed::{FeedTask, RestoreArguments};
 pub(crate) use self::projection::{DigestArguments, ProjectionTask, RebuildArguments};
 pub(crate) use self::replay::{ReplayArguments, ReplayCommands, ReplayTask};
@@ -109,6 +111,8 @@ pub(crate) enum Task {
     Rejections(RejectionsArguments),
     /// Make a token for the HTTP API
     Token(TokenArguments),
+    /// Measure how fast the ledger is on this machine, next to a bare loop that does the same I/O
+    Bench(BenchArguments),
 }
 
 /// `chronicle rejections`

@@ -21,6 +21,7 @@ async fn the_help_names_every_subcommand_and_the_exit_codes() {
         "events",
         "dead-letter",
         "projection",
+        "bench",
         "Exit codes",
     ] {
         assert!(help.out.contains(name), "{name}: {help:#?}");
@@ -376,6 +377,10 @@ async fn calls_that_make_no_sense_say_what_would() {
         (
             &["projection", "adopt-stream", "balances"],
             "there is no projection \"balances\"",
+        ),
+        (
+            &["bench", "--nats-url", "nats://127.0.0.1:1"],
+            "give all of --nats-url, --event-store-url and --read-model-url",
         ),
     ] {
         chronicle(arguments)

@@ -5,6 +5,7 @@ mod account;
 mod as_of;
 mod asked_for;
 mod balances;
+mod bench;
 mod by_date;
 mod dead_letter;
 mod describe;
@@ -66,6 +67,7 @@ pub(crate) async fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Task::Projection(task) => projection::execute(&servers, &task, output).await,
         Task::Feed(task) => feed::execute(&servers, &task, output).await,
         Task::Rejections(arguments) => rejections::execute(&arguments, output),
+        Task::Bench(arguments) => bench::execute(&servers, &arguments, output).await,
         Task::Token(arguments) => token::execute(&arguments, output),
     }
 }

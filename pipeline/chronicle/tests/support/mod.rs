@@ -237,6 +237,11 @@ impl Process {
         Some((head.to_owned(), body.to_owned()))
     }
 
+    /// Where it serves its HTTP API.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// A client of its HTTP API.
     pub fn http(&self) -> http::Client {
         http::Client::new(&self.address)

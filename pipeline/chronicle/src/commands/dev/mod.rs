@@ -1,7 +1,7 @@
 //! `chronicle dev`: servers, tables, intake and projections on this machine, in one process that cleans up after itself.
 
 mod demo;
-mod servers;
+pub(crate) mod servers;
 
 use std::fs::File;
 use std::io::Write;

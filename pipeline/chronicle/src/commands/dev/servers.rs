@@ -77,6 +77,34 @@ impl Servers {
         self.nats.url()
     }
 
+    /// What runs, by the programs' names, and the process that each began with.
+    pub(crate) fn processes(&self) -> Vec<(&'static str, u32)> {
+        let mut processes = vec![
+            ("nats-server", self.nats.pid()),
+            ("postgres", self.postgres.pid()),
+        ];
+        processes.extend(self.cockroach.as_ref().map(|it| ("cockroach", it.pid())));
+        processes
+    }
+
+    /// Where PostgreSQL's data are: not below the data folder, if root's other user cannot get there.
+    pub(crate) fn postgres_data(&self) -> &Path {
+        self.postgres.data_folder()
+    }
+
+    /// The database that the event store's server has beside the event store, under another name; the owner's.
+    pub(crate) async fn another_database(&self, name: &str) -> anyhow::Result<String> {
+        let url = with_database(&self.event_store_owner, name);
+        store::migrate::create_database(&url).await?;
+        Ok(url)
+    }
+
+    /// The same beside the read model.
+    pub(crate) async fn another_read_model(&self, name: &str) -> anyhow::Result<String> {
+        self.postgres.create_database(name).await?;
+        Ok(self.postgres.database_url(name))
+    }
+
     /// Starts a server again when it has died. Never ends.
     pub(crate) async fn keep_running(&self) {
         tokio::join!(
@@ -137,6 +165,17 @@ async fn keep_running<P: servers::Program>(name: &str, server: &servers::Server<
     }
 }
 
+/// The same URL for another database.
+fn with_database(url: &str, name: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
+    let (place, query) = match rest.split_once('?') {
+        Some((place, query)) => (place, format!("?{query}")),
+        None => (rest, String::new()),
+    };
+    let authority = place.split('/').next().unwrap_or_default();
+    format!("{scheme}://{authority}/{name}{query}")
+}
+
 /// The same URL for the application's role. That role has no password: where the owner needs one, the application
 /// connects as the owner, which `chronicle verify` will say.
 fn as_application(owner_url: &str) -> String {
@@ -157,7 +196,20 @@ fn as_application(owner_url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::as_application;
+    use super::{as_application, with_database};
+
+    #[test]
+    fn another_database_is_on_the_same_server() {
+        for (url, other) in [
+            (
+                "postgres://root@127.0.0.1:26257/db?sslmode=disable",
+                "postgres://root@127.0.0.1:26257/new?sslmode=disable",
+            ),
+            ("postgres://localhost", "postgres://localhost/new"),
+        ] {
+            assert_eq!(with_database(url, "new"), other);
+        }
+    }
 
     #[test]
     fn the_application_connects_as_its_own_role() {

@@ -50,11 +50,57 @@ pub(crate) use self::one::check_one;
 pub(crate) use self::slowly::{Found, Slowly};
 
 /// What is compared.
-struct Verification<'a> {
+struct Verification {
     nats: Nats,
     store: EventStore,
     pool: PgPool,
-    arguments: &'a VerifyArguments,
+    /// How long projections that are behind are waited for.
+    wait: Duration,
+    /// Whether each message of the feed is compared, too.
+    is_deep: bool,
+}
+
+/// What a look at everything has found.
+pub(crate) struct Checked {
+    report: Report,
+    totals: Totals,
+}
+
+impl Checked {
+    /// Whether nothing is violated.
+    pub(crate) fn is_ok(&self) -> bool {
+        self.report.is_ok()
+    }
+
+    /// Prints it as `chronicle verify` does.
+    pub(crate) fn print(&self, output: Format) -> anyhow::Result<()> {
+        self.report.print(&self.totals, None, output)
+    }
+
+    /// The document that `chronicle -o json verify` prints.
+    pub(crate) fn document(&self) -> anyhow::Result<serde_json::Value> {
+        Ok(serde_json::to_value(
+            self.report.document(&self.totals, None),
+        )?)
+    }
+}
+
+/// Looks at everything, as `chronicle verify` does. Waits at most `wait` for projections that are behind.
+pub(crate) async fn check(
+    nats: &Nats,
+    store: &EventStore,
+    pool: &PgPool,
+    wait: Duration,
+) -> anyhow::Result<Checked> {
+    let verification = Verification {
+        nats: nats.clone(),
+        store: store.clone(),
+        pool: pool.clone(),
+        wait,
+        is_deep: false,
+    };
+    let (report, totals) = Box::pin(verification.compare()).await?;
+    Ok(Checked { report, totals })
 }
 
 pub(crate) async fn execute(
@@ -66,7 +112,8 @@ pub(crate) async fn execute(
         nats: servers.nats().await?,
         store: servers.event_store()?,
         pool: servers.read_model()?,
-        arguments,
+        wait: Duration::from_secs(arguments.wait_seconds),
+        is_deep: arguments.deep || arguments.repair,
     };
     let (report, totals) = Box::pin(verification.compare()).await?;
     if !arguments.repair {
@@ -109,15 +156,14 @@ fn answer(report: &Report) -> ExitCode {
     }
 }
 
-impl Verification<'_> {
+impl Verification {
     /// Compares everything with everything.
     async fn compare(&self) -> anyhow::Result<(Report, Totals)> {
         let started = Instant::now();
         let (nats, store, pool) = (&self.nats, &self.store, &self.pool);
-        let is_deep = self.arguments.deep || self.arguments.repair;
-        let deadline = started + Duration::from_secs(self.arguments.wait_seconds);
+        let deadline = started + self.wait;
         let mut read_models =
-            ReadModels::new(pool.clone(), store.clone(), deadline).thoroughly(is_deep);
+            ReadModels::new(pool.clone(), store.clone(), deadline).thoroughly(self.is_deep);
         store.ping().await?;
         read_models.reach().await?;
 
@@ -144,7 +190,7 @@ impl Verification<'_> {
                 &mut report,
             )
             .await?;
-        if is_deep {
+        if self.is_deep {
             let deep = Deep {
                 nats,
                 store,

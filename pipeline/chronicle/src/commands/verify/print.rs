@@ -35,8 +35,9 @@ struct FindingJson<'a> {
     violations: &'a [Violation],
 }
 
+/// The whole report, for programs.
 #[derive(Serialize)]
-struct ReportJson<'a> {
+pub(super) struct ReportJson<'a> {
     ok: bool,
     invariants: Vec<FindingJson<'a>>,
     totals: &'a Totals,
@@ -61,16 +62,24 @@ impl Report {
         format: Format,
     ) -> anyhow::Result<()> {
         match format {
-            Format::Json => output::json(&ReportJson {
-                ok: self.is_ok(),
-                invariants: self.invariants(),
-                totals,
-                repair: repair.map(|(repair, before)| RepairJson {
-                    repair,
-                    before: before.invariants(),
-                }),
-            }),
+            Format::Json => output::json(&self.document(totals, repair)),
             Format::Table => self.print_table(totals),
+        }
+    }
+
+    pub(super) fn document<'a>(
+        &'a self,
+        totals: &'a Totals,
+        repair: Option<(&'a Repair, &'a Self)>,
+    ) -> ReportJson<'a> {
+        ReportJson {
+            ok: self.is_ok(),
+            invariants: self.invariants(),
+            totals,
+            repair: repair.map(|(repair, before)| RepairJson {
+                repair,
+                before: before.invariants(),
+            }),
         }
     }
 
