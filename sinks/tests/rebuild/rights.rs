@@ -15,10 +15,13 @@ async fn writer(place: &Place, name: &str) -> (String, PgPool) {
             "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"
         ))
         .await;
-    let (scheme, rest) = place.url.split_once("://").unwrap();
-    let (_, place_of) = rest.split_once('@').unwrap();
+    let (scheme, rest) = place.url.split_once("://").expect("it is a URL");
+    let (_, place_of) = rest.split_once('@').expect("it has a user");
     let url = format!("{scheme}://{role}@{place_of}");
-    (role, sinks::read_model::connect_lazy(&url, 2).unwrap())
+    (
+        role,
+        sinks::read_model::connect_lazy(&url, 2).expect("the URL is right"),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]

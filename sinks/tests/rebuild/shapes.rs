@@ -7,7 +7,8 @@ use crate::place::{ORDER, Place};
 
 async fn refused_swap(place: &Place) -> String {
     let swap = Swap::begin(&place.pool, Definition::of::<Holds>()).await;
-    let refused = swap.unwrap().take_shadow(&ORDER, true).await;
+    let swap = swap.expect("the offset can be locked");
+    let refused = swap.take_shadow(&ORDER, true).await;
     refused.expect_err("the shapes differ").to_string()
 }
 
