@@ -126,16 +126,16 @@ impl Swap {
         let leaving = self.home.leaving_of(projection)?;
         let retired = self.home.retired_of(projection)?;
         self.check(from, &source).await?;
-        let older = self.look_for_obstacles(from, prune_older).await?;
+        let earlier = self.look_for_obstacles(from, prune_older).await?;
         let copy = offset(&mut self.transaction, &source, projection).await?;
         let (transaction, home) = (&mut self.transaction, self.home.name());
         execute(transaction, format!("CREATE SCHEMA {}", quoted(&leaving))).await?;
         bookkeeping::keep_offset(transaction, projection, home, &leaving).await?;
         bookkeeping::exchange_versions(transaction, projection, home, &source, &leaving).await?;
         let to_sequence = self.take_offset(from, &copy).await?;
-        self.lock(&source, older.as_deref()).await?;
-        if let Some(older) = self.look_for_obstacles(from, prune_older).await? {
-            retired::remove(&mut self.transaction, &older).await?;
+        self.lock(&source, earlier.as_deref()).await?;
+        if let Some(earlier) = self.look_for_obstacles(from, prune_older).await? {
+            retired::remove(&mut self.transaction, &earlier).await?;
         }
         let lacking_indexes = self.move_tables(&source, &leaving).await?;
         let swapped = Swapped {
@@ -207,11 +207,11 @@ impl Swap {
     }
 
     /// Locks the tables of both sides, with those that go away: in the copy's schema, and of an earlier model.
-    async fn lock(&mut self, source: &str, older: Option<&str>) -> Result<(), Error> {
+    async fn lock(&mut self, source: &str, earlier: Option<&str>) -> Result<(), Error> {
         let own = self.definition.tables;
         let mut tables: Vec<String> = Vec::new();
         tables.extend(own.iter().map(|table| table_in(self.home.name(), table)));
-        for schema in [Some(source), older].into_iter().flatten() {
+        for schema in [Some(source), earlier].into_iter().flatten() {
             let all = own.iter().chain(&BOOKKEEPING);
             tables.extend(all.map(|table| table_in(schema, table)));
         }
