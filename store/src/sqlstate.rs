@@ -82,6 +82,12 @@ pub fn is_missing_database(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| code == "3D000")
 }
 
+/// Whether an error says that a table that a statement names, or its schema, is not there.
+pub fn is_missing_table(error: &sqlx::Error) -> bool {
+    // undefined_table, invalid_schema_name
+    code(error).is_some_and(|code| matches!(code.as_str(), "42P01" | "3F000"))
+}
+
 /// Whether an error says that a lock was not to be had within `lock_timeout`.
 pub fn is_lock_not_available(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| code == "55P03")

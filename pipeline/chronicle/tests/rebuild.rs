@@ -221,7 +221,14 @@ async fn the_plan_changes_nothing_and_what_is_kept_is_not_thrown_away() {
         said.contains("--prune-older") && said.contains("rollback"),
         "{said}"
     );
-    ledger.json(&["projection", "rollback", "holds"], 0).await;
+    sqlx::query("CREATE INDEX holds_by_amount ON holds (amount)")
+        .execute(&pool)
+        .await
+        .expect("it can be made");
+    let answer = ledger.json(&["projection", "rollback", "holds"], 0).await;
+    let lacking =
+        r#"CREATE INDEX CONCURRENTLY "holds_by_amount" ON "public"."holds" USING btree (amount)"#;
+    assert_eq!(answer["lacking_indexes"], serde_json::json!([lacking]));
     ledger.json(&["projection", "prune", "holds"], 0).await;
     ledger.json(&rebuild, 0).await;
     let discarded = ledger

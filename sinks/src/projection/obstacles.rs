@@ -6,9 +6,9 @@ use sqlx::postgres::PgPool;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::copies::Error;
-use super::schemas::{Home, exists, table_in, views_on};
+use super::schemas::{Home, bound_to, exists, table_in};
 use super::shapes::{Compared, Differences, differences};
-use super::{Definition, retired, rights};
+use super::{Definition, retired, rights, shadow};
 
 /// The tables that a copy has besides the projection's own, as the code reads them.
 pub(super) const BOOKKEEPING: [&str; 2] = ["projection_offsets", "projection_versions"];
@@ -23,7 +23,9 @@ pub async fn foresee(
     let home = Home::of(&mut connection).await?;
     tables(&mut connection, &home, definition).await?;
     rights::for_a_swap(&mut connection, &home, definition).await?;
-    views(&mut connection, &home, definition).await?;
+    bound(&mut connection, &home, definition).await?;
+    foreign_keys(&mut connection, &home, definition).await?;
+    begun(&mut connection, &home, definition).await?;
     let sql = format!(
         "SELECT EXISTS (SELECT 1 FROM {} WHERE projection = $1)",
         table_in(home.name(), "projection_offsets")
@@ -63,23 +65,77 @@ async fn tables(
     )))
 }
 
-/// Views on the live tables would stay with them.
-pub(super) async fn views(
+/// What is bound to the live tables would stay with them.
+pub(super) async fn bound(
     connection: &mut PgConnection,
     home: &Home,
     definition: Definition,
 ) -> Result<(), Error> {
     for table in definition.tables {
-        let views = views_on(connection, home.name(), table).await?;
-        if !views.is_empty() {
+        let bound = bound_to(connection, home.name(), table).await?;
+        if !bound.is_empty() {
             return Err(Error::Refused(format!(
-                "views read the table {table} ({}), and would stay with the one that leaves: remove them, and make them \
+                "bound to the table {table} are: {}. They would stay with the one that leaves: remove them, and make them \
                  anew afterwards",
-                views.join(", ")
+                bound.join(", ")
             )));
         }
     }
     Ok(())
+}
+
+/// Of what the live tables may have, foreign keys alone are not copied.
+async fn foreign_keys(
+    connection: &mut PgConnection,
+    home: &Home,
+    definition: Definition,
+) -> Result<(), Error> {
+    let mut found = Vec::new();
+    for table in definition.tables {
+        let of_table: Vec<String> = sqlx::query_scalar(
+            "SELECT format('table %s: constraint %s (%s)', $2::text, conname, pg_get_constraintdef(oid))
+             FROM pg_constraint WHERE conrelid = $1::regclass AND contype = 'f' ORDER BY conname",
+        )
+        .bind(table_in(home.name(), table))
+        .bind(table)
+        .fetch_all(&mut *connection)
+        .await?;
+        found.extend(of_table);
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(not_copied(definition.name, &found.join("; ")))
+}
+
+/// A copy that was begun before must be one that can be gone on with. One of an older definition is removed.
+async fn begun(
+    connection: &mut PgConnection,
+    home: &Home,
+    definition: Definition,
+) -> Result<(), Error> {
+    let Some(found) = shadow::look_over(connection, home, definition.name).await? else {
+        return Ok(());
+    };
+    check_definition(&found, definition)?;
+    if found.definition == definition.version {
+        let compared = Compared::ColumnsAndConstraints;
+        shape_of_shadow(connection, home, definition, compared).await?;
+    }
+    Ok(())
+}
+
+/// Refuses a copy that a newer program builds.
+pub(super) fn check_definition(found: &shadow::Found, definition: Definition) -> Result<(), Error> {
+    if found.definition <= definition.version {
+        return Ok(());
+    }
+    let projection = definition.name;
+    Err(Error::Refused(format!(
+        "a copy of {projection} is being built by a newer program, for definition {}; this one makes {}. Leave it to that, \
+         or remove the copy: chronicle projection rebuild {projection} --discard",
+        found.definition, definition.version
+    )))
 }
 
 /// There is one earlier model at most. Answers with its schema when it has to be removed.
@@ -96,7 +152,7 @@ pub(super) async fn room(
     if !prune_older {
         return Err(Error::Refused(retired::still_kept(definition.name)));
     }
-    retired::check_views(connection, definition, &schema).await?;
+    retired::check_bound(connection, definition, &schema).await?;
     Ok(Some(schema))
 }
 
@@ -147,21 +203,32 @@ pub(super) async fn shape_was_copied(
     if found.is_empty() {
         return Ok(());
     }
-    Err(Error::Refused(format!(
-        "the live tables of {name} have what a copy would not have: {}. Nothing was changed. Remove it from the live table: each \
-         read model stands alone",
-        found.words()
-    )))
+    Err(not_copied(name, &found.words()))
 }
 
-/// So must one that was live before.
+fn not_copied(name: &str, what: &str) -> Error {
+    Error::Refused(format!(
+        "the live tables of {name} have what a copy would not have: {what}. Nothing was changed. Remove it from the live \
+         table: each read model stands alone"
+    ))
+}
+
+/// So must one that was live before, except that it may lack indexes that only readers need: whoever goes back is in a
+/// hurry, and they can be made afterwards.
 pub(super) async fn shape_of_retired(
     connection: &mut PgConnection,
     home: &Home,
     definition: Definition,
 ) -> Result<(), Error> {
     let (name, schema) = (definition.name, home.retired_of(definition.name)?);
-    let found = shape(connection, home, &schema, definition, Compared::All).await?;
+    let found = shape(
+        connection,
+        home,
+        &schema,
+        definition,
+        Compared::UniqueIndexes,
+    )
+    .await?;
     if found.is_empty() {
         return Ok(());
     }

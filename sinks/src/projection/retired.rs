@@ -3,12 +3,13 @@
 use serde_json::json;
 use sqlx::postgres::PgPool;
 use sqlx::{AssertSqlSafe, PgConnection};
+use store::sqlstate;
 
 use super::Definition;
 use super::audit::{self, Action, Order};
 use super::copies::Error;
 use super::offset::unsigned;
-use super::schemas::{Home, execute, exists, quoted, table_in, views_on};
+use super::schemas::{Home, bound_to, execute, exists, quoted, table_in};
 
 /// The sequence up to which the earlier model has read; `None` when none is kept.
 pub async fn look(pool: &PgPool, projection: &str) -> Result<Option<u64>, Error> {
@@ -25,8 +26,13 @@ pub async fn look(pool: &PgPool, projection: &str) -> Result<Option<u64>, Error>
     let last_sequence = sqlx::query_scalar(AssertSqlSafe(sql))
         .bind(projection)
         .fetch_one(&mut *connection)
-        .await?;
-    Ok(Some(unsigned(last_sequence)))
+        .await;
+    match last_sequence {
+        Ok(last_sequence) => Ok(Some(unsigned(last_sequence))),
+        // It was there a moment ago.
+        Err(error) if sqlstate::is_missing_table(&error) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Removes the model from before the last swap. Answers with false when none is kept.
@@ -42,7 +48,7 @@ pub async fn prune(
     if !exists(&mut transaction, &schema).await? {
         return Ok(false);
     }
-    check_views(&mut transaction, definition, &schema).await?;
+    check_bound(&mut transaction, definition, &schema).await?;
     remove(&mut transaction, &schema).await?;
     let action = Action::Pruned;
     audit::record(&mut transaction, definition.name, action, order, json!({})).await?;
@@ -58,18 +64,18 @@ pub fn still_kept(projection: &str) -> String {
     )
 }
 
-/// A view that somebody has made on one of its tables is an error, and does not go away with it.
-pub(super) async fn check_views(
+/// What somebody has bound to one of its tables, such as a view, is an error, and does not go away with it.
+pub(super) async fn check_bound(
     connection: &mut PgConnection,
     definition: Definition,
     schema: &str,
 ) -> Result<(), Error> {
     for table in definition.tables {
-        let views = views_on(connection, schema, table).await?;
-        if !views.is_empty() {
+        let bound = bound_to(connection, schema, table).await?;
+        if !bound.is_empty() {
             return Err(Error::Refused(format!(
-                "views read the table {table} of the earlier model ({}): remove them first",
-                views.join(", ")
+                "bound to the table {table} of the earlier model are: {}. They would go away with it: remove them first",
+                bound.join(", ")
             )));
         }
     }

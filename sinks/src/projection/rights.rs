@@ -56,21 +56,37 @@ pub(super) async fn for_a_swap(
     )))
 }
 
-/// Lets everybody read the copy who may read the original.
+/// Whoever may do something with the original or a column of it, and nobody else, may do the same with the copy. It has to
+/// be its owner's already: an owner's own rights are not in question.
 pub(super) async fn copy_rights(
     connection: &mut PgConnection,
     from: &str,
     into: &str,
     table: &str,
 ) -> Result<(), sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END AS grantee,
-            privilege_type AS privilege, is_grantable
-         FROM pg_class, aclexplode(relacl) WHERE pg_class.oid = $1::regclass AND grantee <> relowner",
-    )
-    .bind(table_in(from, table))
-    .fetch_all(&mut *connection)
-    .await?;
+    const RIGHTS: &str = "SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END AS grantee,
+            privilege_type || what AS privilege, is_grantable
+         FROM (
+            SELECT relowner, relacl AS acl, '' AS what FROM pg_class WHERE oid = $1::regclass
+            UNION ALL
+            SELECT relowner, attacl, format(' (%I)', attname) FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+            WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped
+         ) AS lists, aclexplode(acl) WHERE grantee <> relowner";
+    let copy = table_in(into, table);
+    let had = sqlx::query(RIGHTS)
+        .bind(&copy)
+        .fetch_all(&mut *connection)
+        .await?;
+    for row in had {
+        // With what was granted on from there, and with the rights on columns.
+        let grantee: &str = row.try_get("grantee")?;
+        let sql = format!("REVOKE ALL ON {copy} FROM {grantee} CASCADE");
+        execute(connection, sql).await?;
+    }
+    let rows = sqlx::query(RIGHTS)
+        .bind(table_in(from, table))
+        .fetch_all(&mut *connection)
+        .await?;
     for row in rows {
         let (grantee, privilege): (&str, &str) =
             (row.try_get("grantee")?, row.try_get("privilege")?);
@@ -79,7 +95,6 @@ pub(super) async fn copy_rights(
         } else {
             ""
         };
-        let copy = table_in(into, table);
         execute(
             connection,
             format!("GRANT {privilege} ON {copy} TO {grantee}{option}"),

@@ -117,16 +117,24 @@ pub(super) async fn set_schema(
     execute(connection, sql).await
 }
 
-/// Views that read a table: they are bound to this very table, and would go away with it.
-pub(super) async fn views_on(
+/// What is bound to this very table, whatever it is called, and would go away with it: views that read it, publications
+/// that name it, and foreign keys of other tables. With the statements that unbind it.
+pub(super) async fn bound_to(
     connection: &mut PgConnection,
     schema: &str,
     table: &str,
 ) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar(
-        "SELECT DISTINCT ev_class::regclass::text FROM pg_depend
+        "SELECT 'view ' || ev_class::regclass FROM pg_depend
          JOIN pg_rewrite ON pg_rewrite.oid = objid AND classid = 'pg_rewrite'::regclass
-         WHERE refclassid = 'pg_class'::regclass AND refobjid = $1::regclass AND ev_class <> $1::regclass ORDER BY 1",
+         WHERE refclassid = 'pg_class'::regclass AND refobjid = $1::regclass AND ev_class <> $1::regclass
+         UNION
+         SELECT format('publication %I (ALTER PUBLICATION %1$I DROP TABLE %s)', pubname, prrelid::regclass)
+         FROM pg_publication_rel JOIN pg_publication ON pg_publication.oid = prpubid WHERE prrelid = $1::regclass
+         UNION
+         SELECT format('foreign key %I of %s (ALTER TABLE %2$s DROP CONSTRAINT %1$I)', conname, conrelid::regclass)
+         FROM pg_constraint WHERE contype = 'f' AND confrelid = $1::regclass AND conrelid <> $1::regclass
+         ORDER BY 1",
     )
     .bind(table_in(schema, table))
     .fetch_all(connection)

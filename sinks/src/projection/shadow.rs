@@ -7,11 +7,12 @@ use ledger::{AccountId, Version};
 use serde_json::json;
 use sqlx::postgres::PgPool;
 use sqlx::{Acquire, PgConnection, Row};
+use store::sqlstate;
 use time::OffsetDateTime;
 
 use super::audit::{self, Action, Order};
 use super::copies::Error;
-use super::obstacles::{BOOKKEEPING, shape_of_shadow, shape_was_copied};
+use super::obstacles::{BOOKKEEPING, check_definition, shape_of_shadow, shape_was_copied};
 use super::offset::{signed, signed_sequence, unsigned};
 use super::schemas::{Home, execute, exists, pool_in, quoted, table_in};
 use super::shapes::{Compared, copy_shape, missing_indexes};
@@ -55,22 +56,41 @@ pub struct Found {
 /// Looks for a copy that is being built.
 pub async fn look(pool: &PgPool, projection: &str) -> Result<Option<Found>, Error> {
     let mut connection = pool.acquire().await?;
-    let schema = Home::of(&mut connection).await?.shadow_of(projection)?;
-    if !exists(&mut connection, &schema).await? {
+    let home = Home::of(&mut connection).await?;
+    look_over(&mut connection, &home, projection).await
+}
+
+/// The same over this connection.
+pub(super) async fn look_over(
+    connection: &mut PgConnection,
+    home: &Home,
+    projection: &str,
+) -> Result<Option<Found>, Error> {
+    let schema = home.shadow_of(projection)?;
+    if !exists(connection, &schema).await? {
         return Ok(None);
     }
+    match found(connection, &schema).await {
+        Ok(found) => Ok(Some(found)),
+        // It was there a moment ago: it has been swapped in, or removed.
+        Err(error) if sqlstate::is_missing_table(&error) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn found(connection: &mut PgConnection, schema: &str) -> Result<Found, sqlx::Error> {
     let sql = format!(
         "SELECT definition, last_sequence FROM {}",
-        table_in(&schema, "projection_offsets")
+        table_in(schema, "projection_offsets")
     );
     let row = sqlx::query(sqlx::AssertSqlSafe(sql))
         .fetch_one(&mut *connection)
         .await?;
-    Ok(Some(Found {
+    Ok(Found {
         definition: row.try_get("definition")?,
         last_sequence: unsigned(row.try_get("last_sequence")?),
-        walked: walked(&mut connection, &schema).await?,
-    }))
+        walked: walked(connection, schema).await?,
+    })
 }
 
 /// The copy of a projection's read model, made now or begun before. `last_sequence` is where the feed ended before this
@@ -85,13 +105,7 @@ pub async fn prepare(
     let projection = definition.name;
     let mut is_resumed = false;
     if let Some(found) = look(pool, projection).await? {
-        if found.definition > definition.version {
-            return Err(Error::Refused(format!(
-                "a copy of {projection} is being built by a newer program, for definition {}; this one makes {}. Leave it to \
-                 that, or remove the copy: chronicle projection rebuild {projection} --discard",
-                found.definition, definition.version
-            )));
-        }
+        check_definition(&found, definition)?;
         is_resumed = found.definition == definition.version;
         if !is_resumed {
             // Nobody can finish it any more.

@@ -48,7 +48,7 @@ pub(super) async fn copy_shape(
 }
 
 /// The statements that give a copy those indexes of the original that it lacks, under the same names: a later migration
-/// has to find them.
+/// has to find them. One that PostgreSQL could not finish (`CREATE INDEX CONCURRENTLY`) is no index.
 pub(super) async fn missing_indexes(
     connection: &mut PgConnection,
     from: &str,
@@ -58,7 +58,8 @@ pub(super) async fn missing_indexes(
     let rows = sqlx::query(
         "SELECT known.relname::text AS name, indisunique AS is_unique, pg_get_indexdef(indexrelid) AS definition
          FROM pg_index JOIN pg_class AS known ON known.oid = indexrelid
-         WHERE indrelid = $1::regclass AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conindid = indexrelid)
+         WHERE indrelid = $1::regclass AND indisvalid
+            AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conindid = indexrelid)
             AND NOT EXISTS (
                 SELECT 1 FROM pg_class AS copied JOIN pg_namespace ON pg_namespace.oid = copied.relnamespace
                 WHERE nspname = $2 AND copied.relname = known.relname)
@@ -94,7 +95,9 @@ pub(super) async fn missing_indexes(
 pub(super) enum Compared {
     /// What a copy has from its beginning.
     ColumnsAndConstraints,
-    /// The indexes as well that are made behind the walk.
+    /// The unique indexes as well, which what is written relies on.
+    UniqueIndexes,
+    /// All indexes: also those that only readers need, which are made behind the walk.
     All,
 }
 
@@ -168,7 +171,8 @@ struct Part {
     name: String,
 }
 
-/// What each part of a table is, in words that have no schema in them. Where columns stand does not matter.
+/// What each part of a table is, in words that have no schema in them. Where columns stand does not matter; nor do indexes
+/// that are not valid.
 async fn shape(
     connection: &mut PgConnection,
     schema: &str,
@@ -193,9 +197,10 @@ async fn shape(
          SELECT 'index', relname::text, concat(
                 CASE WHEN indisunique THEN 'UNIQUE ' END, substring(pg_get_indexdef(indexrelid) FROM ' USING (.*)$'))
          FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
-         WHERE indrelid = $1::regclass AND $2 AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conindid = indexrelid)",
+         WHERE indrelid = $1::regclass AND indisvalid AND (indisunique AND $2 OR $3) AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conindid = indexrelid)",
     )
     .bind(table_in(schema, table))
+    .bind(compared != Compared::ColumnsAndConstraints)
     .bind(compared == Compared::All)
     .fetch_all(connection)
     .await?;

@@ -6,7 +6,8 @@
 //!
 //! The order of locks: the live offset first, so that a copy of the projection that runs cannot commit any more; then
 //! what takes time; the tables last, by short tries, so that readers do not queue up behind a swap that itself waits for
-//! a long query. Under these locks the shapes of both are compared: no migration comes between that and the commit.
+//! a long query. Under these locks the shapes of both are compared, and what is bound to the tables is looked for: no
+//! migration comes between that and the commit.
 
 use engine::fault;
 use serde_json::json;
@@ -18,11 +19,11 @@ use super::audit::{self, Action, Order};
 use super::bookkeeping::offset;
 use super::copies::Error;
 use super::locks::lock_tables;
-use super::obstacles::{BOOKKEEPING, room, shape_of_retired, shape_of_shadow, views};
+use super::obstacles::{BOOKKEEPING, bound, room, shape_of_retired, shape_of_shadow};
 use super::offset::unsigned;
 use super::rights::{copy_owner, copy_rights, copy_settings};
 use super::schemas::{Home, execute, exists, quoted, set_schema, table_in};
-use super::shapes::Compared;
+use super::shapes::{Compared, missing_indexes};
 use super::{bookkeeping, retired};
 
 /// Which copy takes the live model's place.
@@ -58,6 +59,9 @@ pub struct Swapped {
     pub to_sequence: u64,
     /// Whether the model from before is kept.
     pub is_kept: bool,
+    /// The statements that make the indexes which the model from before has and the live one now lacks: after a rollback
+    /// over a migration that made some.
+    pub lacking_indexes: Vec<String>,
 }
 
 impl Swap {
@@ -122,25 +126,23 @@ impl Swap {
         let leaving = self.home.leaving_of(projection)?;
         let retired = self.home.retired_of(projection)?;
         self.check(from, &source).await?;
-        if from == From::Shadow && !self.live.is_new {
-            let (transaction, home) = (&mut self.transaction, &self.home);
-            if let Some(older) = room(transaction, home, self.definition, prune_older).await? {
-                retired::remove(&mut self.transaction, &older).await?;
-            }
-        }
+        let earlier = self.look_for_obstacles(from, prune_older).await?;
         let copy = offset(&mut self.transaction, &source, projection).await?;
         let (transaction, home) = (&mut self.transaction, self.home.name());
         execute(transaction, format!("CREATE SCHEMA {}", quoted(&leaving))).await?;
         bookkeeping::keep_offset(transaction, projection, home, &leaving).await?;
         bookkeeping::exchange_versions(transaction, projection, home, &source, &leaving).await?;
         let to_sequence = self.take_offset(from, &copy).await?;
-        self.lock(&source).await?;
-        self.compare_shapes(from).await?;
-        self.move_tables(&source, &leaving).await?;
+        self.lock(&source, earlier.as_deref()).await?;
+        if let Some(earlier) = self.look_for_obstacles(from, prune_older).await? {
+            retired::remove(&mut self.transaction, &earlier).await?;
+        }
+        let lacking_indexes = self.move_tables(&source, &leaving).await?;
         let swapped = Swapped {
             from_sequence: self.live.last_sequence,
             to_sequence,
             is_kept: !self.live.is_new,
+            lacking_indexes,
         };
         let last = if swapped.is_kept {
             format!(
@@ -181,44 +183,58 @@ impl Swap {
                 self.definition.version
             )));
         }
-        views(&mut self.transaction, &self.home, self.definition).await?;
-        self.compare_shapes(from).await
+        Ok(())
     }
 
-    async fn compare_shapes(&mut self, from: From) -> Result<(), Error> {
+    /// Refuses what is in the way as things are. Answers with the schema of an earlier model that has to be removed.
+    async fn look_for_obstacles(
+        &mut self,
+        from: From,
+        prune_older: bool,
+    ) -> Result<Option<String>, Error> {
         let (transaction, home) = (&mut self.transaction, &self.home);
+        bound(transaction, home, self.definition).await?;
         match from {
             From::Shadow => {
-                shape_of_shadow(transaction, home, self.definition, Compared::All).await
+                shape_of_shadow(transaction, home, self.definition, Compared::All).await?;
             }
-            From::Retired => shape_of_retired(transaction, home, self.definition).await,
+            From::Retired => shape_of_retired(transaction, home, self.definition).await?,
         }
+        if from == From::Retired || self.live.is_new {
+            return Ok(None);
+        }
+        room(transaction, home, self.definition, prune_older).await
     }
 
-    /// Locks the tables of both sides, with those that go away with the copy's schema.
-    async fn lock(&mut self, source: &str) -> Result<(), Error> {
+    /// Locks the tables of both sides, with those that go away: in the copy's schema, and of an earlier model.
+    async fn lock(&mut self, source: &str, earlier: Option<&str>) -> Result<(), Error> {
         let own = self.definition.tables;
-        let live = own.iter().map(|table| table_in(self.home.name(), table));
-        let copy = own.iter().chain(&BOOKKEEPING);
-        let copy = copy.map(|table| table_in(source, table));
-        let tables: Vec<String> = live.chain(copy).collect();
+        let mut tables: Vec<String> = Vec::new();
+        tables.extend(own.iter().map(|table| table_in(self.home.name(), table)));
+        for schema in [Some(source), earlier].into_iter().flatten() {
+            let all = own.iter().chain(&BOOKKEEPING);
+            tables.extend(all.map(|table| table_in(schema, table)));
+        }
         lock_tables(&mut self.transaction, self.definition.name, &tables).await
     }
 
-    /// The live tables go, and the copy's come into their place, as much like them as they can be.
-    async fn move_tables(&mut self, source: &str, leaving: &str) -> Result<(), Error> {
+    /// The live tables go, and the copy's come into their place, as much like them as they can be. Answers with the
+    /// statements that make the indexes which they lack.
+    async fn move_tables(&mut self, source: &str, leaving: &str) -> Result<Vec<String>, Error> {
         let (transaction, home) = (&mut self.transaction, self.home.name());
+        let mut lacking = Vec::new();
         for table in self.definition.tables {
-            copy_rights(transaction, home, source, table).await?;
             copy_settings(transaction, home, source, table).await?;
             for (schema, into) in [(home, leaving), (source, home)] {
                 set_schema(transaction, schema, table, into).await?;
             }
             copy_owner(transaction, leaving, home, table).await?;
+            copy_rights(transaction, leaving, home, table).await?;
+            lacking.extend(missing_indexes(transaction, leaving, home, table).await?);
         }
         // These have been exchanged with the live ones.
         set_schema(transaction, source, "projection_versions", leaving).await?;
-        Ok(())
+        Ok(lacking)
     }
 
     /// The live offset becomes that of the copy; a pause stays. Answers with the sequence.

@@ -171,6 +171,35 @@ async fn a_session_that_holds_a_table_is_named_and_the_copy_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_reads_the_model_which_is_to_be_removed_is_named_and_waited_for_by_short_tries()
+ {
+    let place = Place::with_commands(60).await;
+    place.live::<Holds>().await;
+    place.build::<Holds>(|_| {}).await.unwrap();
+    place.swap::<Holds>().await;
+    place.build::<Holds>(|_| {}).await.unwrap();
+    let another = PgPool::connect(&place.url).await.unwrap();
+    let mut reading = another.begin().await.unwrap();
+    let rows =
+        "SELECT pg_backend_pid() FROM (SELECT count(*) FROM public_retired_holds.holds) AS rows";
+    let reader: i32 = sqlx::query_scalar(rows)
+        .fetch_one(&mut *reading)
+        .await
+        .unwrap();
+    let try_to_swap = async || {
+        let swap = Swap::begin(&place.pool, Definition::of::<Holds>()).await?;
+        swap.take_shadow(&ORDER, true).await
+    };
+    let error = try_to_swap().await.unwrap_err();
+    assert!(matches!(error, Error::InUse(_)), "{error:?}");
+    let said = error.to_string();
+    assert!(said.contains(&format!("process {reader} (")), "{said}");
+    reading.rollback().await.unwrap();
+    try_to_swap().await.expect("nobody reads it");
+    assert!(place.digest::<Holds>(Which::Retired).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_migration_that_is_faster_than_the_locks_is_noticed_under_them() {
     const WAITS: &str =
         "SELECT count(*) FROM pg_locks WHERE relation = 'holds'::regclass AND NOT granted

@@ -1,7 +1,7 @@
 //! What the read model's user must be allowed, and whose the tables are.
 
 use sinks::projection::obstacles::foresee;
-use sinks::projection::{Definition, Holds, shadow};
+use sinks::projection::{Definition, Holds, shadow, swap};
 use sqlx::postgres::PgPool;
 
 use crate::place::{ORDER, Place};
@@ -81,4 +81,62 @@ async fn tables_stay_the_property_of_their_owner_whoever_builds_them_anew() {
             AND tableowner = '{role}'"
     );
     assert_eq!(place.number(&owned).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_on_columns_stay_and_those_that_were_taken_away_do_not_come_back() {
+    let place = Place::with_commands(30).await;
+    place.live::<Holds>().await;
+    let [clerk, auditor, guest] =
+        ["clerk", "auditor", "guest"].map(|name| format!("{name}_{}", std::process::id()));
+    for role in [&clerk, &auditor, &guest] {
+        place.execute(&format!("CREATE ROLE {role}")).await;
+    }
+    place
+        .execute(&format!(
+            "GRANT SELECT (account_id, status), UPDATE (status) ON holds TO {clerk};
+             GRANT SELECT ON holds TO {auditor} WITH GRANT OPTION;
+             SET ROLE {auditor}; GRANT SELECT ON holds TO {guest}; RESET ROLE"
+        ))
+        .await;
+    let table = |role: &str| format!("has_table_privilege('{role}', 'holds', 'SELECT')");
+    let column = |column: &str, what: &str| {
+        format!("has_column_privilege('{clerk}', 'holds', '{column}', '{what}')")
+    };
+    let are = async |rights: &[String], expected: bool| {
+        for right in rights {
+            let found = place.number(&format!("SELECT {right}::int::bigint")).await;
+            assert_eq!(found == 1, expected, "{right}");
+        }
+    };
+    let of_columns = [column("account_id", "SELECT"), column("status", "UPDATE")];
+    let never = [
+        column("amount", "SELECT"),
+        column("account_id", "UPDATE"),
+        table(&clerk),
+    ];
+    place.build::<Holds>(|_| {}).await.unwrap();
+    place.swap::<Holds>().await;
+    are(&of_columns, true).await;
+    are(&[table(&auditor), table(&guest)], true).await;
+    are(&never, false).await;
+
+    // The model from before still has it all.
+    place
+        .execute(&format!(
+            "REVOKE UPDATE (status) ON holds FROM {clerk};
+             REVOKE SELECT ON holds FROM {guest}; REVOKE SELECT ON holds FROM {auditor} CASCADE"
+        ))
+        .await;
+    let definition = Definition::of::<Holds>();
+    swap::roll_back(&place.pool, definition, &ORDER)
+        .await
+        .expect("nothing is in the way");
+    are(&of_columns[..1], true).await;
+    are(
+        &[table(&auditor), table(&guest), of_columns[1].clone()],
+        false,
+    )
+    .await;
+    are(&never, false).await;
 }

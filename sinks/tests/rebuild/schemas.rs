@@ -2,7 +2,7 @@
 
 use servers::testing;
 use sinks::projection::digest::Which;
-use sinks::projection::{AccountBalance, Definition, Holds, Transactions, swap};
+use sinks::projection::{AccountBalance, Definition, Holds, Transactions, retired, shadow, swap};
 
 use crate::place::{ORDER, Place};
 
@@ -111,4 +111,82 @@ async fn versions_are_exchanged_where_they_differ_and_no_table_of_them_is_writte
     assert_eq!(place.digest::<AccountBalance>(Which::Retired).await, copy);
     assert_eq!(oid("retired").await, table);
     assert_eq!(place.number(others).await, of_others);
+}
+
+/// As they were called before: all copies of this place, and what has renamed them is to be done again.
+async fn named_the_old_way(place: &Place) {
+    place
+        .execute(
+            "DO $$ DECLARE found RECORD; BEGIN
+                FOR found IN SELECT nspname FROM pg_namespace WHERE nspname ~ '^public_(shadow|retired)_' LOOP
+                    EXECUTE format('ALTER SCHEMA %I RENAME TO %I', found.nspname, replace(found.nspname, 'public_', ''));
+                END LOOP;
+             END $$;
+             DELETE FROM _sqlx_migrations WHERE version = 10",
+        )
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_that_are_named_the_old_way_are_found_after_a_migration() {
+    let place = Place::with_commands(60).await;
+    place.live::<Holds>().await;
+    place.build::<Holds>(|_| {}).await.unwrap();
+    place.swap::<Holds>().await;
+    place.prepare::<Holds>().await;
+    place.live::<Transactions>().await;
+    place.prepare::<Transactions>().await;
+    named_the_old_way(&place).await;
+    // Somebody else's schema, that only looks like a copy; and one whose new name is taken.
+    place
+        .execute(
+            "CREATE SCHEMA retired_transfers; CREATE TABLE retired_transfers.notes (note TEXT);
+             CREATE SCHEMA public_shadow_transactions",
+        )
+        .await;
+    assert_eq!(retired::look(&place.pool, "holds").await.unwrap(), None);
+    sinks::read_model::migrate(&place.url)
+        .await
+        .expect("it can be migrated");
+    assert!(retired::look(&place.pool, "holds").await.unwrap().is_some());
+    assert!(shadow::look(&place.pool, "holds").await.unwrap().is_some());
+    let left = "SELECT count(*) FROM pg_namespace WHERE nspname IN ('retired_transfers', 'shadow_transactions')";
+    assert_eq!(place.number(left).await, 2);
+    swap::roll_back(&place.pool, Definition::of::<Holds>(), &ORDER)
+        .await
+        .expect("it is found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_ledgers_the_one_whose_feed_a_copy_has_read_gets_it() {
+    let url = testing::postgres().await.fresh_database("rebuild").await;
+    let first = Place::at(url.clone()).await;
+    first.execute("CREATE SCHEMA second").await;
+    first.live::<Holds>().await;
+    first.prepare::<Holds>().await;
+    named_the_old_way(&first).await;
+    let second = Place::at(format!("{url}?options[search_path]=second")).await;
+    second.live::<Holds>().await;
+    second
+        .execute("DELETE FROM _sqlx_migrations WHERE version = 10")
+        .await;
+    for place in [&second, &first] {
+        sinks::read_model::migrate(&place.url)
+            .await
+            .expect("it can be migrated");
+    }
+    assert!(shadow::look(&second.pool, "holds").await.unwrap().is_none());
+    assert!(shadow::look(&first.pool, "holds").await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_goes_away_during_a_look_is_none() {
+    let place = Place::with_commands(30).await;
+    place.live::<Holds>().await;
+    // So it is for a look between whose statements a swap commits: the schema was there, and the tables are not.
+    place
+        .execute("CREATE SCHEMA public_shadow_holds; CREATE SCHEMA public_retired_holds")
+        .await;
+    assert_eq!(shadow::look(&place.pool, "holds").await.unwrap(), None);
+    assert_eq!(retired::look(&place.pool, "holds").await.unwrap(), None);
 }

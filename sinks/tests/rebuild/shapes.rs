@@ -124,3 +124,57 @@ async fn what_a_copy_would_not_have_is_refused_before_anything_is_built() {
     let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE '%shadow%'";
     assert_eq!(place.number(schemas).await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_over_a_new_index_is_done_and_tells_how_to_make_it() {
+    let place = Place::with_commands(60).await;
+    place.live::<Holds>().await;
+    place.build::<Holds>(|_| {}).await.unwrap();
+    place.swap::<Holds>().await;
+    place
+        .execute("CREATE INDEX holds_by_amount ON holds (amount) WHERE remaining > 0")
+        .await;
+    let back = || swap::roll_back(&place.pool, Definition::of::<Holds>(), &ORDER);
+    let lacking = back().await.expect("only readers need it").lacking_indexes;
+    assert_eq!(lacking.len(), 1, "{lacking:?}");
+    assert!(
+        lacking[0].starts_with(
+            "CREATE INDEX \"holds_by_amount\" ON \"public\".\"holds\" USING btree (amount) WHERE"
+        ),
+        "{lacking:?}"
+    );
+    place.execute(&lacking[0]).await;
+    assert!(
+        back()
+            .await
+            .expect("they are alike")
+            .lacking_indexes
+            .is_empty()
+    );
+
+    // What is written relies on a unique one.
+    place
+        .execute("CREATE UNIQUE INDEX holds_once ON holds (hold_id, account_id)")
+        .await;
+    let refused = back().await.unwrap_err().to_string();
+    assert!(
+        refused.contains("index holds_once (UNIQUE btree (hold_id, account_id))"),
+        "{refused}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_could_not_be_finished_is_none() {
+    let place = Place::with_commands(60).await;
+    place.live::<Holds>().await;
+    let broken = "CREATE UNIQUE INDEX CONCURRENTLY broken ON holds (currency)";
+    let made = sqlx::raw_sql(broken).execute(&place.pool).await;
+    made.expect_err("several holds have the same currency");
+    let invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid";
+    assert_eq!(place.number(invalid).await, 1);
+    place.build::<Holds>(|_| {}).await.unwrap();
+    place.swap::<Holds>().await;
+    swap::roll_back(&place.pool, Definition::of::<Holds>(), &ORDER)
+        .await
+        .expect("it is no unique index");
+}

@@ -17,6 +17,8 @@ struct RolledBack {
     projection: &'static str,
     from_sequence: u64,
     to_sequence: u64,
+    /// Statements that make the indexes which the live tables lack now, and the others have.
+    lacking_indexes: Vec<String>,
 }
 
 pub(super) async fn roll_back(
@@ -31,18 +33,33 @@ pub(super) async fn roll_back(
         .await
         .map_err(|error| copy_failed(servers, error))?;
     let projection = definition.name;
+    // Readers and the projection go on while they are made.
+    let lacking_indexes = swapped.lacking_indexes.iter();
+    let lacking_indexes: Vec<String> = lacking_indexes
+        .map(|statement| statement.replacen("INDEX ", "INDEX CONCURRENTLY ", 1))
+        .collect();
     match output {
         Format::Json => output::json(&RolledBack {
             projection,
             from_sequence: swapped.from_sequence,
             to_sequence: swapped.to_sequence,
+            lacking_indexes,
         })?,
-        Format::Table => output::line(format!(
-            "{projection}: the model from before the last swap is live again, at sequence {}; what has happened since is \
+        Format::Table => {
+            output::line(format!(
+                "{projection}: the model from before the last swap is live again, at sequence {}; what has happened since is \
              applied by whoever runs the projection. The other one is kept: to go back to it, the same again; to remove it: \
              chronicle projection prune {projection}",
-            swapped.to_sequence
-        ))?,
+                swapped.to_sequence
+            ))?;
+            if !lacking_indexes.is_empty() {
+                output::line(format!(
+                    "A migration has made indexes since the swap that this model lacks. Make them; until then queries that use \
+                     them are slow: {}",
+                    lacking_indexes.join("; ")
+                ))?;
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
