@@ -142,7 +142,7 @@ async fn a_feed_that_is_being_restored_is_not_compared() {
         id: "a-test".to_owned(),
         since: None,
     };
-    restoring::begin(&book.nats.jetstream, &Limits::default(), &restoration)
+    restoring::begin(&book.nats.jetstream, &settings, &restoration)
         .await
         .unwrap();
     let report = deep(&book, 1).await;

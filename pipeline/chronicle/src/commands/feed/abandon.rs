@@ -1,10 +1,12 @@
 //! `chronicle feed restore --abandon`: a restoration is given up, and the feed goes on without its past.
 //!
 //! ```text
-//! tell the projections ─> close the feed for the restoration, too ─> empty it ─> open it
+//! tell the projections ─> close the feed for the restoration, too ─> wait ─> empty it ─> open it
 //! ```
 //!
-//! What was published is removed, for a part of the past looks like all of it. Interrupted anywhere, the feed is closed and
+//! What was published is removed, for a part of the past looks like all of it. Intake may have to publish the same events
+//! again, which NATS must not take for duplicates of what was removed: this is waited for (two minutes at most, by the feed's
+//! usual settings). Interrupted anywhere, the feed is closed and
 //! says so, or open and done; the command is given again.
 
 use std::process::ExitCode;
@@ -74,7 +76,18 @@ pub(super) async fn execute(
     let closed = restoring::close(&nats.jetstream, &stream).await;
     let closed = closed.map_err(failed)?;
     fault::point("after_feed_closed");
-    let events_removed = restoring::empty(&closed).await.map_err(failed)?;
+    let wait = restoring::remembered_for(&nats.jetstream, &closed).await;
+    let wait = wait.map_err(failed)?;
+    if !wait.is_zero() {
+        output::say(format!(
+            "waits {} s until NATS no longer takes for duplicates what intake publishes under the ids of the events that are \
+             removed",
+            wait.as_secs() + 1
+        ));
+        tokio::time::sleep(wait).await;
+    }
+    let emptied = restoring::empty(&nats.jetstream, &closed).await;
+    let (events_removed, emptied) = emptied.map_err(failed)?;
     fault::point("after_feed_emptied");
     restoring::forget(&nats.jetstream).await.map_err(failed)?;
     restoring::end(&nats.jetstream, &closed)
@@ -85,7 +98,7 @@ pub(super) async fn execute(
             restoration: restoration.id,
             events_removed,
             // Nothing could be published since it was closed.
-            next_sequence: closed.cached_info().state.last_sequence + 1,
+            next_sequence: emptied.cached_info().state.last_sequence + 1,
             stream_id,
             adopted,
         },
