@@ -3,7 +3,7 @@
 use ledger::Event;
 use ledger::codec::json::encode_event;
 use serde_json::json;
-use transport::restoring::{self, Restoration};
+use transport::restoring::{self, Changes, Restoration};
 use transport::streams::{self, Limits};
 
 use crate::book::{Book, command};
@@ -141,7 +141,9 @@ async fn a_feed_that_is_being_restored_is_not_compared() {
     let restoration = Restoration {
         id: "a-test".to_owned(),
         since: None,
+        is_abandoned: false,
     };
+    let settings = restoring::settings(None, &Limits::default(), Changes::default());
     restoring::begin(&book.nats.jetstream, &settings, &restoration)
         .await
         .unwrap();

@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream;
 use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::Stream;
-use async_nats::jetstream;
 use engine::Failure;
 use serde::Deserialize;
 use time::OffsetDateTime;
@@ -71,9 +71,7 @@ pub async fn remembered_for(
         .await
         .map_err(|error| Failure::retry(unknown).because(error))?;
     match answer {
-        Response::Ok(look) => {
-            Ok(look.remembered_for(closed.cached_info().config.duplicate_window))
-        }
+        Response::Ok(look) => Ok(look.remembered_for(closed.cached_info().config.duplicate_window)),
         Response::Err { error } => Err(Failure::retry(unknown).because(error)),
     }
 }
