@@ -724,6 +724,7 @@ async fn what_is_kept_of_a_feed_counts_only_when_that_feed_is_gone() {
         feed.is_ok_and(|feed| feed.is_some())
     })
     .await;
+    process.kill().await;
     let open = ledger.json(&ABANDON, 0).await;
     assert_eq!(open["kept"]["limits"]["bytes_max"], 50 << 20, "{open}");
     let told = ledger.chronicle(&ABANDON).await;
@@ -741,9 +742,10 @@ async fn what_is_kept_of_a_feed_counts_only_when_that_feed_is_gone() {
     ledger.json(&RESTORE, 0).await;
     let now = feed_now(&ledger).await;
     assert_eq!(now.cached_info().config.max_bytes, 50 << 20);
+    let process = ledger.run(&[], &[]).await;
     ledger.until_converged().await;
     ledger.verify().await;
-    drop(process);
+    assert_eq!(process.stop().await, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
