@@ -23,7 +23,7 @@ pub enum FeedEvent {
         /// The message.
         message: Arc<Message>,
         /// What is wrong with it.
-        reason: String,
+        reason: NoEvent,
     },
     /// Events up to this delivery's position may be missing.
     Lost {
@@ -93,10 +93,7 @@ fn decode(item: FeedItem) -> FeedEvent {
     };
     match event_in(&message) {
         Ok(event) => FeedEvent::Event(Box::new(event)),
-        Err(reason) => FeedEvent::Poison {
-            reason: reason.to_string(),
-            message,
-        },
+        Err(reason) => FeedEvent::Poison { message, reason },
     }
 }
 
@@ -137,6 +134,9 @@ mod tests {
         }
         let FeedEvent::Poison { reason, .. } = decoded(Some(ledger::SCHEMA_VERSION + 1)) else {
             panic!("it is newer");
+        };
+        let NoEvent::TooNew(reason) = reason else {
+            panic!("{reason:?}");
         };
         assert!(reason.contains("upgrade this process first"), "{reason}");
     }

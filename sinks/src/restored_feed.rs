@@ -46,30 +46,7 @@ impl RestoredFeed {
         restoration_id: String,
         last_sequence: u64,
     ) -> Result<(Self, Option<(AccountId, Version)>), Failure> {
-        let filter = format!("{}.*", subjects::EVENTS);
-        let stored = StoredMessages::new(nats.jetstream.clone(), EVENTS, &filter, 1);
-        let last = match last_sequence {
-            0 => None,
-            sequence => stored.at(sequence).await?,
-        };
-        let place = match last {
-            None if last_sequence > 0 => {
-                return Err(Failure::fatal(format!(
-                    "the feed is being restored, and its last message, {last_sequence}, is gone; begin anew: chronicle feed \
-                     restore --replace"
-                )));
-            }
-            None => None,
-            Some(stored) => {
-                let event = operators::event_in(&stored.message).map_err(|error| {
-                    Failure::fatal(format!(
-                        "message {last_sequence} of the feed that is being restored is no event ({error}); begin anew: \
-                         chronicle feed restore --replace"
-                    ))
-                })?;
-                Some((event.account_id, event.version))
-            }
-        };
+        let place = Self::place(nats, last_sequence).await?;
         let feed = Self {
             jetstream: nats.own_jetstream(),
             restoration_id,
@@ -77,6 +54,35 @@ impl RestoredFeed {
             acknowledgements: VecDeque::new(),
         };
         Ok((feed, place))
+    }
+
+    /// The account and version of the last event in the feed, which is being restored and ends with this sequence.
+    pub async fn place(
+        nats: &Nats,
+        last_sequence: u64,
+    ) -> Result<Option<(AccountId, Version)>, Failure> {
+        let filter = format!("{}.*", subjects::EVENTS);
+        let stored = StoredMessages::new(nats.jetstream.clone(), EVENTS, &filter, 1);
+        let last = match last_sequence {
+            0 => None,
+            sequence => stored.at(sequence).await?,
+        };
+        match last {
+            None if last_sequence > 0 => Err(Failure::fatal(format!(
+                "the feed is being restored, and its last message, {last_sequence}, is gone; begin anew: chronicle feed \
+                     restore --replace"
+            ))),
+            None => Ok(None),
+            Some(stored) => {
+                let event = operators::event_in(&stored.message).map_err(|error| {
+                    Failure::fatal(format!(
+                        "message {last_sequence} of the feed that is being restored is no event ({error}); begin anew: \
+                         chronicle feed restore --replace"
+                    ))
+                })?;
+                Ok(Some((event.account_id, event.version)))
+            }
+        }
     }
 
     /// Publishes the next events; some may not be acknowledged yet when it returns.

@@ -92,7 +92,8 @@ impl Operator for Compare {
         let shutdown = self.shutdown.clone();
         let mut steps = Vec::with_capacity(batch.len());
         for walk in batch {
-            let compared = shutdown.run_until_cancelled(self.compare(walk)).await;
+            let compared = Box::pin(self.compare(walk));
+            let compared = shutdown.run_until_cancelled(compared).await;
             steps.push(match compared {
                 Some(compared) => Step::Emit(compared?),
                 None => Step::Skip("left undone at shutdown"),

@@ -253,10 +253,10 @@ async fn states(processes: [&Process; 2]) -> [String; 2] {
     let mut states = [String::new(), String::new()];
     for (process, state) in processes.into_iter().zip(&mut states) {
         if let Some((_, document)) = process.readyz().await {
-            *state = document["pipelines"][0]["state"]
+            document["pipelines"][0]["state"]
                 .as_str()
                 .unwrap_or_default()
-                .to_owned();
+                .clone_into(state);
         }
     }
     states

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 
-use async_nats::jetstream::stream::{Config, Stream};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, Stream};
 use ledger::EventId;
 use serde_json::{Value, json};
 use support::random::Random;
@@ -342,10 +342,19 @@ async fn a_feed_that_fills_up_all_the_same_says_what_to_do_and_goes_on_with_more
     ] {
         assert!(said.contains(words), "{words}: {said}");
     }
-    let refused = ledger.chronicle(&["feed", "restore"]).await;
-    let said = text(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(1), "{said}");
-    for words in ["It stays closed as it is", "--feed-mib-max 1", "--abandon"] {
+    // What was measured is an estimate: it says so, and tries.
+    let plan = ledger.json(&["feed", "restore", "--dry-run"], 0).await;
+    assert_eq!(plan["fits"], false, "{plan}");
+    assert_eq!(plan["events"], ledger.stored_events().await.len(), "{plan}");
+    let again = ledger.chronicle(&["feed", "restore"]).await;
+    let said = text(&again.stderr);
+    assert_eq!(again.status.code(), Some(4), "{said}");
+    for words in [
+        "It goes on as far as there is room",
+        "--feed-mib-max 1",
+        "--abandon",
+        "maximum bytes exceeded",
+    ] {
         assert!(said.contains(words), "{words}: {said}");
     }
     let done = ledger
@@ -429,6 +438,18 @@ async fn a_feed_that_is_made_anew_is_as_the_old_one_was_unless_a_flag_says_other
         feed_now(&ledger).await.cached_info().config.max_bytes,
         200 << 20
     );
+    let more_servers = [&RESTORE[..], &["--stream-replicas", "3"]].concat();
+    let refused = ledger.chronicle(&more_servers).await;
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(4), "{said}");
+    assert!(said.contains("nothing was changed"), "{said}");
+    change_feed(&ledger, |config| config.max_bytes = -1).await;
+    let refused = ledger.chronicle(&too_large).await;
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(4), "{said}");
+    assert!(said.contains("nothing was changed"), "{said}");
+    change_feed(&ledger, |config| config.max_bytes = 200 << 20).await;
+    assert_eq!(order(&ledger).await, order_before);
 
     // Also when the old one is gone, and the new one not yet made.
     dies_at(&ledger, &RESTORE, "after_feed_removed", 1).await;
@@ -462,11 +483,20 @@ async fn a_feed_that_is_made_anew_is_as_the_old_one_was_unless_a_flag_says_other
 
 const ABANDON: [&str; 3] = ["feed", "restore", "--abandon"];
 
+/// Lets NATS forget the ids of the feed's messages sooner than usual, so that a test need not wait as long.
+async fn forgetting_soon(ledger: &Ledger) {
+    change_feed(ledger, |config| {
+        config.duplicate_window = Duration::from_secs(5);
+    })
+    .await;
+}
+
 /// Given up while it runs, or after it has died, and whatever dies while it is given up: intake goes on, what was waiting is
 /// decided, read models miss nothing, and nobody is shown a part of the past.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restoration_that_is_given_up_leaves_a_feed_that_is_open_and_empty() {
     let (ledger, process, mut workload) = with_history("given up", 300).await;
+    forgetting_soon(&ledger).await;
     let untouched = ledger.json(&ABANDON, 0).await;
     assert_eq!(untouched["state"], "open");
 
@@ -536,6 +566,199 @@ async fn a_restoration_that_is_given_up_leaves_a_feed_that_is_open_and_empty() {
     let done = ledger.json(&RESTORE, 0).await;
     assert_eq!(done["resumed"], false);
     check_feed(&ledger, ledger.stored_events().await.len()).await;
+}
+
+/// Intake dies when a batch is committed and not yet published; a restoration publishes it, and is given up; intake, begun
+/// again, publishes it under the same ids.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_intake_publishes_behind_a_restoration_that_was_given_up_is_no_duplicate() {
+    let (ledger, process, mut workload) = with_history("given up, no duplicate", 100).await;
+    forgetting_soon(&ledger).await;
+    assert_eq!(process.stop().await, Some(0));
+    let before = order(&ledger).await;
+    let mut process = ledger
+        .start(&[], &[("CHRONICLE_FAULT", "after_commit:1")])
+        .await;
+    let publishing = workload.publish_stubbornly(20);
+    let dying = async {
+        process.ended().await;
+        let committed = ledger.stored_events().await;
+        let unpublished: Vec<EventId> = committed
+            .iter()
+            .map(|event| event.event_id)
+            .filter(|event_id| !before.contains(event_id))
+            .collect();
+        assert!(!unpublished.is_empty(), "something was committed");
+        dies_at(&ledger, &RESTORE, "before_feed_opens", 1).await;
+        let restored = order(&ledger).await;
+        assert!(
+            unpublished
+                .iter()
+                .all(|event_id| restored.contains(event_id))
+        );
+        let done = ledger
+            .command()
+            .args(ABANDON)
+            .output()
+            .await
+            .expect("chronicle can be started");
+        let said = text(&done.stderr);
+        assert!(done.status.success(), "{said}");
+        assert!(
+            said.contains("until NATS no longer takes for duplicates"),
+            "{said}"
+        );
+        (unpublished, ledger.run(&[], &[]).await)
+    };
+    let ((), (unpublished, process)) = tokio::join!(publishing, dying);
+    workload.check_agreement(&ledger).await;
+    ledger.until_converged().await;
+    let feed = ledger.feed().await;
+    let is_in_feed = |event_id| feed.iter().any(|event| event.event_id == event_id);
+    assert!(unpublished.into_iter().all(is_in_feed));
+    // Each account goes on without a hole. (What is older is there again if its command came twice.)
+    let newer = ledger.stored_events().await;
+    let newer = newer
+        .iter()
+        .filter(|event| !before.contains(&event.event_id));
+    assert!(newer.map(|event| event.event_id).all(is_in_feed));
+    let mut heads = BTreeMap::new();
+    for event in feed
+        .iter()
+        .filter(|event| !before.contains(&event.event_id))
+    {
+        let version = event.version.get();
+        let head = heads.entry(&event.account_id).or_insert(version);
+        let account = &event.account_id;
+        assert!(version <= *head + 1, "{version} of {account} after {head}");
+        *head = version.max(*head);
+    }
+    ledger.verify().await;
+    assert_eq!(process.stop().await, Some(0));
+}
+
+/// What somebody has set on the old feed is not in the way of the new one, also not of giving it up.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_setting_of_the_old_feed_keeps_the_new_one_closed() {
+    let (ledger, process, _) = with_history("settings in the way", 60).await;
+    assert_eq!(process.stop().await, Some(0));
+    let events = ledger.stored_events().await.len();
+    change_feed(&ledger, |config| {
+        config.discard = DiscardPolicy::New;
+        config.max_messages_per_subject = 100_000;
+        config.discard_new_per_subject = true;
+        config.deny_purge = true;
+        config.duplicate_window = Duration::from_secs(1);
+    })
+    .await;
+    ledger.json(&RESTORE, 0).await;
+    check_feed(&ledger, events).await;
+    let now = feed_now(&ledger).await.cached_info().config.clone();
+    assert_eq!((now.deny_purge, now.discard_new_per_subject), (true, false));
+    assert_eq!(now.max_messages_per_subject, 100_000);
+
+    // Begun, begun anew, and given up.
+    let slowly = [&RESTORE[..], &["--rate", "20"]].concat();
+    for _ in 0..2 {
+        dies_at(&ledger, &slowly, "in_feed_restoration", 2).await;
+        let now = feed_now(&ledger).await.cached_info().config.clone();
+        assert!(!now.deny_purge);
+    }
+    let done = ledger.json(&ABANDON, 0).await;
+    assert!(done["events_removed"].as_u64() > Some(0), "{done}");
+    let now = feed_now(&ledger).await;
+    let (config, state) = (&now.cached_info().config, &now.cached_info().state);
+    assert!(restoring::restoration(&now).is_none());
+    assert_eq!((config.deny_purge, state.messages), (true, 0));
+    let ours = |name: &String| name.starts_with("chronicle-");
+    assert!(!config.metadata.keys().any(ours), "{:?}", config.metadata);
+
+    // Set while it is restored: it is refused before it is closed for the restoration, which goes on.
+    dies_at(&ledger, &slowly, "in_feed_restoration", 2).await;
+    change_feed(&ledger, |config| config.deny_purge = true).await;
+    let refused = ledger.chronicle(&ABANDON).await;
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    for words in ["nats stream rm LEDGER_EVENTS", "adopt-stream"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    ledger.json(&["feed", "restore"], 0).await;
+    check_feed(&ledger, events).await;
+}
+
+/// What a restoration keeps of a feed counts when that feed is gone, and then also for who gives the restoration up.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_of_a_feed_counts_only_when_that_feed_is_gone() {
+    let (ledger, process, _) = with_history("kept", 60).await;
+    assert_eq!(process.stop().await, Some(0));
+    let nats = ledger.connect().await;
+    let old = feed_now(&ledger).await;
+    let mut settings = old.cached_info().config.clone();
+    settings.max_bytes = 77 << 20;
+    // A restoration that dies when it has kept them, and before the feed is removed.
+    let keep = restoring::keep(&nats.jetstream, &old, &settings).await;
+    keep.expect("they are kept");
+    change_feed(&ledger, |config| config.max_bytes = 50 << 20).await;
+    let plan = [&RESTORE[..], &["--dry-run"]].concat();
+    let planned = ledger.json(&plan, 0).await;
+    assert_eq!(planned["limits"]["bytes_max"], 50 << 20, "{planned}");
+    assert_eq!(planned["limits_of"], Value::Null);
+    let open = ledger.json(&ABANDON, 0).await;
+    assert_eq!(
+        (&open["state"], &open["kept"]),
+        (&json!("open"), &Value::Null)
+    );
+    let kept = restoring::kept(&nats.jetstream).await;
+    assert!(kept.expect("NATS answers").is_none());
+
+    // One that dies behind the removal, and is given up: the feed is as it was.
+    dies_at(&ledger, &RESTORE, "after_feed_removed", 1).await;
+    let dry = [&ABANDON[..], &["--dry-run"]].concat();
+    let planned = ledger.json(&dry, 0).await;
+    let removed = streams::identity(&old);
+    assert_eq!(planned["made_as"], removed, "{planned}");
+    let done = ledger.json(&ABANDON, 0).await;
+    assert_eq!(
+        (&done["made_as"], &done["events_removed"]),
+        (&json!(removed), &json!(0))
+    );
+    assert_eq!(done["adopted"].as_array().map(Vec::len), Some(5), "{done}");
+    let now = feed_now(&ledger).await;
+    assert!(restoring::restoration(&now).is_none());
+    assert_eq!(now.cached_info().config.max_bytes, 50 << 20);
+    let kept = restoring::kept(&nats.jetstream).await;
+    assert!(kept.expect("NATS answers").is_none());
+
+    // Intake was quicker, and has made one with its own limits: this is said.
+    dies_at(&ledger, &RESTORE, "after_feed_removed", 1).await;
+    let process = ledger.start(&[], &[]).await;
+    eventually("intake to have made the feed", || async {
+        let feed = streams::existing(&nats.jetstream, streams::EVENTS).await;
+        feed.is_ok_and(|feed| feed.is_some())
+    })
+    .await;
+    process.kill().await;
+    let open = ledger.json(&ABANDON, 0).await;
+    assert_eq!(open["kept"]["limits"]["bytes_max"], 50 << 20, "{open}");
+    let told = ledger.chronicle(&ABANDON).await;
+    let told = text(&told.stdout);
+    for words in [
+        "keeps at most 4096.0 MiB",
+        "kept 50.0 MiB",
+        "nats stream rm LEDGER_EVENTS_SETTINGS",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    let planned = ledger.json(&plan, 0).await;
+    assert_eq!(planned["limits"]["bytes_max"], 50 << 20, "{planned}");
+    assert_eq!(planned["limits_of"], streams::identity(&now));
+    ledger.json(&RESTORE, 0).await;
+    let now = feed_now(&ledger).await;
+    assert_eq!(now.cached_info().config.max_bytes, 50 << 20);
+    let process = ledger.run(&[], &[]).await;
+    ledger.until_converged().await;
+    ledger.verify().await;
+    assert_eq!(process.stop().await, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

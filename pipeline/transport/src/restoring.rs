@@ -8,6 +8,7 @@
 //! A restoration that is given up is [closed](close) for itself, too, then [emptied](empty), then [opened](end): whoever is
 //! still at it has nowhere to publish to, and a feed that is open never has a part of the past that looks like all of it.
 
+mod giving_up;
 mod kept;
 
 use async_nats::jetstream::context::DeleteStreamErrorKind;
@@ -15,12 +16,15 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, Stream, SubjectTransf
 use async_nats::jetstream::{self, ErrorCode};
 use engine::Failure;
 
-pub use self::kept::{KEPT, forget, keep, kept};
+pub use self::giving_up::{close, empty, remembered_for};
+pub use self::kept::{KEPT, Kept, forget, keep, kept};
 use crate::streams::{self, EVENTS, Limits};
 use crate::subjects;
 
 const ID: &str = "chronicle-restoration";
 const SINCE: &str = "chronicle-restoration-since";
+/// That the feed is to take no purge when it is open. Until then a restoration must be able to be given up.
+const DENY_PURGE: &str = "chronicle-restoration-deny-purge";
 /// What servers note of a stream by themselves begins so.
 const OF_THE_SERVER: &str = "_nats.";
 
@@ -85,12 +89,16 @@ pub fn settings(old: Option<&Config>, limits: &Limits, changes: Changes) -> Conf
             mirror: None,
             sources: None,
             first_sequence: None,
+            // Only a feed that refuses what it has no room for may have it.
+            discard_new_per_subject: false,
+            deny_purge: old.deny_purge || old.metadata.contains_key(DENY_PURGE),
             ..old.clone()
         },
     };
+    let is_ours = |name: &str| [ID, SINCE, DENY_PURGE].contains(&name);
     config
         .metadata
-        .retain(|name, _| name != ID && name != SINCE && !name.starts_with(OF_THE_SERVER));
+        .retain(|name, _| !is_ours(name) && !name.starts_with(OF_THE_SERVER));
     changes.apply(&mut config);
     config
 }
@@ -111,11 +119,17 @@ pub async fn begin(
             destination: format!("{}.{{{{wildcard(1)}}}}", subjects::EVENTS),
         }),
         discard: DiscardPolicy::New,
+        deny_purge: false,
         ..settings.clone()
     };
     config
         .metadata
         .insert(ID.to_owned(), restoration.id.clone());
+    if settings.deny_purge {
+        config
+            .metadata
+            .insert(DENY_PURGE.to_owned(), true.to_string());
+    }
     if let Some(since) = &restoration.since {
         config.metadata.insert(SINCE.to_owned(), since.clone());
     }
@@ -141,29 +155,12 @@ pub async fn end(jetstream: &jetstream::Context, stream: &Stream) -> Result<(), 
     config.subjects = vec![format!("{}.*", subjects::EVENTS)];
     config.subject_transform = None;
     config.discard = DiscardPolicy::Old;
+    config.discard_new_per_subject = false;
+    config.deny_purge |= config.metadata.remove(DENY_PURGE).is_some();
     config.metadata.remove(ID);
     config.metadata.remove(SINCE);
     let why = "the restored feed cannot be opened; the command goes on when it is given again";
     update(jetstream, config, why).await.map(drop)
-}
-
-/// Closes the feed also for its restoration, which is given up: nobody can publish to it until it is [opened](end). Answers
-/// with the feed as it is then.
-pub async fn close(jetstream: &jetstream::Context, stream: &Stream) -> Result<Stream, Failure> {
-    let mut config = same(jetstream, stream).await?.cached_info().config.clone();
-    config.subjects = vec![format!("{}.*", subjects::ABANDONED_EVENTS)];
-    config.subject_transform = None;
-    update(jetstream, config, "the feed cannot be closed").await
-}
-
-/// Removes every message of a feed that was [closed](close) then; its sequences go on, so that it says itself that something
-/// was there before. Answers with how many there were. (Should somebody have opened it in between, what came stays.)
-pub async fn empty(closed: &Stream) -> Result<u64, Failure> {
-    let next = closed.cached_info().state.last_sequence + 1;
-    match closed.purge().sequence(next).await {
-        Ok(purged) => Ok(purged.purged),
-        Err(error) => Err(Failure::retry("the feed cannot be emptied").because(error)),
-    }
 }
 
 /// The feed as it is now, if it is still in the restoration that it was found in.

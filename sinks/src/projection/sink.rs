@@ -14,7 +14,7 @@ use std::time::Duration;
 use engine::{Batch, Failure, Resume, Sink};
 use ledger::{AccountId, Event, Version};
 use lru::LruCache;
-use operators::FeedEvent;
+use operators::{FeedEvent, NoEvent};
 use sqlx::postgres::{PgConnectOptions, PgPool};
 use store::EventStore;
 use tokio::time::Instant;
@@ -113,13 +113,12 @@ impl<P: Projection> Sink for ProjectionSink<P> {
                 }
                 FeedEvent::Poison { message, reason } => {
                     if !self.skips.sequences.contains(&delivery.position) {
-                        return Err(Failure::fatal(format!(
-                            "projection {name} stops at sequence {sequence} of the feed (subject {subject}): {reason}. To \
-                             go on without it, run: chronicle projection skip {name} --sequence {sequence} --reason \"…\"",
-                            name = P::NAME,
-                            sequence = delivery.position,
-                            subject = message.subject
-                        )));
+                        return Err(stopped_at(
+                            P::NAME,
+                            delivery.position,
+                            &message.subject,
+                            reason,
+                        ));
                     }
                     tracing::warn!(
                         projection = P::NAME,
@@ -161,5 +160,40 @@ impl<P: Projection> Sink for ProjectionSink<P> {
             "PostgreSQL {}: rows and offset in one transaction, each event once",
             P::NAME
         )
+    }
+}
+
+/// A projection that has met a message which it cannot apply. An event that takes a newer program is no message to be
+/// skipped.
+fn stopped_at(name: &str, sequence: u64, subject: &str, reason: &NoEvent) -> Failure {
+    let what = format!(
+        "projection {name} stops at sequence {sequence} of the feed (subject {subject}): {reason}"
+    );
+    Failure::fatal(match reason {
+        NoEvent::TooNew(_) => what,
+        NoEvent::Malformed(_) | NoEvent::Damaged(_) => format!(
+            "{what}. To go on without it, run: chronicle projection skip {name} --sequence {sequence} --reason \"…\""
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::codec::json;
+
+    use super::*;
+
+    #[test]
+    fn the_advice_to_skip_is_for_what_is_no_event_only() {
+        let newer = NoEvent::TooNew("upgrade this process first".to_owned());
+        let said = stopped_at("transfers", 7, "ledger.events.A", &newer).chain();
+        assert!(said.ends_with("upgrade this process first"), "{said}");
+        let malformed = json::decode_event(b"no event").expect_err("it is none");
+        let malformed = NoEvent::Malformed(malformed);
+        let said = stopped_at("transfers", 7, "ledger.events.A", &malformed).chain();
+        assert!(
+            said.contains("projection skip transfers --sequence 7"),
+            "{said}"
+        );
     }
 }

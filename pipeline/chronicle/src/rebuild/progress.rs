@@ -128,7 +128,7 @@ impl Progress {
     }
 
     /// Something worth knowing.
-    pub(super) fn say(&self, text: &str) {
+    pub(crate) fn say(&self, text: &str) {
         match &self.shown {
             Shown::Bar(bar) => bar.suspend(|| output::say(text)),
             Shown::Lines => output::say(text),

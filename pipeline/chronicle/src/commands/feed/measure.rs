@@ -1,30 +1,57 @@
 //! How much is to be restored, before anything is closed for it.
 
+use async_nats::jetstream::stream::Stream;
+use engine::Failure;
 use ledger::{AccountId, Timestamp, Version};
+use sinks::RestoredFeed;
 use store::EventStore;
+use transport::Nats;
 
 use crate::rebuild::Progress;
 
 /// How many events are measured by one statement: less than a second's work.
 const EVENTS_AT_A_TIME: u32 = 100_000;
 
-/// What is to be published.
+/// What the feed has when it is whole.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Amount {
     pub(super) events: u64,
-    /// About how many bytes of the stream that takes; rather more than less.
+    /// About how many bytes of the stream they take; rather more than less.
     pub(super) bytes: u64,
 }
 
-/// Measures all events of the event store that were recorded at `since` or later. The event store counts; this brings
-/// nothing but numbers, however many events there are.
+/// What a restoration has published that goes on.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Begun {
+    /// What takes no estimate.
+    has: Amount,
+    /// The last event.
+    last: Option<(AccountId, Version)>,
+}
+
+impl Begun {
+    pub(super) async fn of(nats: &Nats, feed: &Stream) -> Result<Self, Failure> {
+        let state = &feed.cached_info().state;
+        Ok(Self {
+            has: Amount {
+                events: state.last_sequence,
+                bytes: state.bytes,
+            },
+            last: RestoredFeed::place(nats, state.last_sequence).await?,
+        })
+    }
+}
+
+/// Measures all events of the event store that were recorded at `since` or later, behind those that a restoration has
+/// published already. The event store counts; this brings nothing but numbers, however many events there are.
 pub(super) async fn measure(
     store: &EventStore,
+    begun: Begun,
     since: Option<Timestamp>,
     progress: &mut Progress,
 ) -> Result<Amount, store::Error> {
+    let Begun { has, mut last } = begun;
     let (mut events, mut bytes) = (0, 0);
-    let mut last: Option<(AccountId, Version)> = None;
     loop {
         let after = last
             .as_ref()
@@ -32,11 +59,11 @@ pub(super) async fn measure(
         let measured = store.measure_behind(after, EVENTS_AT_A_TIME, since).await?;
         let Some(page) = measured else {
             return Ok(Amount {
-                events,
-                bytes: sinks::restored_bytes(events, bytes),
+                events: has.events + events,
+                bytes: has.bytes + sinks::restored_bytes(events, bytes),
             });
         };
-        if last.is_none() {
+        if events == 0 {
             progress.stage("measure", None, 0);
         }
         events += page.events;

@@ -5,6 +5,7 @@ mod limits;
 mod measure;
 mod plan;
 mod restore;
+mod work;
 
 use std::process::ExitCode;
 
@@ -13,6 +14,7 @@ use engine::Failure;
 use sinks::projection::audit::Order;
 use sinks::projection::{self, Adopted};
 use sqlx::PgPool;
+use transport::restoring::{self, Kept};
 use transport::{Nats, streams};
 
 use crate::arguments::{FeedTask, RestoreArguments};
@@ -38,6 +40,16 @@ pub(crate) async fn execute(
 /// The feed as it is now.
 async fn look(nats: &Nats) -> Result<Option<Stream>, Failure> {
     streams::existing(&nats.jetstream, streams::EVENTS).await
+}
+
+/// What is kept of a feed that was removed by a restoration which died before it had made a new one. (Intake may have made
+/// one meanwhile, which is not as that one was.) Nothing, if the restoration died before the removal, or had made the new one.
+async fn kept(nats: &Nats, found: Option<&Stream>) -> Result<Option<Kept>, Failure> {
+    if found.and_then(restoring::restoration).is_some() {
+        return Ok(None);
+    }
+    let kept = restoring::kept(&nats.jetstream).await?;
+    Ok(kept.filter(|kept| !found.is_some_and(|feed| kept.is_of(feed))))
 }
 
 /// The read model whose projections are to be told, which can be asked: this is known before anything is changed.

@@ -65,6 +65,8 @@ pub(super) struct Plan {
     pub(super) bytes: u64,
     /// The limits that the feed has then.
     pub(super) limits: Limits,
+    /// The feed whose limits these are, by when it was made: one that was removed by a restoration which has died.
+    pub(super) limits_of: Option<String>,
     /// Whether there is room for everything.
     pub(super) fits: bool,
     pub(super) replace: bool,
@@ -86,7 +88,24 @@ impl Plan {
         matches!(self.feed, Found::Open { .. }) && !self.replace
     }
 
-    /// Why it is not begun with, and what to do.
+    /// Whether it goes on with a restoration that was begun before.
+    pub(super) fn goes_on(&self) -> bool {
+        matches!(self.feed, Found::Restoring { abandoned, .. } if !abandoned && !self.replace)
+    }
+
+    /// The restoration that it would go on with, but which is being given up.
+    pub(super) fn given_up(&self) -> Option<&str> {
+        match &self.feed {
+            Found::Restoring {
+                restoration,
+                abandoned: true,
+                ..
+            } if !self.replace => Some(restoration),
+            _ => None,
+        }
+    }
+
+    /// Why it is not begun with, or might not come to its end, and what to do.
     pub(super) fn too_large(&self) -> String {
         let Self { events, limits, .. } = self;
         let (bytes, limits) = (mebibytes(self.bytes), limits.told());
@@ -100,15 +119,16 @@ impl Plan {
         let head = format!(
             "the feed has no room for everything: {events} events take about {bytes} MiB, and it keeps at most {limits}. "
         );
-        match &self.feed {
-            Found::Restoring { .. } if !self.replace => format!(
-                "{head}It stays closed as it is. {more}; or begin anew with what is newer: --replace --since TIMESTAMP; or let \
-                 intake go on without its past: --abandon"
-            ),
-            _ => format!(
-                "{head}Nothing was changed. {more}; or restore only what is newer: --since TIMESTAMP"
-            ),
+        if self.goes_on() {
+            // It is an estimate, and there is a way on from a feed that is full.
+            return format!(
+                "{head}It goes on as far as there is room. {more}; or begin anew with what is newer: --replace --since \
+                 TIMESTAMP; or let intake go on without its past: --abandon"
+            );
         }
+        format!(
+            "{head}Nothing was changed. {more}; or restore only what is newer: --since TIMESTAMP"
+        )
     }
 
     pub(super) fn print(&self, output: Format) -> anyhow::Result<()> {
@@ -174,10 +194,17 @@ impl Plan {
             self.limits.told(),
             if self.fits {
                 "it has room for it"
+            } else if self.goes_on() {
+                "it may have no room for it, and goes on until it is full"
             } else {
                 "it has no room for it, and nothing would be done"
             }
         ));
+        if let Some(made_at) = &self.limits_of {
+            lines.push(format!(
+                "these are the limits of the feed that was made {made_at}, which an interrupted restoration has removed"
+            ));
+        }
         lines.push(
             "meanwhile intake waits: commands are kept, and have their outcomes later".to_owned(),
         );

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use ledger::EventId;
+use operators::NoEvent;
 use serde::Serialize;
 use sinks::projection::{self, Skip};
 use transport::stored::StoredMessages;
@@ -77,7 +78,8 @@ pub(super) async fn execute(
 }
 
 /// The event at that sequence of the feed, if a projection takes it for one. The skip is of this event then: after a rewind
-/// of the stream another one may stand there.
+/// of the stream another one may stand there. An event that takes a newer program is refused: its rows would be missing for
+/// good, and upgrading is what helps.
 async fn event_at(servers: &ServerArguments, sequence: u64) -> anyhow::Result<Option<EventId>> {
     let nats = reach::nats(servers).await?;
     let nowhere = || {
@@ -97,7 +99,12 @@ async fn event_at(servers: &ServerArguments, sequence: u64) -> anyhow::Result<Op
     let found = stored.at(sequence).await;
     let found = found.map_err(|failure| reach::nats_failed(servers, &failure))?;
     let message = found.ok_or_else(nowhere)?.message;
-    Ok(operators::event_in(&message)
-        .ok()
-        .map(|event| event.event_id))
+    match operators::event_in(&message) {
+        Ok(event) => Ok(Some(event.event_id)),
+        Err(NoEvent::Malformed(_) | NoEvent::Damaged(_)) => Ok(None),
+        Err(NoEvent::TooNew(reason)) => Err(exit::no(format!(
+            "sequence {sequence} ({}) is not skipped, for it is an event: {reason}",
+            message.subject
+        ))),
+    }
 }
