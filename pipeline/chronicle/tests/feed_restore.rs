@@ -368,6 +368,14 @@ async fn a_feed_that_fills_up_all_the_same_says_what_to_do_and_goes_on_with_more
     check_feed(&ledger, ledger.stored_events().await.len()).await;
 }
 
+/// A restoration with these flags stops before it has removed anything.
+async fn refuses_what_nats_has_not_got(ledger: &Ledger, flags: &[&str]) {
+    let refused = ledger.chronicle(&[&RESTORE[..], flags].concat()).await;
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(4), "{said}");
+    assert!(said.contains("nothing was changed"), "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_feed_that_is_made_anew_is_as_the_old_one_was_unless_a_flag_says_otherwise() {
     const DAYS: Duration = Duration::from_hours(24 * 30);
@@ -428,26 +436,12 @@ async fn a_feed_that_is_made_anew_is_as_the_old_one_was_unless_a_flag_says_other
     assert_eq!((now.max_bytes, now.max_age), (200 << 20, DAYS));
     // More than there is: this is known before anything is removed.
     let order_before = order(&ledger).await;
-    let too_large = [&RESTORE[..], &["--feed-mib-max", "4000000000"]].concat();
-    let refused = ledger.chronicle(&too_large).await;
-    let said = text(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(4), "{said}");
-    assert!(said.contains("nothing was changed"), "{said}");
-    assert_eq!(order(&ledger).await, order_before);
-    assert_eq!(
-        feed_now(&ledger).await.cached_info().config.max_bytes,
-        200 << 20
-    );
-    let more_servers = [&RESTORE[..], &["--stream-replicas", "3"]].concat();
-    let refused = ledger.chronicle(&more_servers).await;
-    let said = text(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(4), "{said}");
-    assert!(said.contains("nothing was changed"), "{said}");
+    refuses_what_nats_has_not_got(&ledger, &["--feed-mib-max", "4000000000"]).await;
+    refuses_what_nats_has_not_got(&ledger, &["--stream-replicas", "3"]).await;
+    let now = feed_now(&ledger).await.cached_info().config.clone();
+    assert_eq!(now.max_bytes, 200 << 20);
     change_feed(&ledger, |config| config.max_bytes = -1).await;
-    let refused = ledger.chronicle(&too_large).await;
-    let said = text(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(4), "{said}");
-    assert!(said.contains("nothing was changed"), "{said}");
+    refuses_what_nats_has_not_got(&ledger, &["--feed-mib-max", "4000000000"]).await;
     change_feed(&ledger, |config| config.max_bytes = 200 << 20).await;
     assert_eq!(order(&ledger).await, order_before);
 

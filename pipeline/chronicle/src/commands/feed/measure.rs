@@ -22,15 +22,19 @@ pub(super) struct Amount {
 
 /// What a restoration has published that goes on.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Begun {
+pub(super) struct Published {
     /// What takes no estimate.
     has: Amount,
     /// The last event.
     last: Option<(AccountId, Version)>,
 }
 
-impl Begun {
-    pub(super) async fn of(nats: &Nats, feed: &Stream) -> Result<Self, Failure> {
+impl Published {
+    /// By the restoration that this feed is in; nothing, if none goes on.
+    pub(super) async fn by_now(nats: &Nats, feed: Option<&Stream>) -> Result<Self, Failure> {
+        let Some(feed) = feed else {
+            return Ok(Self::default());
+        };
         let state = &feed.cached_info().state;
         Ok(Self {
             has: Amount {
@@ -46,11 +50,11 @@ impl Begun {
 /// published already. The event store counts; this brings nothing but numbers, however many events there are.
 pub(super) async fn measure(
     store: &EventStore,
-    begun: Begun,
+    published: Published,
     since: Option<Timestamp>,
     progress: &mut Progress,
 ) -> Result<Amount, store::Error> {
-    let Begun { has, mut last } = begun;
+    let Published { has, mut last } = published;
     let (mut events, mut bytes) = (0, 0);
     loop {
         let after = last

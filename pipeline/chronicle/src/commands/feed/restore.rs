@@ -19,7 +19,7 @@ use transport::restoring;
 use transport::streams;
 
 use super::limits::Limits;
-use super::measure::{Begun, measure};
+use super::measure::{Published, measure};
 use super::plan::{Found, Plan, being_given_up, still_there};
 use super::work::{Work, instant};
 use super::{adopt, kept, look, to_be_told, told};
@@ -83,25 +83,18 @@ pub(super) async fn execute(
     if let Some(given_up) = plan.given_up().filter(|_| !arguments.dry_run) {
         return Err(failed(&Failure::fatal(being_given_up(given_up))));
     }
-    let begun = match &found {
-        Some(stream) if plan.goes_on() => Begun::of(&nats, stream).await,
-        _ => Ok(Begun::default()),
-    };
-    let begun = begun.map_err(|failure| failed(&failure))?;
+    let goes_on_from = found.as_ref().filter(|_| plan.goes_on());
+    let published = Published::by_now(&nats, goes_on_from).await;
+    let published = published.map_err(|failure| failed(&failure))?;
     let mut progress = Progress::shown("feed");
-    let amount = measure(&store, begun, since, &mut progress).await;
+    let amount = measure(&store, published, since, &mut progress).await;
     let plan = plan.of(amount.map_err(|error| reach::event_store_failed(servers, &error))?);
     if arguments.dry_run {
         progress.end();
         plan.print(output)?;
         return Ok(ExitCode::SUCCESS);
     }
-    if !plan.fits && plan.goes_on() {
-        progress.say(&plan.too_large());
-    } else if !plan.fits {
-        progress.end();
-        return Err(exit::no(plan.too_large()));
-    }
+    has_room(&plan, &progress)?;
     let work = Work {
         nats: &nats,
         store: &store,
@@ -152,6 +145,19 @@ pub(super) async fn execute(
         output,
     )?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What does not fit is not begun with. What was begun is told, and goes on: it is an estimate.
+fn has_room(plan: &Plan, progress: &Progress) -> anyhow::Result<()> {
+    if plan.fits {
+        return Ok(());
+    }
+    if plan.goes_on() {
+        progress.say(&plan.too_large());
+        return Ok(());
+    }
+    progress.end();
+    Err(exit::no(plan.too_large()))
 }
 
 /// From when on events are restored: what the flag says, or the restoration that goes on.
