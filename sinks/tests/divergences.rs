@@ -42,7 +42,7 @@ fn step(number: usize) -> Compared {
         };
     }
     let name = account(number % 11);
-    let differs = number % 11 % 3 == 0 && number < 30;
+    let differs = (number % 11).is_multiple_of(3) && number < 30;
     let divergence = Divergence {
         place: "transactions".to_owned(),
         invariant: "convergence".to_owned(),
@@ -54,7 +54,8 @@ fn step(number: usize) -> Compared {
     };
     Compared {
         walk: Walk::Accounts {
-            after: (number % 11 > 0).then(|| account(number % 11 - 1).parse().expect("an id")),
+            after: (!number.is_multiple_of(11))
+                .then(|| account(number % 11 - 1).parse().expect("an id")),
             heads: vec![Head {
                 account_id: name.parse().expect("an id"),
                 version: Version::new(3),
