@@ -29,6 +29,11 @@ use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Arguments, Task};
 
+/// Commands and events are many small values that one thread makes and another drops, which is what glibc's allocator is
+/// slow at: see docs/performance.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     start_log(&arguments);

@@ -57,6 +57,9 @@ impl<P: Projection> ProjectionSink<P> {
     /// A run that is given up may leave a connection in the midst of a transaction (sqlx forgets a BEGIN whose answer
     /// nobody awaited). In a pool that outlives the run, the next run's statements would become part of that
     /// transaction, and its fence would be rolled back with it. So connections live as long as the run.
+    ///
+    /// They do not wait for the disk at each commit: rows, versions and offset are lost together, if at all, and made anew
+    /// from the feed or the event store. See decision 19.
     pub fn new(
         projection: P,
         nats: Nats,
@@ -64,7 +67,8 @@ impl<P: Projection> ProjectionSink<P> {
         pool: &PgPool,
         store: EventStore,
     ) -> Self {
-        let options = PgConnectOptions::clone(&pool.connect_options());
+        let options = PgConnectOptions::clone(&pool.connect_options())
+            .options([("synchronous_commit", "off")]);
         let pool = pool.options().clone().connect_lazy_with(options);
         Self {
             projection,
