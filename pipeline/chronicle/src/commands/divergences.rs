@@ -118,8 +118,11 @@ fn standing(course: Option<&Course>) -> String {
     };
     let passes = match course.pass_ended_at {
         Some(at) => format!(
-            "everything was compared {} times, the last time at {}",
-            course.passes,
+            "everything was compared {}, the last time at {}",
+            match course.passes {
+                1 => "once".to_owned(),
+                passes => format!("{passes} times"),
+            },
             Timestamp::from_date_time(at)
         ),
         None => "the first comparison of everything goes on".to_owned(),
