@@ -12,8 +12,9 @@
 //! - Then all accounts of the batch are forgotten, the outcomes are looked up, the accounts loaded, and it is decided anew:
 //!   at once the first time, then after pauses of 5 ms, each 1.5 times as long as the one before, up to 500 ms, shortened
 //!   or lengthened by up to a half at random.
-//! - After 12 attempts the writer gives up: it forgets everything, its pipeline is built anew after 100 ms, twice as long each time, up to
-//!   10 s, until it commits something (`pipeline/engine/src/supervise.rs`), and the same commands come again.
+//! - After 12 attempts the writer gives up: it forgets everything, its pipeline is built anew after 100 ms, twice as long
+//!   each time, up to 10 s, until it commits something (`pipeline/engine/src/supervise.rs`), and the same commands come
+//!   again.
 //!
 //! What is assumed, and no more than that:
 //!
@@ -21,8 +22,8 @@
 //!   writers could do, not what one hot partition lets through (see [`Measured::busiest_share`]).
 //! - The event store takes the appends of all writers side by side as fast as one alone. It does not: all of this is an
 //!   upper bound for what partitions bring.
-//! - An append takes a fixed time and one for each command ([`Timing`]), a quarter less to a quarter more at random. One that fails takes as
-//!   long as one that commits, and waits for nobody.
+//! - An append takes a fixed time and one for each command ([`Timing`]), a quarter less to a quarter more at random. One
+//!   that fails takes as long as one that commits, and waits for nobody.
 //! - Account k lies in partition k mod P. JetStream deals them out by a hash, which is less even.
 //! - A writer remembers all accounts that there are; no transfer is refused; no writer fails; nothing but transfers.
 //!
@@ -131,6 +132,8 @@ pub struct Measured {
     pub given_up: u64,
     /// Commands that were committed in a second.
     pub commands_per_second: f64,
+    /// What the slowest partition committed, next to the mean of all: 1 if all are alike, 0 if one committed nothing.
+    pub slowest: f64,
     /// The share of all debits that goes to the partition that has most of them. If commands come as accounts are popular,
     /// no number of partitions makes it faster than one partition by more than 1 / this.
     pub busiest_share: f64,

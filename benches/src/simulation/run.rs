@@ -50,7 +50,8 @@ struct Writer {
 /// What is counted, from `since` on.
 struct Counts {
     since: u64,
-    batches: u64,
+    /// Of each partition.
+    batches: Vec<u64>,
     first_attempts: u64,
     first_conflicts: u64,
     attempts: u64,
@@ -66,7 +67,7 @@ pub(super) fn run(model: &Model) -> Measured {
     let until = since + round * model.rounds;
     let mut counts = Counts {
         since,
-        batches: 0,
+        batches: vec![0; model.partitions],
         first_attempts: 0,
         first_conflicts: 0,
         attempts: 0,
@@ -92,13 +93,16 @@ pub(super) fn run(model: &Model) -> Measured {
         agenda.push(Reverse((now + after, index)));
     }
     let seconds = (until - since) as f64 / 1e6;
+    let batches: u64 = counts.batches.iter().sum();
+    let fewest = counts.batches.iter().min().copied().unwrap_or(0);
     Measured {
-        batches: counts.batches,
+        batches,
         first_attempts: counts.first_attempts,
         first_conflicts: counts.first_conflicts,
         attempts: counts.attempts,
         given_up: counts.given_up,
-        commands_per_second: counts.batches as f64 * model.batch_commands as f64 / seconds,
+        commands_per_second: batches as f64 * model.batch_commands as f64 / seconds,
+        slowest: super::ratio(fewest * model.partitions as u64, batches),
         busiest_share: accounts.busiest_share(),
     }
 }
@@ -169,7 +173,7 @@ impl Writer {
             counts.attempts += 1;
             counts.first_attempts += first;
             counts.first_conflicts += first * u64::from(conflict);
-            counts.batches += u64::from(!conflict);
+            counts.batches[self.partition] += u64::from(!conflict);
         }
         if conflict {
             return self.fail(model, now, counts);

@@ -33,6 +33,7 @@ fn one_partition_never_conflicts() {
         assert_eq!((measured.first_conflicts, measured.given_up), (0, 0));
         assert_eq!(measured.attempts, measured.batches);
         assert!((measured.busiest_share - 1.0).abs() < 1e-9);
+        assert!((measured.slowest - 1.0).abs() < 1e-9);
         assert!(measured.extra_attempts().abs() < 1e-9);
         // Nothing is in its way: as many batches as rounds, give or take those at both ends and the jitter.
         assert!((195..=205).contains(&measured.batches), "{measured:?}");
@@ -87,7 +88,7 @@ fn what_a_writer_remembers_of_foreign_accounts_makes_its_batches_conflict() {
     // An account that both credit alike was touched last by the other one in a quarter of the cases (own) to a half and
     // more (foreign): at least one of the two is stale in most.
     assert!(remembering.conflicting() > 0.4, "{remembering:?}");
-    // The two in flight have an account in common in about 4 of 1,000 cases.
+    // A commit of the other one has an account in common with it in about 4 of 1,000 cases.
     assert!(loading.conflicting() < 0.02, "{loading:?}");
 }
 
@@ -102,8 +103,9 @@ fn one_of_several_writers_always_commits_however_few_accounts_there_are() {
     };
     let measured = crowded.run();
     assert!(measured.batches > 100, "{measured:?}");
-    assert!(measured.conflicting() > 0.9, "{measured:?}");
-    assert!(measured.attempts > measured.batches);
+    assert!(measured.attempts > measured.batches, "{measured:?}");
+    // Whoever has committed goes on at once while the others pause.
+    assert!(measured.slowest < 0.9, "{measured:?}");
 }
 
 #[test]
