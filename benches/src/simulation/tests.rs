@@ -35,8 +35,14 @@ fn one_partition_never_conflicts() {
         assert!((measured.busiest_share - 1.0).abs() < 1e-9);
         assert!((measured.slowest - 1.0).abs() < 1e-9);
         assert!(measured.extra_attempts().abs() < 1e-9);
-        // Nothing is in its way: as many batches as rounds, give or take those at both ends and the jitter.
-        assert!((195..=205).contains(&measured.batches), "{measured:?}");
+        // Nothing is in its way: as many batches as rounds, give or take those at both ends and the jitter. Only that rare
+        // accounts of a Zipf still come for the first time.
+        let fewest = if popularity == Popularity::Zipf {
+            120
+        } else {
+            195
+        };
+        assert!((fewest..=205).contains(&measured.batches), "{measured:?}");
     }
 }
 
