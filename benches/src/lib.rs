@@ -1,6 +1,6 @@
 //! Benchmarks. What is measured lies in `benches/benches/`; run it with `cargo bench -p benches`. Here is what they have in
-//! common: on what machine, of which commit, and how durations become figures; and [`ceiling`], the bare loop that
-//! `chronicle bench` holds the ledger against.
+//! common: on what machine, of which commit, and how durations become figures; [`ceiling`], the bare loop that
+//! `chronicle bench` holds the ledger against; and [`simulation`], which foretells conflicts between partitions.
 //!
 //! This library uses nothing of the ledger, so that `chronicle` can use it; the benchmarks themselves do.
 
@@ -9,6 +9,7 @@
 
 pub mod ceiling;
 pub mod machine;
+pub mod simulation;
 
 use std::process::Command as Process;
 use std::time::Duration;
