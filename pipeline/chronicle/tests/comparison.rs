@@ -177,6 +177,10 @@ async fn nothing_is_found_while_commands_flow_and_read_models_are_swapped() {
     // An event that stands in the feed once more, behind newer ones of its account, is legal.
     let feed = ledger.connect().await.jetstream;
     let stream = feed.get_stream(streams::EVENTS).await.unwrap();
+    eventually("the first event", || async {
+        stream.get_raw_message(1).await.is_ok()
+    })
+    .await;
     let first = stream.get_raw_message(1).await.unwrap();
     let again = feed.publish(first.subject, first.payload).await.unwrap();
     again.await.unwrap();
