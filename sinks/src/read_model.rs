@@ -64,7 +64,11 @@ pub fn connect_lazy(url: &str, connections_max: u32) -> Result<PgPool, Error> {
 /// awaited). In a pool that outlives the run, the next run's statements would become part of that transaction, and be
 /// rolled back with it.
 pub fn another(pool: &PgPool) -> PgPool {
-    let options = PgConnectOptions::clone(&pool.connect_options());
+    another_with(pool, PgConnectOptions::clone(&pool.connect_options()))
+}
+
+/// The same, with these options instead of the pool's.
+pub(crate) fn another_with(pool: &PgPool, options: PgConnectOptions) -> PgPool {
     pool.options().clone().connect_lazy_with(options)
 }
 

@@ -8,6 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool};
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 
 use super::copies::Error;
+use crate::read_model;
 
 /// PostgreSQL cuts longer names off (NAMEDATALEN).
 const NAME_BYTES_MAX: usize = 63;
@@ -83,7 +84,7 @@ pub(super) fn table_in(schema: &str, table: &str) -> String {
 pub(super) fn pool_in(pool: &PgPool, schema: &str) -> PgPool {
     let options = PgConnectOptions::clone(&pool.connect_options());
     let options = options.options([("search_path", quoted(schema))]);
-    pool.options().clone().connect_lazy_with(options)
+    read_model::another_with(pool, options)
 }
 
 /// Whether there is such a schema.

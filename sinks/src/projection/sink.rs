@@ -26,6 +26,7 @@ use super::making_up::Comparison;
 use super::offset::{Fence, Target};
 use super::opening::Renew;
 use super::skips::Skips;
+use crate::read_model;
 
 /// How many accounts' versions are kept in memory.
 const VERSIONS_CACHED_MAX: NonZeroUsize = NonZeroUsize::new(100_000).expect("100,000 is not zero");
@@ -53,10 +54,7 @@ pub struct ProjectionSink<P> {
 
 impl<P: Projection> ProjectionSink<P> {
     /// A sink that has not been opened yet. It has connections of its own to the database of `pool`.
-    ///
-    /// A run that is given up may leave a connection in the midst of a transaction (sqlx forgets a BEGIN whose answer
-    /// nobody awaited). In a pool that outlives the run, the next run's statements would become part of that
-    /// transaction, and its fence would be rolled back with it. So connections live as long as the run.
+    /// They live as long as its run ([`another`](read_model::another) says why).
     ///
     /// They do not wait for the disk at each commit: rows, versions and offset are lost together, if at all, and made anew
     /// from the feed or the event store. See decision 19.
@@ -69,7 +67,7 @@ impl<P: Projection> ProjectionSink<P> {
     ) -> Self {
         let options = PgConnectOptions::clone(&pool.connect_options())
             .options([("synchronous_commit", "off")]);
-        let pool = pool.options().clone().connect_lazy_with(options);
+        let pool = read_model::another_with(pool, options);
         Self {
             projection,
             nats,
