@@ -10,6 +10,7 @@ use engine::{Failure, RetryClass};
 use ledger::{AccountId, Event, Version};
 use tokio::time::Instant;
 
+use super::committing::borrowed;
 use super::guard::{Applied, guard};
 use super::offset::Target;
 use super::{Projection, ProjectionSink};
@@ -82,7 +83,8 @@ impl<P: Projection> ProjectionSink<P> {
             )));
         }
         let here = self.here();
-        self.commit(&guarded.events, &applied, here).await?;
+        self.commit(&borrowed(&guarded.events), &applied, here)
+            .await?;
         Ok(guarded.events.len())
     }
 

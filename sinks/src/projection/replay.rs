@@ -19,7 +19,7 @@ use store::sqlstate::{self, Class};
 use uuid::Uuid;
 
 use super::audit::{self, Action, Order};
-use super::committing::record;
+use super::committing::{borrowed, record};
 use super::guard::{Applied, guard};
 use super::{AccountBalance, DailyTotals, Holds, Projection, Transactions, Transfers};
 
@@ -168,10 +168,9 @@ async fn replay_into<P: Projection>(
         return Ok(replayed);
     }
     let skips = skipped_events::<P>(&mut transaction).await?;
-    let applying: Vec<Event> = taken
+    let applying: Vec<&Event> = taken
         .iter()
         .filter(|event| !skips.contains(&event.event_id))
-        .cloned()
         .collect();
     projection
         .apply(&mut transaction, &applying)
@@ -185,7 +184,7 @@ async fn replay_into<P: Projection>(
                 ReplayError::Failed(error)
             }
         })?;
-    record(&mut transaction, P::NAME, &taken, &applied).await?;
+    record(&mut transaction, P::NAME, &borrowed(&taken), &applied).await?;
     unsettle::<P>(&mut transaction).await?;
     let entry = recording
         .note(&mut transaction, P::NAME, replayed.applied)

@@ -9,6 +9,7 @@
 //! `making_up`.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{Batch, Failure, Resume, Sink};
@@ -105,13 +106,13 @@ impl<P: Projection> Sink for ProjectionSink<P> {
     }
 
     async fn write(&mut self, batch: &Batch<FeedEvent>) -> Result<(), Failure> {
-        let mut events: Vec<Event> = Vec::with_capacity(batch.deliveries.len());
+        let mut events: Vec<Arc<Event>> = Vec::with_capacity(batch.deliveries.len());
         let mut last_event_id = None;
         for delivery in &batch.deliveries {
             match &delivery.item {
                 FeedEvent::Event(event) => {
                     last_event_id = Some(event.event_id);
-                    events.push(Event::clone(event));
+                    events.push(Arc::clone(event));
                 }
                 FeedEvent::Poison { message, reason } => {
                     if !self.skips.sequences.contains(&delivery.position) {
