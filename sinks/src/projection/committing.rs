@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use engine::{Failure, fault};
 use ledger::{AccountId, Event, Version};
-use sqlx::{PgConnection, Row};
+use sqlx::Row;
 use store::sqlstate::{self, Class};
 
 use super::guard::{Applied, guard};
 use super::making_up::Missing;
-use super::offset::{Target, signed};
+use super::offset::{Target, Versions};
 use super::shadow::Walked;
 use super::{Projection, ProjectionSink, walk};
 use crate::read_model;
@@ -150,7 +150,8 @@ impl<P: Projection> ProjectionSink<P> {
             |error| read_model::failure(format!("projection {} cannot commit", P::NAME), error);
         let fence = self.fence().clone();
         let mut transaction = self.pool.begin().await.map_err(failed)?;
-        let moved = fence.advance(&mut transaction, target).await?;
+        let versions = Versions::of(events, applied);
+        let moved = fence.advance(&mut transaction, target, &versions).await?;
         if !events.is_empty() {
             let applying = self.without_skipped(events);
             if let Err(error) = self.projection.apply(&mut transaction, &applying).await {
@@ -169,9 +170,6 @@ impl<P: Projection> ProjectionSink<P> {
                 }
                 return Err(failed(error));
             }
-            record(&mut transaction, P::NAME, events, applied)
-                .await
-                .map_err(failed)?;
         }
         if let Some(walked) = walked {
             walk::note(&mut transaction, walked).await.map_err(failed)?;
@@ -235,35 +233,4 @@ impl<P: Projection> ProjectionSink<P> {
 /// As projections want them.
 pub(super) fn borrowed<E: Borrow<Event>>(events: &[E]) -> Vec<&Event> {
     events.iter().map(Borrow::borrow).collect()
-}
-
-/// Records up to where the accounts of `events` are applied.
-pub(super) async fn record(
-    transaction: &mut PgConnection,
-    projection: &str,
-    events: &[&Event],
-    applied: &Applied,
-) -> Result<(), sqlx::Error> {
-    let mut touched: Vec<&AccountId> = events.iter().map(|event| &event.account_id).collect();
-    touched.sort_unstable();
-    touched.dedup();
-    let account_id: Vec<&str> = touched
-        .iter()
-        .map(|account_id| account_id.as_str())
-        .collect();
-    let version: Vec<i64> = touched
-        .iter()
-        .map(|account_id| applied.get(*account_id).copied().map_or(0, signed))
-        .collect();
-    sqlx::query(
-        "INSERT INTO projection_versions (projection, account_id, version)
-         SELECT $1, u.account_id, u.version FROM unnest($2::text[], $3::bigint[]) AS u(account_id, version)
-         ON CONFLICT (projection, account_id) DO UPDATE SET version = excluded.version",
-    )
-    .bind(projection)
-    .bind(account_id)
-    .bind(version)
-    .execute(transaction)
-    .await?;
-    Ok(())
 }

@@ -19,8 +19,9 @@ use store::sqlstate::{self, Class};
 use uuid::Uuid;
 
 use super::audit::{self, Action, Order};
-use super::committing::{borrowed, record};
+use super::committing::borrowed;
 use super::guard::{Applied, guard};
+use super::offset::Versions;
 use super::{AccountBalance, DailyTotals, Holds, Projection, Transactions, Transfers};
 
 /// A replay as it is recorded.
@@ -184,7 +185,9 @@ async fn replay_into<P: Projection>(
                 ReplayError::Failed(error)
             }
         })?;
-    record(&mut transaction, P::NAME, &borrowed(&taken), &applied).await?;
+    Versions::of(&borrowed(&taken), &applied)
+        .note(&mut transaction, P::NAME)
+        .await?;
     unsettle::<P>(&mut transaction).await?;
     let entry = recording
         .note(&mut transaction, P::NAME, replayed.applied)

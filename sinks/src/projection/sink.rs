@@ -23,7 +23,7 @@ use transport::Nats;
 use transport::streams::Limits;
 
 use super::Projection;
-use super::making_up::Comparison;
+use super::making_up::{Comparison, Feed, Missing};
 use super::offset::{Fence, Target};
 use super::opening::Renew;
 use super::skips::Skips;
@@ -51,6 +51,8 @@ pub struct ProjectionSink<P> {
     pub(super) comparison: Comparison,
     /// When the last step of the comparison was made.
     pub(super) compared_at: Instant,
+    /// What accounts lacked then, while events were flowing.
+    pub(super) suspects: Vec<Missing>,
 }
 
 impl<P: Projection> ProjectionSink<P> {
@@ -80,6 +82,7 @@ impl<P: Projection> ProjectionSink<P> {
             versions: LruCache::new(VERSIONS_CACHED_MAX),
             skips: Skips::default(),
             compared_at: Instant::now(),
+            suspects: Vec::new(),
             comparison: Comparison::Walking { after: None },
         }
     }
@@ -149,13 +152,13 @@ impl<P: Projection> Sink for ProjectionSink<P> {
         self.apply(events, target).await?;
         if self.compared_at.elapsed() >= COMPARE_AT_LEAST_EVERY {
             // A feed that is never idle must not keep losses from being found.
-            self.idle().await?;
+            self.look_around(Feed::Flows).await?;
         }
         Ok(())
     }
 
     async fn idle(&mut self) -> Result<(), Failure> {
-        self.look_around().await
+        self.look_around(Feed::Rests).await
     }
 
     fn describe(&self) -> String {
