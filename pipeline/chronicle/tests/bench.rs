@@ -203,6 +203,16 @@ async fn a_mixture_has_refusals_by_their_codes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn batches_are_measured_and_have_no_ceiling() {
+    let flags = ["--workload", "batch", "--seconds", "1", "--in-flight", "50"];
+    let document = measured(&flags).await;
+    assert_eq!(document["refused"], 0);
+    assert_eq!(document["share_of_ceiling"], Value::Null);
+    let transfers = number(&document["verify"]["totals"]["transfers"]);
+    assert!((transfers - 32.0 * number(&document["commands"])).abs() < 0.5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_fixed_rate_is_kept() {
     let flags = ["--rate", "150", "--seconds", "2", "--no-ceiling"];
     let document = measured(&flags).await;

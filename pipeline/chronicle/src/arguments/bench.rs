@@ -58,6 +58,8 @@ pub(crate) enum WorkloadName {
     HotAccount,
     /// Deposits, transfers and withdrawals, of which one in ten is refused
     Mixed,
+    /// Commands of 32 transfers each, of which all are done or none
+    Batch,
 }
 
 impl WorkloadName {
@@ -69,6 +71,7 @@ impl WorkloadName {
             Self::TransferZipf => "transfer-zipf",
             Self::HotAccount => "hot-account",
             Self::Mixed => "mixed",
+            Self::Batch => "batch",
         }
     }
 }

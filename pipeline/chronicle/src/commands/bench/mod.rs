@@ -42,7 +42,7 @@ use self::stack::{LEDGER, Stack};
 use self::tickets::{Clock, Tickets};
 use self::watch::{Shown, Watch};
 use self::workload::Workload;
-use crate::arguments::{BenchArguments, Through};
+use crate::arguments::{BenchArguments, Through, WorkloadName};
 use crate::commands::verify;
 use crate::exit;
 use crate::output::{self, Format};
@@ -251,6 +251,10 @@ async fn ceiling(
     arguments: &BenchArguments,
 ) -> anyhow::Result<Option<Ceiling>> {
     if arguments.no_ceiling {
+        return Ok(None);
+    }
+    if arguments.workload == WorkloadName::Batch {
+        output::say("no ceiling: the bare loop knows no commands with more than two events");
         return Ok(None);
     }
     let Some(own) = &stack.own else {

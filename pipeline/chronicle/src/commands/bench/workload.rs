@@ -1,10 +1,13 @@
 //! What the commands are: each is made from the seed and its number alone, so that a run can be repeated.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use benches::ceiling::Touched;
-use ledger::{AccountId, Action, Command, Conditions, CreateAccount, Deposit, Transfer, Withdraw};
+use ledger::{
+    AccountId, Action, Batch, Command, Conditions, CreateAccount, Deposit, Transfer, Withdraw,
+};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
@@ -17,6 +20,9 @@ const FUNDS: i64 = 1_000_000_000_000;
 const TOO_MUCH: i64 = 1_000_000_000_000_000;
 /// The weight of the account that is chosen most often.
 const WEIGHT_MAX: u64 = 1_000_000_000_000;
+
+/// How many transfers a batch is made of: 64 legs.
+const TRANSFERS_IN_A_BATCH: u64 = 32;
 
 /// Kinds of things that have numbers.
 const ORDERS: u64 = 1;
@@ -101,6 +107,26 @@ impl Workload {
 
     /// The command with this number.
     pub(super) fn command(&self, number: u64) -> Command {
+        if self.name != WorkloadName::Batch {
+            return self.single(number);
+        }
+        let none = Batch {
+            commands: Vec::new(),
+        };
+        let mut batch = self.command_of(COMMAND_IDS, number, Action::Batch(none));
+        let command_id = batch.command_id;
+        let of_batch = |part| Command {
+            command_id,
+            ..self.single(part)
+        };
+        batch.action = Action::Batch(Batch {
+            commands: parts(number).map(of_batch).collect(),
+        });
+        batch
+    }
+
+    /// A command that is no batch.
+    fn single(&self, number: u64) -> Command {
         let (order, cents) = self.order(number);
         let amount = Decimal::new(cents, 2);
         let account = |index: usize| self.accounts[index].clone();
@@ -135,11 +161,15 @@ impl Workload {
 
     /// The account of the last event of the command with this number; none if it is to be refused.
     pub(super) fn shows_on(&self, number: u64) -> Option<&AccountId> {
-        let last = self.touched(number).events.into_iter().flatten().last();
+        let last_part = match self.name {
+            WorkloadName::Batch => parts(number).end - 1,
+            _ => number,
+        };
+        let last = self.touched(last_part).events.into_iter().flatten().last();
         last.map(|index| &self.accounts[index])
     }
 
-    /// Which accounts the command with this number is about.
+    /// Which accounts the command with this number is about; of batches, the part.
     pub(super) fn touched(&self, number: u64) -> Touched {
         let (account, events) = match self.order(number).0 {
             Order::Deposit { to } => (to, [Some(to), None]),
@@ -159,7 +189,7 @@ impl Workload {
             WorkloadName::Deposit => Order::Deposit {
                 to: self.any(&mut random),
             },
-            WorkloadName::TransferUniform => self.transfer(&mut random),
+            WorkloadName::TransferUniform | WorkloadName::Batch => self.transfer(&mut random),
             WorkloadName::TransferZipf => self.popular_transfer(&mut random),
             WorkloadName::HotAccount => Order::Transfer {
                 from: 0,
@@ -229,6 +259,12 @@ impl Workload {
             effective_at: None,
         }
     }
+}
+
+/// The numbers of the transfers that the batch with this number is made of.
+fn parts(number: u64) -> Range<u64> {
+    let first = number * TRANSFERS_IN_A_BATCH;
+    first..first + TRANSFERS_IN_A_BATCH
 }
 
 /// The weights of `count` accounts, each with those before it: the k-th has a k-th of the first one's. Whole numbers, so
@@ -304,6 +340,22 @@ mod tests {
                 assert!(name != WorkloadName::HotAccount || from == 0);
             }
         }
+    }
+
+    #[test]
+    fn a_batch_is_of_32_transfers_and_shows_on_the_last_of_them() {
+        let workload = workload(WorkloadName::Batch, 7);
+        let command = workload.command(3);
+        let Action::Batch(Batch { commands }) = &command.action else {
+            panic!("{command:?}");
+        };
+        assert_eq!(commands.len(), 32);
+        let Some(Action::Transfer(last)) = commands.last().map(|last| &last.action) else {
+            panic!("{command:?}");
+        };
+        assert_eq!(workload.shows_on(3), Some(&last.to_account_id));
+        let next = workload.command(4);
+        assert_ne!(next.action, command.action);
     }
 
     #[test]
