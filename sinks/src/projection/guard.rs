@@ -5,22 +5,22 @@ use std::collections::HashMap;
 use ledger::{AccountId, Event, Version};
 
 /// Accounts and the version up to which each is applied.
-pub(super) type Applied = HashMap<AccountId, Version>;
+pub type Applied = HashMap<AccountId, Version>;
 
 /// What the guard makes of a run of events.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Guarded {
+pub struct Guarded {
     /// To be applied, in order.
-    pub(super) events: Vec<Event>,
+    pub events: Vec<Event>,
     /// Where the run has a hole: the account, and the first version that is known to come behind the hole.
-    pub(super) gap: Option<(AccountId, Version)>,
+    pub gap: Option<(AccountId, Version)>,
     /// How many events had been applied before.
-    pub(super) skipped: usize,
+    pub skipped: usize,
 }
 
 /// Takes events as long as they follow upon what is applied: version ≤ applied is skipped, applied + 1 is taken, and a
 /// greater one is a gap, at which the guard stops. `applied` moves with what is taken. Answers with the rest, too.
-pub(super) fn guard(applied: &mut Applied, events: Vec<Event>) -> (Guarded, Vec<Event>) {
+pub fn guard(applied: &mut Applied, events: Vec<Event>) -> (Guarded, Vec<Event>) {
     let mut guarded = Guarded::default();
     let mut remaining = events.into_iter();
     while let Some(event) = remaining.next() {
