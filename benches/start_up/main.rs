@@ -50,6 +50,9 @@ async fn main() {
     memory(&stack.store(), accounts).await;
     stack.bring_in_step(accounts + OTHERS).await;
     start_up(&stack, accounts, starts).await;
+    let run = stack.run().await;
+    stack.verify_if_small(accounts + OTHERS).await;
+    run.stop().await;
 }
 
 /// A writer opens the accounts and keeps all of them.
