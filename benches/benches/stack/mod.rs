@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use servers::testing::{Nats, Postgres};
 use sinks::projection::NAMES;
-use sqlx::postgres::PgPool;
+use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::{Connection as _, Executor};
 use store::EventStore;
 use store::migrate::APPLICATION_ROLE;
 use tokio::process::{Child, Command};
@@ -28,6 +29,8 @@ const EVENTS_VERIFIED_MAX: u64 = 100_000;
 pub(crate) struct Stack {
     pub(crate) postgres: Postgres,
     pub(crate) nats: Nats,
+    /// The event store, as its owner.
+    event_store_owner: String,
     /// The event store, as the application's role.
     event_store: String,
     pub(crate) read_model: PgPool,
@@ -62,6 +65,7 @@ impl Stack {
             event_store: format!("postgres://{APPLICATION_ROLE}@{place}"),
             read_model: sinks::read_model::connect_lazy(&read_model_url, 2).expect("it is a URL"),
             read_model_url,
+            event_store_owner: owner,
             folder: tempfile::tempdir().expect("a folder can be made"),
             postgres,
             nats,
@@ -106,10 +110,13 @@ impl Stack {
         }
     }
 
-    /// Makes the feed from the event store, and has the read models apply it.
+    /// Makes the feed from the event store, and has the read models apply it. Both databases are left as they would be by
+    /// the next autovacuum.
     pub(crate) async fn bring_in_step(&self, events: u64) {
+        self.vacuum(&self.event_store_owner).await;
         self.chronicle(&["feed", "restore", "--replace"]).await;
-        let run = self.run().await;
+        // What compares in the background would only slow it down.
+        let run = self.run_with(&["--compare-rate", "0"]).await;
         let began = Instant::now();
         let last = i64::try_from(events).expect("there are fewer than 2^63");
         loop {
@@ -130,10 +137,24 @@ impl Stack {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         run.stop().await;
+        self.vacuum(&self.read_model_url).await;
+    }
+
+    async fn vacuum(&self, url: &str) {
+        let mut connection = PgConnection::connect(url).await.expect("it is there");
+        connection
+            .execute("VACUUM (ANALYZE)")
+            .await
+            .expect("its owner may do it");
+        connection.close().await.expect("it can be closed");
     }
 
     /// Starts `chronicle run` with all pipelines and the API, and waits until it is ready.
     pub(crate) async fn run(&self) -> Run {
+        self.run_with(&[]).await
+    }
+
+    async fn run_with(&self, flags: &[&str]) -> Run {
         let port = {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
             listener.local_addr().expect("it is bound").port()
@@ -142,7 +163,8 @@ impl Stack {
         let began = Instant::now();
         let mut child = self
             .command(&["run", "--http", &address])
-            .env("RUST_LOG", "warn")
+            .args(flags)
+            .env("RUST_LOG", "error")
             .spawn()
             .expect("chronicle can be started");
         loop {
