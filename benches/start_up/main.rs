@@ -15,7 +15,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use benches::{print_machine, told};
+use benches::print_machine;
 use ledger::Command;
 use serde_json::json;
 use store::{EventStore, Writer, WriterOptions};
@@ -63,26 +63,29 @@ async fn memory(store: &EventStore, accounts: u64) {
          of its process (this one) with the program's allocator, above what it was before the first account. Account ids of 11 \
          bytes, owners' names of up to 13, no metadata, no rules: such texts come on top.\n"
     );
-    println!("| accounts | MB | bytes an account |");
-    println!("|---|---|---|");
+    println!("| accounts | MB | bytes an account | bytes an account since the row above |");
+    println!("|---|---|---|---|");
     let mut forgetful = Writer::new(store.clone(), remembering(1));
     let others = accounts + 1..=accounts + OTHERS;
     append(store, &mut forgetful, others, opening).await;
     drop(forgetful);
     let before = resident_kb("self");
     let mut writer = Writer::new(store.clone(), remembering(accounts));
-    let mut opened = 0;
+    let (mut opened, mut told, mut last) = (0, 0, before);
     for part in 1..=10 {
         let through = accounts * part / 10;
         append(store, &mut writer, opened + 1..=through, opening).await;
         opened = through;
         if [1, 5, 10].contains(&part) {
-            let more = resident_kb("self").saturating_sub(before) * 1024;
+            let now = resident_kb("self");
+            let bytes = now.saturating_sub(before) * 1024;
+            let since = now.saturating_sub(last) * 1024 / (opened - told);
             println!(
-                "| {opened} | {:.1} | {} |",
-                more as f64 / 1e6,
-                more / opened
+                "| {opened} | {:.1} | {} | {since} |",
+                bytes as f64 / 1e6,
+                bytes / opened
             );
+            (told, last) = (opened, now);
         }
     }
 }
@@ -152,6 +155,6 @@ fn print_place(stack: &Stack, accounts: u64, starts: u64) {
     print_machine(&[":/pipeline", ":/store", ":/ledger", ":/sinks", ":/benches"]);
     println!(
         "| both databases | one {}, on this machine, `fsync` off, else as it comes (128 MB of `shared_buffers`) |\n",
-        told(&postgres.to_string_lossy(), &["--version"])
+        benches::told(&postgres.to_string_lossy(), &["--version"])
     );
 }
