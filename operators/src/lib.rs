@@ -8,6 +8,8 @@ mod validate;
 
 pub use counters::CommandCounters;
 pub use decode_command::{DecodeCommand, Received};
-pub use decode_event::{DecodeEvent, FeedEvent, NoEvent, event_in};
+pub use decode_event::{DecodeEvent, FeedEvent};
 pub use expire_hold::ExpireHold;
+/// What a message of the feed holds, as the source judges it.
+pub use sources::{NoEvent, event_in};
 pub use validate::{Decided, Validate};

@@ -73,7 +73,7 @@ impl<P: Projection + Default> SinkUnderTest for ReadModel<P> {
     fn items(&self, count: usize) -> Vec<FeedEvent> {
         history(count)
             .into_iter()
-            .map(|event| FeedEvent::Event(Box::new(event)))
+            .map(|event| FeedEvent::Event(Arc::new(event)))
             .collect()
     }
 

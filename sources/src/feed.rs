@@ -1,6 +1,7 @@
 //! Events from JetStream: the stream `LEDGER_EVENTS`, in order, from behind an offset.
 //!
-//! Reads with a consumer of its own, so nobody else's pace or position matters. Whatever the stream cannot give any more
+//! Reads with a consumer of its own, so nobody else's pace or position matters; what is new and wanted by several
+//! pipelines of a process is read once for all of them ([`FeedTail`]). Whatever the stream cannot give any more
 //! (purged, expired, lost with a server) is not passed over in silence: it is announced as [`FeedItem::Lost`] in its
 //! place, and the sink makes up for it from the event store.
 //!
@@ -8,12 +9,14 @@
 //! ([`transport::stored`]). So every run reads over a connection of its own, and one that follows a failed run begins by
 //! reading one by one, where no message can break anything: the projection gets to see it, and can name it.
 
+mod event;
 mod reader;
+mod tail;
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::jetstream::stream::Stream;
-use engine::{Failure, Message, Opened, Resume, Settler, Source};
+use engine::{Failure, Opened, Resume, Settler, Source};
 use futures::future::BoxFuture;
 use futures::{StreamExt, stream};
 use tokio::sync::watch;
@@ -21,14 +24,20 @@ use transport::stored::StoredMessages;
 use transport::streams::{self, Limits};
 use transport::{Nats, headers, subjects};
 
+pub use self::event::{FeedMessage, NoEvent, event_in};
 use self::reader::Reader;
+pub use self::tail::FeedTail;
 use crate::Runs;
+
+const HEARTBEAT: Duration = Duration::from_secs(2);
+const PULL_EXPIRES: Duration = Duration::from_secs(10);
+const MESSAGES_PER_PULL: usize = 2_000;
 
 /// One step of the feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FeedItem {
     /// A message that should be an event.
-    Message(Arc<Message>),
+    Message(FeedMessage),
     /// Events up to this delivery's position may be missing: the stream does not have them (any more).
     Lost {
         /// What happened, for people.
@@ -41,6 +50,7 @@ pub struct JetStreamEvents {
     nats: Nats,
     limits: Limits,
     runs: Runs,
+    tail: FeedTail,
 }
 
 impl JetStreamEvents {
@@ -50,7 +60,15 @@ impl JetStreamEvents {
             nats,
             limits,
             runs: Runs::default(),
+            tail: FeedTail::default(),
         }
+    }
+
+    /// The same source, which takes what it can from the tail of this process.
+    #[must_use]
+    pub fn sharing(mut self, tail: &FeedTail) -> Self {
+        self.tail = tail.clone();
+        self
     }
 
     /// The same source as one of the runs of a pipeline in this process.
@@ -75,7 +93,7 @@ impl Source for JetStreamEvents {
         let stored = StoredMessages::new(nats.jetstream.clone(), streams::EVENTS, &filter, 1);
         let (position, gap) = whereabouts(&stream, &stored, resume.as_ref()).await?;
         let (settled, settled_receiver) = watch::channel(position);
-        let mut reader = Reader::new(stream, stored, settled_receiver);
+        let mut reader = Reader::new(stream, stored, self.tail, settled_receiver);
         if let Some(why) = gap {
             reader.announce(why);
         }
@@ -166,4 +184,8 @@ async fn whereabouts(
         }
     }
     Ok((position, None))
+}
+
+fn unreadable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
+    Failure::retry("the feed cannot be read").because(error)
 }

@@ -13,5 +13,5 @@ mod settled;
 pub use accounts::{Accounts, Part, Place, Walk};
 pub use commands::{Incoming, JetStreamCommands, JetStreamCommandsConfig};
 pub use due_holds::{DueHold, DueHolds};
-pub use feed::{FeedItem, JetStreamEvents};
+pub use feed::{FeedItem, FeedMessage, FeedTail, JetStreamEvents, NoEvent, event_in};
 pub use runs::Runs;

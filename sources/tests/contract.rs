@@ -229,7 +229,9 @@ impl SourceUnderTest for Events {
 
     fn identity(&self, item: &FeedItem) -> String {
         match item {
-            FeedItem::Message(message) => String::from_utf8_lossy(&message.payload).into_owned(),
+            FeedItem::Message(message) => {
+                String::from_utf8_lossy(&message.message().payload).into_owned()
+            }
             FeedItem::Lost { why } => panic!("nothing was lost, and it says: {why}"),
         }
     }
@@ -240,7 +242,10 @@ impl SourceUnderTest for Events {
 
     fn mark(&self, item: &FeedItem) -> Option<String> {
         match item {
-            FeedItem::Message(message) => message.header(headers::MESSAGE_ID).map(str::to_owned),
+            FeedItem::Message(message) => message
+                .message()
+                .header(headers::MESSAGE_ID)
+                .map(str::to_owned),
             FeedItem::Lost { .. } => None,
         }
     }

@@ -8,9 +8,11 @@ use std::time::Duration;
 use axum::Router;
 use engine::{Batching, Failure, PipelineStatus, State};
 use ledger::Policy;
+use sources::FeedTail;
 use store::{EventStore, WriterOptions};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use transport::Nats;
 use transport::streams::Limits;
 use uuid::Uuid;
@@ -59,6 +61,7 @@ pub(crate) async fn parts(urls: &Urls<'_>, tuning: &Tuning) -> anyhow::Result<Pa
         |connections_max| sinks::read_model::connect_lazy(urls.read_model, connections_max);
     Ok(Parts {
         nats: Nats::connect_lazy(urls.nats).await?,
+        tail: FeedTail::default(),
         // Connections of their own: projections that catch up must not keep intake waiting for one, and neither must
         // questions about readiness.
         store: event_store(tuning.partitions + 2)?,
@@ -153,6 +156,8 @@ pub(crate) struct Running {
     tasks: JoinSet<(String, Result<engine::Finished, Failure>)>,
     /// Why those stopped that a person has to see to.
     stopped: Vec<String>,
+    /// Reads what is new in the feed for all of them, if several want it.
+    _tail: Option<AbortOnDropHandle<()>>,
 }
 
 impl Running {
@@ -163,6 +168,12 @@ impl Running {
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let chosen = choose(topology::pipelines(parts, shutdown), only)?;
+        let readers = topology::readers_of_the_feed(chosen.iter().map(|(name, _)| name.as_str()));
+        let tail = (readers > 1).then(|| {
+            let (tail, nats, shutdown) = (parts.tail.clone(), parts.nats.clone(), shutdown.clone());
+            let keeping = tokio::spawn(async move { tail.keep(&nats, &shutdown).await });
+            AbortOnDropHandle::new(keeping)
+        });
         let mut statuses = Vec::new();
         let mut tasks = JoinSet::new();
         for (name, build) in chosen {
@@ -178,6 +189,7 @@ impl Running {
             statuses: Arc::new(statuses),
             tasks,
             stopped: Vec::new(),
+            _tail: tail,
         })
     }
 

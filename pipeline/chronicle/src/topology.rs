@@ -4,6 +4,7 @@
 //! LEDGER_COMMANDS ─> [intake]  decode ─> validate ─> event_feed ─> outcomes          (one per partition)
 //!                                 └──────────┴─> dead_letters
 //! LEDGER_EVENTS ──> [projection.NAME]  decode ─> NAME                                (one per read model)
+//!                                                              what is new is read and decoded once for all of them
 //!                                                              a copy that is being built is fed in the same way
 //! holds (read model) ─> [expiry]  expire ─> commands ─> LEDGER_COMMANDS              (the timer)
 //! event store ─> [comparison]  compare ─> divergences      (feed and read models with the event store, for ever)
@@ -19,7 +20,7 @@ use sinks::projection::{
 };
 use sinks::{Commands, Divergences, EventFeed, JetStreamDeadLetters, Outcomes};
 use sources::{
-    Accounts, DueHolds, JetStreamCommands, JetStreamCommandsConfig, JetStreamEvents, Runs,
+    Accounts, DueHolds, FeedTail, JetStreamCommands, JetStreamCommandsConfig, JetStreamEvents, Runs,
 };
 use sqlx::postgres::PgPool;
 use store::{EventStore, WriterOptions};
@@ -32,6 +33,8 @@ use crate::comparison::Compare;
 use crate::metrics::{IntakeCounters, Intakes};
 use crate::rebuild::{self, KeepPace};
 
+/// What the names of the pipelines of read models begin with.
+const PROJECTION: &str = "projection.";
 /// The pipeline that ends holds whose time is over.
 const EXPIRY: &str = "expiry";
 /// The pipeline that compares everything with the event store.
@@ -41,6 +44,8 @@ pub(crate) const COMPARISON: &str = "comparison";
 #[derive(Clone)]
 pub(crate) struct Parts {
     pub(crate) nats: Nats,
+    /// The newest events, read once for all pipelines that keep up.
+    pub(crate) tail: FeedTail,
     pub(crate) store: EventStore,
     pub(crate) store_for_projections: EventStore,
     pub(crate) store_for_comparison: EventStore,
@@ -114,7 +119,9 @@ fn projection<P: Projection + Default>(parts: &Parts, name: &str, runs: &Runs) -
     Topology::named(name)
         .source(
             "events",
-            JetStreamEvents::new(parts.nats.clone(), parts.limits.clone()).among(runs),
+            JetStreamEvents::new(parts.nats.clone(), parts.limits.clone())
+                .among(runs)
+                .sharing(&parts.tail),
         )
         .batching(parts.batching.clone())
         .drain_within(parts.drain_within)
@@ -133,7 +140,9 @@ pub(crate) fn copy<P: Projection + Default>(
     let events = Topology::named(name)
         .source(
             "events",
-            JetStreamEvents::new(parts.nats.clone(), parts.limits.clone()).among(runs),
+            JetStreamEvents::new(parts.nats.clone(), parts.limits.clone())
+                .among(runs)
+                .sharing(&parts.tail),
         )
         .batching(parts.batching.clone())
         .drain_within(parts.drain_within)
@@ -192,6 +201,11 @@ fn comparison(parts: &Parts, rate: NonZeroU32, shutdown: &CancellationToken) -> 
         .build()
 }
 
+/// How many of these pipelines read what is new in the feed: with one, there is nothing to share.
+pub(crate) fn readers_of_the_feed<'a>(names: impl Iterator<Item = &'a str>) -> usize {
+    names.filter(|name| name.starts_with(PROJECTION)).count()
+}
+
 /// How a pipeline is built, each time it is started.
 pub(crate) type Build = Box<dyn Fn() -> Topology + Send + Sync>;
 
@@ -227,7 +241,7 @@ pub(crate) fn pipelines(parts: &Parts, shutdown: &CancellationToken) -> Vec<(Str
 }
 
 fn of<P: Projection + Default>(parts: &Parts) -> (String, Build) {
-    let name = format!("projection.{}", P::NAME);
+    let name = format!("{PROJECTION}{}", P::NAME);
     let (parts, own_name, runs) = (parts.clone(), name.clone(), Runs::default());
     (
         name,

@@ -20,7 +20,7 @@ impl Projection for AccountBalance {
     async fn apply(
         &self,
         transaction: &mut PgConnection,
-        events: &[Event],
+        events: &[&Event],
     ) -> Result<(), sqlx::Error> {
         open(transaction, events).await?;
         describe(transaction, events).await?;
@@ -29,7 +29,7 @@ impl Projection for AccountBalance {
 }
 
 /// Accounts that were opened: a row each, as it was then.
-async fn open(transaction: &mut PgConnection, events: &[Event]) -> Result<(), sqlx::Error> {
+async fn open(transaction: &mut PgConnection, events: &[&Event]) -> Result<(), sqlx::Error> {
     let mut account_id: Vec<&str> = Vec::new();
     let mut owner_name: Vec<&str> = Vec::new();
     let mut balance: Vec<String> = Vec::new();
@@ -78,7 +78,7 @@ async fn open(transaction: &mut PgConnection, events: &[Event]) -> Result<(), sq
 
 /// Events that change what is known about an account: each changes the row as it is then. They are few, and each account's
 /// row is read and written once.
-async fn describe(transaction: &mut PgConnection, events: &[Event]) -> Result<(), sqlx::Error> {
+async fn describe(transaction: &mut PgConnection, events: &[&Event]) -> Result<(), sqlx::Error> {
     let mut changes: BTreeMap<&str, Vec<&EventData>> = BTreeMap::new();
     for event in events {
         let is_description = matches!(
@@ -161,7 +161,7 @@ async fn describe(transaction: &mut PgConnection, events: &[Event]) -> Result<()
 /// The newest event of each account says what is in it.
 async fn move_balances(
     transaction: &mut PgConnection,
-    events: &[Event],
+    events: &[&Event],
 ) -> Result<(), sqlx::Error> {
     let mut newest: HashMap<&str, &Event> = HashMap::new();
     for event in events {

@@ -1,16 +1,17 @@
 //! One transaction of a projection: offset, rows and versions, and what stands before it: up to where accounts are applied,
 //! and which event it is that the read model refuses.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
+use std::sync::Arc;
 
 use engine::{Failure, fault};
 use ledger::{AccountId, Event, Version};
-use sqlx::{PgConnection, Row};
+use sqlx::Row;
 use store::sqlstate::{self, Class};
 
 use super::guard::{Applied, guard};
 use super::making_up::Missing;
-use super::offset::{Target, signed};
+use super::offset::{Target, Versions};
 use super::shadow::Walked;
 use super::{Projection, ProjectionSink, walk};
 use crate::read_model;
@@ -60,7 +61,7 @@ impl<P: Projection> ProjectionSink<P> {
     /// Applies events of the feed and moves the offset to `target`.
     pub(super) async fn apply(
         &mut self,
-        mut events: Vec<Event>,
+        mut events: Vec<Arc<Event>>,
         target: Target,
     ) -> Result<(), Failure> {
         loop {
@@ -69,11 +70,14 @@ impl<P: Projection> ProjectionSink<P> {
                 .await?;
             let (guarded, rest) = guard(&mut applied, events);
             let Some((account_id, version)) = guarded.gap else {
-                return self.commit(&guarded.events, &applied, target).await;
+                return self
+                    .commit(&borrowed(&guarded.events), &applied, target)
+                    .await;
             };
             // What stands before the hole is committed first, then the hole is filled, then the rest is looked at anew.
             let here = self.here();
-            self.commit(&guarded.events, &applied, here).await?;
+            self.commit(&borrowed(&guarded.events), &applied, here)
+                .await?;
             let first_missing = applied
                 .get(&account_id)
                 .copied()
@@ -114,7 +118,7 @@ impl<P: Projection> ProjectionSink<P> {
     /// them.
     pub(super) async fn commit(
         &mut self,
-        events: &[Event],
+        events: &[&Event],
         applied: &Applied,
         target: Target,
     ) -> Result<(), Failure> {
@@ -127,7 +131,7 @@ impl<P: Projection> ProjectionSink<P> {
     /// The same with the place that the walk over the event store has reached.
     pub(super) async fn commit_walked(
         &mut self,
-        events: &[Event],
+        events: &[&Event],
         applied: &Applied,
         walked: &Walked,
     ) -> Result<(), Failure> {
@@ -137,7 +141,7 @@ impl<P: Projection> ProjectionSink<P> {
 
     async fn commit_all(
         &mut self,
-        events: &[Event],
+        events: &[&Event],
         applied: &Applied,
         target: Target,
         walked: Option<&Walked>,
@@ -146,7 +150,8 @@ impl<P: Projection> ProjectionSink<P> {
             |error| read_model::failure(format!("projection {} cannot commit", P::NAME), error);
         let fence = self.fence().clone();
         let mut transaction = self.pool.begin().await.map_err(failed)?;
-        let moved = fence.advance(&mut transaction, target).await?;
+        let versions = Versions::of(events, applied);
+        let moved = fence.advance(&mut transaction, target, &versions).await?;
         if !events.is_empty() {
             let applying = self.without_skipped(events);
             if let Err(error) = self.projection.apply(&mut transaction, &applying).await {
@@ -165,9 +170,6 @@ impl<P: Projection> ProjectionSink<P> {
                 }
                 return Err(failed(error));
             }
-            record(&mut transaction, P::NAME, events, applied)
-                .await
-                .map_err(failed)?;
         }
         if let Some(walked) = walked {
             walk::note(&mut transaction, walked).await.map_err(failed)?;
@@ -181,16 +183,16 @@ impl<P: Projection> ProjectionSink<P> {
         Ok(())
     }
 
-    fn without_skipped<'a>(&self, events: &'a [Event]) -> Cow<'a, [Event]> {
+    fn without_skipped<'a>(&self, events: &'a [&'a Event]) -> Cow<'a, [&'a Event]> {
         if self.skips.events.is_empty() {
             return Cow::Borrowed(events);
         }
         let wanted = |event: &&Event| !self.skips.events.contains(&event.event_id);
-        Cow::Owned(events.iter().filter(wanted).cloned().collect())
+        Cow::Owned(events.iter().copied().filter(wanted).collect())
     }
 
     /// Finds the event that the read model refuses, by applying ever fewer of them in transactions that are rolled back.
-    async fn name_the_poison(&self, events: &[Event], error: sqlx::Error) -> Failure {
+    async fn name_the_poison(&self, events: &[&Event], error: sqlx::Error) -> Failure {
         for count in 1..=events.len() {
             let Ok(mut transaction) = self.pool.begin().await else {
                 break;
@@ -201,7 +203,7 @@ impl<P: Projection> ProjectionSink<P> {
                 .await
                 .is_err()
             {
-                let event = &events[count - 1];
+                let event = events[count - 1];
                 return Failure::fatal(format!(
                     "projection {name} stops at event {event} (version {version} of account {account}): the read model \
                      refuses it. To go on without it, look its sequence up with `chronicle events --account {account}` and \
@@ -228,33 +230,7 @@ impl<P: Projection> ProjectionSink<P> {
     }
 }
 
-/// Records up to where the accounts of `events` are applied.
-pub(super) async fn record(
-    transaction: &mut PgConnection,
-    projection: &str,
-    events: &[Event],
-    applied: &Applied,
-) -> Result<(), sqlx::Error> {
-    let mut touched: Vec<&AccountId> = events.iter().map(|event| &event.account_id).collect();
-    touched.sort_unstable();
-    touched.dedup();
-    let account_id: Vec<&str> = touched
-        .iter()
-        .map(|account_id| account_id.as_str())
-        .collect();
-    let version: Vec<i64> = touched
-        .iter()
-        .map(|account_id| applied.get(*account_id).copied().map_or(0, signed))
-        .collect();
-    sqlx::query(
-        "INSERT INTO projection_versions (projection, account_id, version)
-         SELECT $1, u.account_id, u.version FROM unnest($2::text[], $3::bigint[]) AS u(account_id, version)
-         ON CONFLICT (projection, account_id) DO UPDATE SET version = excluded.version",
-    )
-    .bind(projection)
-    .bind(account_id)
-    .bind(version)
-    .execute(transaction)
-    .await?;
-    Ok(())
+/// As projections want them.
+pub(super) fn borrowed<E: Borrow<Event>>(events: &[E]) -> Vec<&Event> {
+    events.iter().map(Borrow::borrow).collect()
 }

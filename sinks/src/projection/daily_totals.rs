@@ -24,7 +24,7 @@ struct Total {
 }
 
 /// One total per row: a statement can touch a row only once.
-fn totals(events: &[Event]) -> BTreeMap<(Currency, Day, &'static str), Total> {
+fn totals(events: &[&Event]) -> BTreeMap<(Currency, Day, &'static str), Total> {
     let mut totals: BTreeMap<_, Total> = BTreeMap::new();
     for event in events {
         let Some(change) = event.data.balance_change() else {
@@ -46,7 +46,7 @@ impl Projection for DailyTotals {
     async fn apply(
         &self,
         transaction: &mut PgConnection,
-        events: &[Event],
+        events: &[&Event],
     ) -> Result<(), sqlx::Error> {
         let totals = totals(events);
         if totals.is_empty() {

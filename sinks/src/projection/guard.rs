@@ -1,5 +1,6 @@
 //! The order guard: each event once, each account in order.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 
 use ledger::{AccountId, Event, Version};
@@ -8,10 +9,10 @@ use ledger::{AccountId, Event, Version};
 pub type Applied = HashMap<AccountId, Version>;
 
 /// What the guard makes of a run of events.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Guarded {
+#[derive(Debug, PartialEq, Eq)]
+pub struct Guarded<E> {
     /// To be applied, in order.
-    pub events: Vec<Event>,
+    pub events: Vec<E>,
     /// Where the run has a hole: the account, and the first version that is known to come behind the hole.
     pub gap: Option<(AccountId, Version)>,
     /// How many events had been applied before.
@@ -20,22 +21,31 @@ pub struct Guarded {
 
 /// Takes events as long as they follow upon what is applied: version ≤ applied is skipped, applied + 1 is taken, and a
 /// greater one is a gap, at which the guard stops. `applied` moves with what is taken. Answers with the rest, too.
-pub fn guard(applied: &mut Applied, events: Vec<Event>) -> (Guarded, Vec<Event>) {
-    let mut guarded = Guarded::default();
+pub fn guard<E: Borrow<Event>>(
+    applied: &mut Applied,
+    events: Vec<E>,
+) -> (Guarded<E>, Vec<E>) {
+    let mut guarded = Guarded {
+        events: Vec::with_capacity(events.len()),
+        gap: None,
+        skipped: 0,
+    };
     let mut remaining = events.into_iter();
-    while let Some(event) = remaining.next() {
-        let last = applied
-            .get(&event.account_id)
-            .copied()
-            .unwrap_or(Version::NONE);
-        if event.version <= last {
+    while let Some(next) = remaining.next() {
+        let event: &Event = next.borrow();
+        let last = applied.get_mut(&event.account_id);
+        let version = last.as_deref().copied().unwrap_or(Version::NONE);
+        if event.version <= version {
             guarded.skipped += 1;
-        } else if event.version == last.next() {
-            applied.insert(event.account_id.clone(), event.version);
-            guarded.events.push(event);
+        } else if event.version == version.next() {
+            match last {
+                Some(last) => *last = event.version,
+                None => drop(applied.insert(event.account_id.clone(), event.version)),
+            }
+            guarded.events.push(next);
         } else {
             guarded.gap = Some((event.account_id.clone(), event.version));
-            return (guarded, std::iter::once(event).chain(remaining).collect());
+            return (guarded, std::iter::once(next).chain(remaining).collect());
         }
     }
     (guarded, Vec::new())

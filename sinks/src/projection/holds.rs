@@ -36,7 +36,7 @@ fn status(hold: &Hold, data: &EventData) -> &'static str {
 }
 
 /// One row per hold: a statement can touch a row only once.
-fn rows(events: &[Event]) -> BTreeMap<(&AccountId, HoldId), Row<'_>> {
+fn rows<'a>(events: &[&'a Event]) -> BTreeMap<(&'a AccountId, HoldId), Row<'a>> {
     let mut rows: BTreeMap<(&AccountId, HoldId), Row<'_>> = BTreeMap::new();
     for event in events {
         let Some(hold) = event.data.hold() else {
@@ -69,7 +69,7 @@ impl Projection for Holds {
     async fn apply(
         &self,
         transaction: &mut PgConnection,
-        events: &[Event],
+        events: &[&Event],
     ) -> Result<(), sqlx::Error> {
         let rows = rows(events);
         if rows.is_empty() {

@@ -10,6 +10,7 @@ use engine::{Failure, RetryClass};
 use ledger::{AccountId, Event, Version};
 use tokio::time::Instant;
 
+use super::committing::borrowed;
 use super::guard::{Applied, guard};
 use super::offset::Target;
 use super::{Projection, ProjectionSink};
@@ -22,6 +23,16 @@ const EVENTS_MADE_UP_AT_A_TIME: u32 = 2_000;
 const MADE_UP_AT_A_TIME: usize = EVENTS_MADE_UP_AT_A_TIME as usize;
 /// How long to rest, when idle, after all accounts have been compared.
 const COMPARE_EVERY: Duration = Duration::from_mins(1);
+
+/// What the feed does while accounts are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Feed {
+    /// Nothing has come for a while: what is in the event store and not here was lost.
+    Rests,
+    /// Events come, and many are committed that are still on their way here. So what is missing is lost if it is still
+    /// missing at the next step.
+    Flows,
+}
 
 /// What an account lacks.
 pub(super) struct Missing {
@@ -82,14 +93,15 @@ impl<P: Projection> ProjectionSink<P> {
             )));
         }
         let here = self.here();
-        self.commit(&guarded.events, &applied, here).await?;
+        self.commit(&borrowed(&guarded.events), &applied, here)
+            .await?;
         Ok(guarded.events.len())
     }
 
     /// Compares all accounts, and makes up for what is missing.
     pub(super) async fn compare_all(&mut self) -> Result<(), Failure> {
         let mut after = None;
-        while let Some(last) = self.compare(after).await? {
+        while let Some(last) = self.compare(after, Feed::Rests).await? {
             after = Some(last);
         }
         Ok(())
@@ -97,50 +109,73 @@ impl<P: Projection> ProjectionSink<P> {
 
     /// Compares the next accounts with the event store and makes up for what is missing. Answers with the last of them;
     /// `None` when there are no more.
-    async fn compare(&mut self, after: Option<AccountId>) -> Result<Option<AccountId>, Failure> {
-        self.compared_at = Instant::now();
+    async fn compare(
+        &mut self,
+        after: Option<AccountId>,
+        feed: Feed,
+    ) -> Result<Option<AccountId>, Failure> {
         let heads = self
             .store
             .heads(after.as_ref(), ACCOUNTS_COMPARED_AT_A_TIME)
             .await
             .map_err(store_failure)?;
-        let applied = self
-            .applied(heads.iter().map(|head| &head.account_id))
-            .await?;
-        let missing: Vec<Missing> = heads
-            .iter()
+        let last = heads.last().map(|head| head.account_id.clone());
+        let found = heads
+            .into_iter()
             .map(|head| Missing {
-                account_id: head.account_id.clone(),
-                from: applied
-                    .get(&head.account_id)
-                    .copied()
-                    .unwrap_or(Version::NONE)
-                    .next(),
+                account_id: head.account_id,
+                from: Version::NONE.next(),
                 before: head.version.next(),
             })
-            .filter(|missing| missing.from < missing.before)
             .collect();
-        if !missing.is_empty() {
-            let accounts = missing.len();
-            let events = self.make_up(missing).await?;
-            tracing::info!(
-                projection = P::NAME,
-                accounts,
-                events,
-                "applied events from the event store that the feed had not brought yet"
-            );
+        let found = self.not_applied(found).await?;
+        match feed {
+            Feed::Rests => self.make_up_for_losses(found).await?,
+            Feed::Flows => self.suspects = found,
         }
-        Ok(heads.into_iter().next_back().map(|head| head.account_id))
+        Ok(last)
     }
 
-    /// One step of the walk over all accounts, unless it rests.
-    async fn compare_some(&mut self) -> Result<(), Failure> {
+    async fn make_up_for_losses(&mut self, missing: Vec<Missing>) -> Result<(), Failure> {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let accounts = missing.len();
+        let events = self.make_up(missing).await?;
+        tracing::info!(
+            projection = P::NAME,
+            accounts,
+            events,
+            "applied events from the event store that the feed had not brought yet"
+        );
+        Ok(())
+    }
+
+    /// Those of which something is not applied, and from where on.
+    async fn not_applied(&mut self, mut missing: Vec<Missing>) -> Result<Vec<Missing>, Failure> {
+        let applied = self
+            .applied(missing.iter().map(|missing| &missing.account_id))
+            .await?;
+        missing.retain_mut(|missing| {
+            let last = applied.get(&missing.account_id).copied();
+            missing.from = last.unwrap_or(Version::NONE).next();
+            missing.from < missing.before
+        });
+        Ok(missing)
+    }
+
+    /// Looks again at what was missing at the last step, and makes the next step of the walk over all accounts, unless it
+    /// rests.
+    async fn compare_some(&mut self, feed: Feed) -> Result<(), Failure> {
+        let suspects = std::mem::take(&mut self.suspects);
+        let missing = self.not_applied(suspects).await?;
+        self.make_up_for_losses(missing).await?;
         let after = match &mut self.comparison {
             Comparison::Walking { after } => after.take(),
             Comparison::Resting { until } if Instant::now() < *until => return Ok(()),
             Comparison::Resting { .. } => None,
         };
-        self.comparison = match self.compare(after).await? {
+        self.comparison = match self.compare(after, feed).await? {
             Some(last) => Comparison::Walking { after: Some(last) },
             None => Comparison::Resting {
                 until: Instant::now() + COMPARE_EVERY,
@@ -170,9 +205,10 @@ impl<P: Projection> ProjectionSink<P> {
 
     /// Looks whether the projection is still ours, and compares some accounts with the event store: what was committed
     /// and never reached the feed (NATS can lose its newest messages with a machine) is found here.
-    pub(super) async fn look_around(&mut self) -> Result<(), Failure> {
+    pub(super) async fn look_around(&mut self, feed: Feed) -> Result<(), Failure> {
+        self.compared_at = Instant::now();
         self.fence().clone().check(&self.pool).await?;
-        match self.compare_some().await {
+        match self.compare_some(feed).await {
             // The feed is fine: an event store that is away for a while is no reason to stop reading it.
             Err(failure) if failure.class() == RetryClass::Retry => {
                 tracing::warn!(

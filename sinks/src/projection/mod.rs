@@ -76,7 +76,7 @@ pub trait Projection: Send + Sync + 'static {
     fn apply(
         &self,
         transaction: &mut PgConnection,
-        events: &[Event],
+        events: &[&Event],
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 }
 

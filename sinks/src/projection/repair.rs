@@ -20,6 +20,7 @@ use store::{EventStore, sqlstate};
 use uuid::Uuid;
 
 use super::audit::{self, Action, Order};
+use super::committing::borrowed;
 use super::offset::{signed, unsigned};
 use super::replay::{ReplayError, lock, unsettle};
 use super::{AccountBalance, Holds, Projection, Transactions, Transfers};
@@ -123,7 +124,9 @@ async fn account_of<P: Projection>(
             break;
         }
         walk.check(&events)?;
-        projection.apply(&mut transaction, &events).await?;
+        projection
+            .apply(&mut transaction, &borrowed(&events))
+            .await?;
     }
     if walk.version != up_to {
         return Err(Error::Refused(format!(
@@ -173,7 +176,9 @@ pub async fn transfer(
             applying.push(event);
         }
     }
-    Transfers.apply(&mut transaction, &applying).await?;
+    Transfers
+        .apply(&mut transaction, &borrowed(&applying))
+        .await?;
     let repaired = Repaired {
         rows_removed: removed.rows_affected(),
         events: applying.len() as u64,

@@ -19,8 +19,9 @@ use store::sqlstate::{self, Class};
 use uuid::Uuid;
 
 use super::audit::{self, Action, Order};
-use super::committing::record;
+use super::committing::borrowed;
 use super::guard::{Applied, guard};
+use super::offset::Versions;
 use super::{AccountBalance, DailyTotals, Holds, Projection, Transactions, Transfers};
 
 /// A replay as it is recorded.
@@ -168,10 +169,9 @@ async fn replay_into<P: Projection>(
         return Ok(replayed);
     }
     let skips = skipped_events::<P>(&mut transaction).await?;
-    let applying: Vec<Event> = taken
+    let applying: Vec<&Event> = taken
         .iter()
         .filter(|event| !skips.contains(&event.event_id))
-        .cloned()
         .collect();
     projection
         .apply(&mut transaction, &applying)
@@ -185,7 +185,9 @@ async fn replay_into<P: Projection>(
                 ReplayError::Failed(error)
             }
         })?;
-    record(&mut transaction, P::NAME, &taken, &applied).await?;
+    Versions::of(&borrowed(&taken), &applied)
+        .note(&mut transaction, P::NAME)
+        .await?;
     unsettle::<P>(&mut transaction).await?;
     let entry = recording
         .note(&mut transaction, P::NAME, replayed.applied)

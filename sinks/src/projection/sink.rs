@@ -9,6 +9,7 @@
 //! `making_up`.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{Batch, Failure, Resume, Sink};
@@ -22,7 +23,7 @@ use transport::Nats;
 use transport::streams::Limits;
 
 use super::Projection;
-use super::making_up::Comparison;
+use super::making_up::{Comparison, Feed, Missing};
 use super::offset::{Fence, Target};
 use super::opening::Renew;
 use super::skips::Skips;
@@ -50,6 +51,8 @@ pub struct ProjectionSink<P> {
     pub(super) comparison: Comparison,
     /// When the last step of the comparison was made.
     pub(super) compared_at: Instant,
+    /// What accounts lacked then, while events were flowing.
+    pub(super) suspects: Vec<Missing>,
 }
 
 impl<P: Projection> ProjectionSink<P> {
@@ -79,6 +82,7 @@ impl<P: Projection> ProjectionSink<P> {
             versions: LruCache::new(VERSIONS_CACHED_MAX),
             skips: Skips::default(),
             compared_at: Instant::now(),
+            suspects: Vec::new(),
             comparison: Comparison::Walking { after: None },
         }
     }
@@ -105,13 +109,13 @@ impl<P: Projection> Sink for ProjectionSink<P> {
     }
 
     async fn write(&mut self, batch: &Batch<FeedEvent>) -> Result<(), Failure> {
-        let mut events: Vec<Event> = Vec::with_capacity(batch.deliveries.len());
+        let mut events: Vec<Arc<Event>> = Vec::with_capacity(batch.deliveries.len());
         let mut last_event_id = None;
         for delivery in &batch.deliveries {
             match &delivery.item {
                 FeedEvent::Event(event) => {
                     last_event_id = Some(event.event_id);
-                    events.push(Event::clone(event));
+                    events.push(Arc::clone(event));
                 }
                 FeedEvent::Poison { message, reason } => {
                     if !self.skips.sequences.contains(&delivery.position) {
@@ -148,13 +152,13 @@ impl<P: Projection> Sink for ProjectionSink<P> {
         self.apply(events, target).await?;
         if self.compared_at.elapsed() >= COMPARE_AT_LEAST_EVERY {
             // A feed that is never idle must not keep losses from being found.
-            self.idle().await?;
+            self.look_around(Feed::Flows).await?;
         }
         Ok(())
     }
 
     async fn idle(&mut self) -> Result<(), Failure> {
-        self.look_around().await
+        self.look_around(Feed::Rests).await
     }
 
     fn describe(&self) -> String {

@@ -70,10 +70,15 @@ impl Projection for Transactions {
     async fn apply(
         &self,
         transaction: &mut PgConnection,
-        events: &[Event],
+        events: &[&Event],
     ) -> Result<(), sqlx::Error> {
-        let column =
-            |of: fn(&Event) -> Option<&str>| events.iter().map(of).collect::<Vec<Option<&str>>>();
+        let column = |of: fn(&Event) -> Option<&str>| {
+            events
+                .iter()
+                .copied()
+                .map(of)
+                .collect::<Vec<Option<&str>>>()
+        };
         let transaction_id: Vec<Uuid> = events
             .iter()
             .map(|event| event.event_id.as_uuid())
@@ -86,8 +91,8 @@ impl Projection for Transactions {
             .iter()
             .map(|event| super::offset::signed(event.version))
             .collect();
-        let kinds: Vec<&str> = events.iter().map(kind).collect();
-        let amount: Vec<String> = events.iter().map(signed_amount).collect();
+        let kinds: Vec<&str> = events.iter().copied().map(kind).collect();
+        let amount: Vec<String> = events.iter().copied().map(signed_amount).collect();
         let currency: Vec<String> = events
             .iter()
             .map(|event| event.currency().code().to_string())
@@ -130,9 +135,10 @@ impl Projection for Transactions {
             .map(|event| event.data.hold().map(|hold| hold.hold_id.as_uuid()))
             .collect();
         let reversed_command_id: Vec<Option<Uuid>> =
-            events.iter().map(reversed_command_id).collect();
-        let posting_id: Vec<Option<Uuid>> = events.iter().map(posting_id).collect();
-        let effective_at: Vec<Option<OffsetDateTime>> = events.iter().map(effective_at).collect();
+            events.iter().copied().map(reversed_command_id).collect();
+        let posting_id: Vec<Option<Uuid>> = events.iter().copied().map(posting_id).collect();
+        let effective_at: Vec<Option<OffsetDateTime>> =
+            events.iter().copied().map(effective_at).collect();
         sqlx::query(
             "INSERT INTO transactions
                 (transaction_id, account_id, version, type, amount, currency, balance_after, description, transfer_id,

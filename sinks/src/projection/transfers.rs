@@ -28,7 +28,7 @@ struct Row<'a> {
 }
 
 /// One row per transfer: a statement can touch a row only once.
-fn rows(events: &[Event]) -> BTreeMap<Uuid, Row<'_>> {
+fn rows<'a>(events: &[&'a Event]) -> BTreeMap<Uuid, Row<'a>> {
     let mut rows = BTreeMap::new();
     for event in events {
         let (debit, moved) = match &event.data {
@@ -70,7 +70,7 @@ impl Projection for Transfers {
     async fn apply(
         &self,
         transaction: &mut PgConnection,
-        events: &[Event],
+        events: &[&Event],
     ) -> Result<(), sqlx::Error> {
         let rows = rows(events);
         if rows.is_empty() {

@@ -10,6 +10,7 @@ use engine::{Failure, fault};
 use ledger::Event;
 use tokio::try_join;
 
+use super::committing::borrowed;
 use super::guard::guard;
 use super::making_up::store_failure;
 use super::offset::Fence;
@@ -95,7 +96,8 @@ impl<P: Projection> ProjectionSink<P> {
                  `chronicle verify`"
             )));
         }
-        self.commit_walked(&guarded.events, &applied, walked).await
+        self.commit_walked(&borrowed(&guarded.events), &applied, walked)
+            .await
     }
 }
 

@@ -22,7 +22,7 @@ impl<const DEFINITION: i32> Projection for Counted<DEFINITION> {
     async fn apply(
         &self,
         transaction: &mut PgConnection,
-        events: &[Event],
+        events: &[&Event],
     ) -> Result<(), sqlx::Error> {
         let step = if DEFINITION == 1 { 1_i64 } else { 10 };
         for event in events {

@@ -1,4 +1,5 @@
-//! Reads the feed in order, each message once per run, and says where something is missing.
+//! Reads the feed in order, each message once per run, and says where something is missing: from the tail that the process
+//! keeps, as long as it has what comes next, and else by a consumer of its own.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,14 +13,15 @@ use tokio::sync::watch;
 use transport::stored::StoredMessages;
 use transport::{message, subjects};
 
-use super::FeedItem;
+use super::event::FeedMessage;
+use super::tail::{FeedTail, Found};
+use super::{FeedItem, HEARTBEAT, MESSAGES_PER_PULL, PULL_EXPIRES, unreadable};
 use crate::settled;
 
-const HEARTBEAT: Duration = Duration::from_secs(2);
-const PULL_EXPIRES: Duration = Duration::from_secs(10);
 /// How often to look, when nothing arrives, whether the feed should have given more.
 const LOOK_AHEAD_EVERY: Duration = Duration::from_secs(2);
-const MESSAGES_PER_PULL: usize = 2_000;
+/// How many messages are taken from the tail at a time.
+const TAKEN_TOGETHER_MAX: usize = 512;
 /// How many sequences a run that follows a failed one reads one by one: more than one pull brings.
 const ONE_BY_ONE: u64 = 4_000;
 
@@ -29,7 +31,10 @@ pub(super) struct Reader {
     stored: StoredMessages,
     /// What is still to be read one by one: from here to there.
     one_by_one: Option<(u64, u64)>,
-    /// What the consumer brings, once there is one.
+    tail: FeedTail,
+    /// What is new in the tail.
+    tail_changes: watch::Receiver<()>,
+    /// What a consumer of its own brings, while it has one.
     messages: Option<pull::Stream>,
     settled: watch::Receiver<u64>,
     /// To be handed out next, in order.
@@ -45,6 +50,7 @@ impl Reader {
     pub(super) fn new(
         stream: Stream,
         stored: StoredMessages,
+        tail: FeedTail,
         settled: watch::Receiver<u64>,
     ) -> Self {
         let last_position = *settled.borrow();
@@ -52,6 +58,8 @@ impl Reader {
             stream,
             stored,
             one_by_one: None,
+            tail_changes: tail.changes(),
+            tail,
             messages: None,
             settled,
             ready: VecDeque::new(),
@@ -85,21 +93,58 @@ impl Reader {
                 self.one_by_one = go_on.map(|from| (from, through));
                 continue;
             }
-            let Some(messages) = &mut self.messages else {
+            let arrived = if self.takes_from_tail() {
+                if !self.ready.is_empty() {
+                    continue;
+                }
+                None
+            } else if let Some(messages) = &mut self.messages {
+                Some(messages)
+            } else {
                 self.begin_to_pull().await?;
                 continue;
             };
-            match tokio::time::timeout(LOOK_AHEAD_EVERY, messages.next()).await {
-                Ok(Some(Ok(message))) => {
-                    if let Some(message) = message::from_jetstream(&message) {
-                        self.arrived(message);
-                    }
+            let next = async {
+                match arrived {
+                    Some(messages) => messages.next().await,
+                    None => std::future::pending().await,
                 }
-                Ok(Some(Err(error))) => return Err(unreadable(error)),
-                Ok(None) => return Err(Failure::retry("the feed's consumer has ended")),
-                Err(_) => self.look_ahead().await?,
+            };
+            tokio::select! {
+                biased;
+                next = next => match next {
+                    Some(Ok(message)) => {
+                        if let Some(message) = message::from_jetstream(&message) {
+                            self.arrived(message);
+                        }
+                    }
+                    Some(Err(error)) => return Err(unreadable(error)),
+                    None => return Err(Failure::retry("the feed's consumer has ended")),
+                },
+                Ok(()) = self.tail_changes.changed() => {}
+                () = tokio::time::sleep(LOOK_AHEAD_EVERY) => self.look_ahead().await?,
             }
         }
+    }
+
+    /// Takes what comes next from the tail, if that has it or will have it; then no consumer is needed.
+    fn takes_from_tail(&mut self) -> bool {
+        self.tail_changes.mark_unchanged();
+        let life = self.stream.cached_info().created;
+        match self
+            .tail
+            .behind(life, self.last_position, TAKEN_TOGETHER_MAX)
+        {
+            Found::Elsewhere => return false,
+            Found::NotYet => {}
+            Found::Messages(messages) => {
+                for message in messages {
+                    self.hand_out(message);
+                }
+            }
+        }
+        self.messages = None;
+        true
     }
 
     /// Makes a consumer, once everything that was read one by one is settled: should one of its messages cost the
@@ -156,11 +201,15 @@ impl Reader {
             );
             self.ready.push_back(lost(position - 1, why));
         }
+        self.hand_out(FeedMessage::unread(Arc::new(message)));
+    }
+
+    fn hand_out(&mut self, message: FeedMessage) {
+        let position = message.message().position;
         self.last_position = position;
-        let message = Arc::new(message);
         self.ready.push_back(Delivery {
             position,
-            origin: Some(Arc::clone(&message)),
+            origin: Some(Arc::clone(message.message())),
             item: FeedItem::Message(message),
         });
     }
@@ -195,8 +244,4 @@ fn lost(position: u64, why: String) -> Delivery<FeedItem> {
         origin: None,
         item: FeedItem::Lost { why },
     }
-}
-
-fn unreadable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
-    Failure::retry("the feed cannot be read").because(error)
 }

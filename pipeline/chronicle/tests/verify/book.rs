@@ -34,6 +34,7 @@
 //! of two transfers, and 12 one of a reversal and a deposit. The batch 7 is rejected.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use engine::{Batch, Delivery, Sink};
 use ledger::{Command, CommandId, Event, Hash, HoldId, Outcome, Timestamp, codec};
@@ -278,7 +279,7 @@ impl Book {
         let items = (first..).zip(
             events
                 .into_iter()
-                .map(|event| FeedEvent::Event(Box::new(event))),
+                .map(|event| FeedEvent::Event(Arc::new(event))),
         );
         let batch = batch(items.collect());
         self.project_with(AccountBalance, &batch).await;

@@ -3,6 +3,7 @@
 use operators::FeedEvent;
 use serde_json::json;
 use sinks::projection::{AccountBalance, DailyTotals, Holds, Transactions, Transfers};
+use std::sync::Arc;
 
 use crate::book::{Book, batch, command};
 use crate::report::Report;
@@ -124,7 +125,7 @@ async fn a_row_that_has_moved_on_since_the_snapshot_is_compared_at_its_own_versi
         let items = (11..).zip(within.iter().chain(&behind).cloned());
         let batch = batch(
             items
-                .map(|(position, event)| (position, FeedEvent::Event(Box::new(event))))
+                .map(|(position, event)| (position, FeedEvent::Event(Arc::new(event))))
                 .collect(),
         );
         book.project_with(AccountBalance, &batch).await;
@@ -174,7 +175,7 @@ async fn swapped_meanwhile(mut book: Book, status: &str) {
         let items = (11..).zip(events);
         let batch = batch(
             items
-                .map(|(position, event)| (position, FeedEvent::Event(Box::new(event))))
+                .map(|(position, event)| (position, FeedEvent::Event(Arc::new(event))))
                 .collect(),
         );
         book.project_with(AccountBalance, &batch).await;

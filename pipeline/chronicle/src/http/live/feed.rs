@@ -131,8 +131,9 @@ async fn read(
                 send(outlet, lost).await?;
             }
             FeedItem::Message(message) => {
+                let message = message.message();
                 let mark = message.header(headers::MESSAGE_ID).map(str::to_owned);
-                let is_wanted = is_of(&message, filter.kind)
+                let is_wanted = is_of(message, filter.kind)
                     && filter.account.as_ref().is_none_or(|account| {
                         subjects::account_of(&message.subject) == account.as_str()
                     });
