@@ -21,10 +21,7 @@ pub struct Guarded<E> {
 
 /// Takes events as long as they follow upon what is applied: version ≤ applied is skipped, applied + 1 is taken, and a
 /// greater one is a gap, at which the guard stops. `applied` moves with what is taken. Answers with the rest, too.
-pub fn guard<E: Borrow<Event>>(
-    applied: &mut Applied,
-    events: Vec<E>,
-) -> (Guarded<E>, Vec<E>) {
+pub fn guard<E: Borrow<Event>>(applied: &mut Applied, events: Vec<E>) -> (Guarded<E>, Vec<E>) {
     let mut guarded = Guarded {
         events: Vec::with_capacity(events.len()),
         gap: None,
