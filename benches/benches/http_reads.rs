@@ -3,6 +3,8 @@
 //!
 //! `cargo build --release && cargo bench -p benches --bench http_reads > benches/results/http_reads.md`
 
+mod stack;
+
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -11,9 +13,10 @@ use std::time::{Duration, Instant};
 
 use benches::{micros, print_machine};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
 use tokio::process::Command;
+
+use stack::http::Connection;
+use stack::release_build;
 
 const READERS: usize = 32;
 const WRITERS: [usize; 2] = [0, 4];
@@ -28,7 +31,7 @@ async fn main() {
         eprintln!("this takes a minute: run it with `cargo bench -p benches --bench http_reads`");
         return;
     }
-    let chronicle = binary();
+    let chronicle = release_build();
     let folder = tempfile::tempdir().expect("a folder can be made");
     let mut stack = Command::new(&chronicle)
         .arg("dev")
@@ -74,17 +77,6 @@ async fn main() {
     stack.wait().await.expect("it ends");
 }
 
-/// The release build beside this benchmark.
-fn binary() -> PathBuf {
-    let own = std::env::current_exe().expect("this program has a path");
-    let release = own.parent().and_then(|deps| deps.parent());
-    let binary = release
-        .expect("it lies in target/release/deps")
-        .join("chronicle");
-    assert!(binary.exists(), "build it first: cargo build --release");
-    binary
-}
-
 async fn until_ready(chronicle: &PathBuf, folder: &tempfile::TempDir) -> String {
     let began = Instant::now();
     loop {
@@ -107,56 +99,6 @@ async fn until_ready(chronicle: &PathBuf, folder: &tempfile::TempDir) -> String 
     }
 }
 
-/// A connection that is kept.
-struct Connection {
-    stream: BufReader<TcpStream>,
-    address: String,
-}
-
-impl Connection {
-    async fn open(address: &str) -> Self {
-        let stream = TcpStream::connect(address).await.expect("it listens");
-        stream.set_nodelay(true).expect("it can be set");
-        Self {
-            stream: BufReader::new(stream),
-            address: address.to_owned(),
-        }
-    }
-
-    /// The status of the answer; its body is read and dropped.
-    async fn ask(&mut self, method: &str, path: &str, body: &str) -> u16 {
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            self.address,
-            body.len()
-        );
-        let stream = self.stream.get_mut();
-        stream
-            .write_all(request.as_bytes())
-            .await
-            .expect("it can be sent");
-        let (mut status, mut length) = (0, 0);
-        loop {
-            let mut line = String::new();
-            self.stream.read_line(&mut line).await.expect("it answers");
-            let line = line.trim_end();
-            if let Some(rest) = line.strip_prefix("HTTP/1.1 ") {
-                status = rest[..3].parse().expect("a status is a number");
-            } else if let Some(value) = line.strip_prefix("content-length: ") {
-                length = value.parse().expect("a length is a number");
-            } else if line.is_empty() {
-                break;
-            }
-        }
-        let mut dropped = vec![0; length];
-        self.stream
-            .read_exact(&mut dropped)
-            .await
-            .expect("the body comes");
-        status
-    }
-}
-
 fn account(index: usize) -> String {
     format!("READ-{index}")
 }
@@ -170,7 +112,7 @@ async fn fill(address: &str) {
             let mut connection = Connection::open(&address).await;
             for index in (part..ACCOUNTS).step_by(32) {
                 let open = json!({"account_id": account(index), "owner_name": "Reader", "currency": "USD"});
-                let opened = connection
+                let (opened, _) = connection
                     .ask("POST", "/commands/create-account", &open.to_string())
                     .await;
                 assert_eq!(opened, 201);
@@ -185,7 +127,10 @@ async fn fill(address: &str) {
 
 async fn deposit(connection: &mut Connection, index: usize) -> u16 {
     let command = json!({"account_id": account(index), "amount": "1.00"}).to_string();
-    connection.ask("POST", "/commands/deposit", &command).await
+    connection
+        .ask("POST", "/commands/deposit", &command)
+        .await
+        .0
 }
 
 async fn run(address: &str, writers: usize) {
@@ -216,7 +161,7 @@ async fn run(address: &str, writers: usize) {
                 for (kind, rest) in ["", "/transactions"].into_iter().enumerate() {
                     let path = format!("/accounts/{}{rest}", account(index % ACCOUNTS));
                     let asked = Instant::now();
-                    let status = connection.ask("GET", &path, "").await;
+                    let (status, _) = connection.ask("GET", &path, "").await;
                     took[kind].push(asked.elapsed());
                     failed[kind] += u64::from(status != 200);
                 }

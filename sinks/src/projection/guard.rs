@@ -6,25 +6,22 @@ use std::collections::HashMap;
 use ledger::{AccountId, Event, Version};
 
 /// Accounts and the version up to which each is applied.
-pub(super) type Applied = HashMap<AccountId, Version>;
+pub type Applied = HashMap<AccountId, Version>;
 
 /// What the guard makes of a run of events.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Guarded<E> {
+pub struct Guarded<E> {
     /// To be applied, in order.
-    pub(super) events: Vec<E>,
+    pub events: Vec<E>,
     /// Where the run has a hole: the account, and the first version that is known to come behind the hole.
-    pub(super) gap: Option<(AccountId, Version)>,
+    pub gap: Option<(AccountId, Version)>,
     /// How many events had been applied before.
-    pub(super) skipped: usize,
+    pub skipped: usize,
 }
 
 /// Takes events as long as they follow upon what is applied: version ≤ applied is skipped, applied + 1 is taken, and a
 /// greater one is a gap, at which the guard stops. `applied` moves with what is taken. Answers with the rest, too.
-pub(super) fn guard<E: Borrow<Event>>(
-    applied: &mut Applied,
-    events: Vec<E>,
-) -> (Guarded<E>, Vec<E>) {
+pub fn guard<E: Borrow<Event>>(applied: &mut Applied, events: Vec<E>) -> (Guarded<E>, Vec<E>) {
     let mut guarded = Guarded {
         events: Vec::with_capacity(events.len()),
         gap: None,

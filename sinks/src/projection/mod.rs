@@ -48,6 +48,7 @@ use sqlx::PgConnection;
 pub use account_balance::AccountBalance;
 pub use copies::Error;
 pub use daily_totals::DailyTotals;
+pub use guard::{Applied, Guarded, guard};
 pub use holds::Holds;
 pub use opening::Renew;
 pub use orders::{Adopted, adopt_stream};
