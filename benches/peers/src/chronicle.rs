@@ -180,7 +180,7 @@ mod tests {
 
     #[tokio::test]
     async fn its_figures_are_read_from_its_report() {
-        use std::os::unix::fs::PermissionsExt as _;
+        use std::os::unix::fs::PermissionsExt;
 
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("chronicle");
