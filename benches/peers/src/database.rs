@@ -19,7 +19,7 @@ const CLEAN_LIMIT: Duration = Duration::from_secs(30);
 pub(crate) enum Databases {
     /// The one that was named; a schema in it, by a name that no run had before.
     Given {
-        options: PgConnectOptions,
+        options: Box<PgConnectOptions>,
         schema: String,
     },
     /// A server of its own for each, below this folder.
@@ -46,7 +46,7 @@ impl Databases {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let now = now.unwrap_or_default().as_micros();
         Ok(Self::Given {
-            options,
+            options: Box::new(options),
             schema: format!("peers_{now:x}_{:x}", std::process::id()),
         })
     }
@@ -54,7 +54,7 @@ impl Databases {
     /// An empty one, for the next workload.
     pub(crate) async fn fresh(&self) -> anyhow::Result<Database> {
         let (options, schema, own) = match self {
-            Self::Given { options, schema } => (options.clone(), schema.as_str(), None),
+            Self::Given { options, schema } => ((**options).clone(), schema.as_str(), None),
             Self::Own { data_dir } => {
                 let own = Own::start(data_dir).await?;
                 let url = own.server.url();

@@ -209,12 +209,11 @@ fn framework(
 
 impl Missed {
     fn count(&self, error: &PersistenceError) {
-        let counter = match error {
-            PersistenceError::OptimisticLockError => &self.conflicts,
-            _ => {
-                eprintln!("the view: {error}");
-                &self.failures
-            }
+        let counter = if matches!(error, PersistenceError::OptimisticLockError) {
+            &self.conflicts
+        } else {
+            eprintln!("the view: {error}");
+            &self.failures
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
