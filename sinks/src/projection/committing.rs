@@ -41,8 +41,11 @@ impl<P: Projection> ProjectionSink<P> {
             .iter()
             .map(|account_id| account_id.as_str())
             .collect();
+        // LIMIT, so that each is looked up by its key: with no or old statistics the whole projection would be read.
         let rows = sqlx::query(
-            "SELECT account_id, version FROM projection_versions WHERE projection = $1 AND account_id = ANY($2)",
+            "SELECT account_id, known.version FROM unnest($2::text[]) AS wanted(account_id),
+                LATERAL (SELECT version FROM projection_versions AS one
+                    WHERE one.projection = $1 AND one.account_id = wanted.account_id LIMIT 1) AS known",
         )
         .bind(P::NAME)
         .bind(names)

@@ -228,7 +228,9 @@ async fn applied<P: Projection>(
         .map(|event| event.account_id.as_str())
         .collect();
     let rows = sqlx::query(
-        "SELECT account_id, version FROM projection_versions WHERE projection = $1 AND account_id = ANY($2)",
+        "SELECT account_id, known.version FROM unnest($2::text[]) AS wanted(account_id),
+            LATERAL (SELECT version FROM projection_versions AS one
+                WHERE one.projection = $1 AND one.account_id = wanted.account_id LIMIT 1) AS known",
     )
     .bind(P::NAME)
     .bind(names.into_iter().collect::<Vec<_>>())

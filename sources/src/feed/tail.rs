@@ -91,7 +91,9 @@ impl FeedTail {
     /// Reads the end of the feed until `shutdown`, over a connection like `nats`. What fails is begun anew after a while.
     pub async fn keep(&self, nats: &Nats, shutdown: &CancellationToken) {
         loop {
-            let reading = shutdown.run_until_cancelled(self.read(nats)).await;
+            let reading = shutdown
+                .run_until_cancelled(Box::pin(self.read(nats)))
+                .await;
             self.change(|kept| *kept = Kept::default());
             match reading {
                 None => return,
@@ -119,7 +121,7 @@ impl FeedTail {
         let nats = nats.another().await;
         let nats =
             nats.map_err(|error| Failure::retry("the feed cannot be read").because(error))?;
-        let lost = nats.lost();
+        let disconnected = nats.lost();
         // Who makes it is a projection or intake; until then there is nothing to read.
         let Some(stream) = streams::existing(&nats.jetstream, streams::EVENTS).await? else {
             return Ok(());
@@ -179,7 +181,7 @@ impl FeedTail {
         };
         tokio::select! {
             followed = follow => followed,
-            () = lost => Err(Failure::retry("the connection to NATS was lost")),
+            () = disconnected => Err(Failure::retry("the connection to NATS was lost")),
         }
     }
 

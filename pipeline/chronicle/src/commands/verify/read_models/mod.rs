@@ -211,8 +211,10 @@ impl ReadModels {
         loop {
             let names: Vec<&str> = wanted.keys().copied().collect();
             let rows = sqlx::query(
-                "SELECT projection, account_id, version FROM projection_versions
-                 WHERE projection = ANY($1) AND account_id = ANY($2)",
+                "SELECT projection, account_id, known.version
+                 FROM unnest($1::text[]) AS of_projection(projection), unnest($2::text[]) AS wanted(account_id),
+                    LATERAL (SELECT version FROM projection_versions AS one
+                        WHERE one.projection = of_projection.projection AND one.account_id = wanted.account_id LIMIT 1) AS known",
             )
             .bind(
                 self.among
