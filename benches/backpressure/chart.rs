@@ -10,8 +10,11 @@ use crate::course::Course;
 use crate::sample::{PROGRAMS, Sample};
 use crate::stack::{OTHERS, THROTTLED};
 
-const SIZE: (u32, u32) = (1_100, 1_260);
+const SIZE: (u32, u32) = (1_200, 1_200);
 const HEAD_PIXELS: u32 = 76;
+/// What the names of the curves have on the right: on the curves they would hide something.
+const NAMES_PIXELS: u32 = 210;
+const NAME_HEIGHT: i32 = 20;
 /// Rates are means over so many samples: one of a quarter of a second alone is restless.
 const SMOOTHED_OVER: usize = 4;
 /// Colours that the colour-blind can tell apart (Okabe and Ito).
@@ -133,7 +136,9 @@ fn draw_panel(
     let end = course.spans.last().map_or(1.0, |(_, _, to)| *to);
     let values = curves.iter().flat_map(|curve| &curve.points);
     let top = values.map(|(_, value)| *value).fold(1.0, f64::max) * 1.15;
-    let mut chart = ChartBuilder::on(area)
+    let (plot, names) = area.split_horizontally(SIZE.0 - NAMES_PIXELS);
+    draw_names(curves, &names)?;
+    let mut chart = ChartBuilder::on(&plot)
         .caption(title, ("sans-serif", 16))
         .margin(8)
         .x_label_area_size(28)
@@ -153,11 +158,8 @@ fn draw_panel(
         .label_style(("sans-serif", 12))
         .draw()?;
     for (curve, colour) in curves.iter().zip(COLOURS) {
-        let style = colour.stroke_width(2);
-        chart
-            .draw_series(LineSeries::new(curve.points.iter().copied(), style))?
-            .label(&curve.name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+        let points = curve.points.iter().copied();
+        chart.draw_series(LineSeries::new(points, colour.stroke_width(2)))?;
     }
     let anchor = Pos::new(HPos::Center, VPos::Top);
     let numbers = ("sans-serif", 12).into_font().color(&BLACK).pos(anchor);
@@ -165,13 +167,19 @@ fn draw_panel(
         let place = (f64::midpoint(*from, *to), top);
         Text::new(format!("{number}"), place, &numbers)
     }))?;
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .margin(18)
-        .background_style(WHITE.mix(0.8))
-        .label_font(("sans-serif", 12))
-        .draw()?;
+    Ok(())
+}
+
+/// Which colour is which curve.
+fn draw_names(curves: &[Curve], area: &Area<'_>) -> anyhow::Result<()> {
+    let anchor = Pos::new(HPos::Left, VPos::Center);
+    let style = ("sans-serif", 12).into_font().color(&BLACK).pos(anchor);
+    for ((curve, colour), row) in curves.iter().zip(COLOURS).zip(2..) {
+        let y = row * NAME_HEIGHT;
+        let line = PathElement::new([(0, y), (18, y)], colour.stroke_width(3));
+        area.draw(&line)?;
+        area.draw_text(&curve.name, &style, (26, y))?;
+    }
     Ok(())
 }
 
