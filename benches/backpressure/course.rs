@@ -20,13 +20,15 @@ use crate::sampler::{Sampler, Seen};
 use crate::stack::Stack;
 use crate::verdicts::Verdicts;
 
-/// The load that the ledger can hold, as a share of what it takes.
-const BASELINE_SHARE: f64 = 0.4;
+/// The load that the ledger can hold, as a part of what it takes.
+const BASELINE_PERCENT: u64 = 40;
 /// How much faster commands are published when the event store is stopped, and at least how fast.
-const BURST_TIMES: f64 = 4.0;
-const BURST_MIN: f64 = 3_000.0;
+const BURST_TIMES: u64 = 4;
+const BURST_MIN: u64 = 3_000;
+/// As fast as it goes.
+const NO_LIMIT: u64 = 1_000_000;
 /// What the throttled line gets of the bytes that it needs.
-const THROTTLED_TO: f64 = 20.0;
+const THROTTLED_BY: u64 = 20;
 /// A read model that is no further behind than this is up to date, while commands keep coming.
 const UP_TO_DATE_S: f64 = 1.0;
 /// How long the warm-up may take.
@@ -38,12 +40,12 @@ pub(crate) struct Course {
     /// When each phase began and ended, in seconds.
     pub(crate) spans: Vec<(Phase, f64, f64)>,
     /// Commands a second: what the ledger takes, the base line, and with the event store stopped.
-    pub(crate) capacity: f64,
-    pub(crate) rate: f64,
-    pub(crate) burst: f64,
+    pub(crate) capacity: u64,
+    pub(crate) rate: u64,
+    pub(crate) burst: u64,
     /// Bytes a second that the throttled line needs, and gets.
-    pub(crate) bytes_needed: f64,
-    pub(crate) bytes_given: f64,
+    pub(crate) bytes_needed: u64,
+    pub(crate) bytes_given: u64,
     /// How long each release took, in seconds.
     pub(crate) unthrottled_s: f64,
     pub(crate) read_model_s: f64,
@@ -78,21 +80,24 @@ pub(crate) async fn run(stack: &Stack, options: &Options) -> anyhow::Result<Cour
         spans: vec![(Phase::WarmUp, 0.0, 0.0)],
     };
     let capacity = director.warm_up(options).await?;
-    let rate = options.rate.unwrap_or(capacity * BASELINE_SHARE);
+    let rate = options
+        .rate
+        .unwrap_or(capacity * BASELINE_PERCENT / 100)
+        .max(1);
     let burst = (capacity * BURST_TIMES).max(BURST_MIN);
     let probe = Probe::start(&stack.main.address, watched, &verdicts);
 
     director.enter(Phase::Baseline);
     director.load.set_rate(rate);
-    director.wait(options.phase / 4).await?;
+    director.wait(options.settling()).await?;
     let (bytes, since) = (stack.proxy.forwarded(), Instant::now());
-    director.wait(options.phase - options.phase / 4).await?;
+    director.wait(options.counting()).await?;
     let bytes = stack.proxy.forwarded().to_target - bytes.to_target;
-    let bytes_needed = bytes as f64 / since.elapsed().as_secs_f64();
+    let bytes_needed = per_second(bytes, since.elapsed());
 
-    let bytes_given = (bytes_needed / THROTTLED_TO).max(1.0);
+    let bytes_given = (bytes_needed / THROTTLED_BY).max(1);
     director.enter(Phase::Throttled);
-    let throttle = NonZeroU64::new(bytes_given as u64).unwrap_or(NonZeroU64::MIN);
+    let throttle = NonZeroU64::new(bytes_given).unwrap_or(NonZeroU64::MIN);
     stack.proxy.throttle(throttle);
     director.wait(options.phase).await?;
 
@@ -115,7 +120,7 @@ pub(crate) async fn run(stack: &Stack, options: &Options) -> anyhow::Result<Cour
     director.wait(options.stop()).await?;
 
     director.enter(Phase::Drain);
-    director.load.set_rate(0.0);
+    director.load.set_rate(0);
     let answers = probe.stop().await?;
     director.until_at_rest().await?;
     stack.event_store.restart().await?;
@@ -144,6 +149,11 @@ pub(crate) async fn run(stack: &Stack, options: &Options) -> anyhow::Result<Cour
         texts: verdicts.texts(),
         lost,
     })
+}
+
+fn per_second(count: u64, time: Duration) -> u64 {
+    let per_second = u128::from(count) * 1_000_000 / time.as_micros().max(1);
+    u64::try_from(per_second).unwrap_or(u64::MAX)
 }
 
 fn is_up_to_date(sample: &Sample) -> bool {
@@ -177,14 +187,14 @@ impl Director<'_> {
 
     /// Opens the accounts, then finds out how many commands a second all of the ledger takes: from the first of as many
     /// as the stream can hold until the last read model has the last of them.
-    async fn warm_up(&mut self, options: &Options) -> anyhow::Result<f64> {
+    async fn warm_up(&mut self, options: &Options) -> anyhow::Result<u64> {
         self.load.publish(ACCOUNTS, BURST_MIN);
         self.until_done().await?;
         let count = options.commands_waiting_max() * 4 / 5;
         let began = Instant::now();
-        self.load.publish(count, 1e6);
+        self.load.publish(count, NO_LIMIT);
         self.until_done().await?;
-        Ok(count as f64 / began.elapsed().as_secs_f64())
+        Ok(per_second(count, began.elapsed()))
     }
 
     async fn until_done(&mut self) -> anyhow::Result<()> {

@@ -63,15 +63,13 @@ impl Load {
     }
 
     /// From now on so many commands a second.
-    pub(crate) fn set_rate(&self, per_second: f64) {
+    pub(crate) fn set_rate(&self, per_second: u64) {
         self.shared.end.store(u64::MAX, Ordering::Relaxed);
-        self.shared
-            .per_second
-            .store(per_second.round() as u64, Ordering::Relaxed);
+        self.shared.per_second.store(per_second, Ordering::Relaxed);
     }
 
     /// So many more commands at this rate, and then none.
-    pub(crate) fn publish(&self, count: u64, per_second: f64) {
+    pub(crate) fn publish(&self, count: u64, per_second: u64) {
         let end = self.shared.next.load(Ordering::Relaxed) + count;
         self.set_rate(per_second);
         self.shared.end.store(end, Ordering::Relaxed);

@@ -62,9 +62,9 @@ pub(crate) async fn count(
         let number = commands::number(command_id);
         let place = number.and_then(|number| {
             let through_http = number.checked_sub(commands::THROUGH_HTTP);
-            let list = usize::from(through_http.is_some());
+            let way = usize::from(through_http.is_some());
             let index = usize::try_from(through_http.unwrap_or(number)).ok()?;
-            has_outcome[list].get_mut(index)
+            has_outcome[way].get_mut(index)
         });
         match (number, place) {
             (Some(number), Some(place)) => {

@@ -5,10 +5,17 @@
 pub(crate) struct Line<'a> {
     name: &'a str,
     labels: &'a str,
-    pub(crate) value: f64,
+    value: f64,
 }
 
 impl<'a> Line<'a> {
+    /// The value of something that is counted.
+    // Counts are whole, not negative, and far below 2^53.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub(crate) fn count(&self) -> u64 {
+        self.value as u64
+    }
+
     /// The value of a label. (None of those that are asked for has a quote in it.)
     pub(crate) fn label(&self, name: &str) -> Option<&'a str> {
         self.labels.split(',').find_map(|label| {

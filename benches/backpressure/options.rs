@@ -15,8 +15,8 @@ pub(crate) struct Options {
     pub(crate) is_quick: bool,
     /// Of the base line and of the throttling; the databases are stopped for half of it.
     pub(crate) phase: Duration,
-    /// Commands a second that the ledger can hold; `None`: half of what it takes.
-    pub(crate) rate: Option<f64>,
+    /// Commands a second that the ledger can hold; `None`: a share of what it takes.
+    pub(crate) rate: Option<u64>,
     /// The folder for the page and the chart; a relative one begins at the top of the repository.
     pub(crate) out: Option<PathBuf>,
     /// The words that it was told with.
@@ -59,6 +59,16 @@ impl Options {
             }
         }
         Ok(is_asked.then_some(options))
+    }
+
+    /// How long the load goes on before what the throttled line needs is counted.
+    pub(crate) fn settling(&self) -> Duration {
+        self.phase / 4
+    }
+
+    /// How long that is counted.
+    pub(crate) fn counting(&self) -> Duration {
+        self.phase * 3 / 4
     }
 
     /// How long a database is stopped.

@@ -33,16 +33,6 @@ impl Phase {
         Self::EventStoreStopped,
         Self::Drain,
     ];
-    /// Those in which something is held up, or was: all behind the base line.
-    pub(crate) const PRESSED: [Self; 6] = [
-        Self::Throttled,
-        Self::Unthrottled,
-        Self::ReadModelStopped,
-        Self::ReadModelBack,
-        Self::EventStoreStopped,
-        Self::Drain,
-    ];
-
     /// For the table.
     pub(crate) fn name(self) -> &'static str {
         match self {

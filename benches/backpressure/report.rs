@@ -69,10 +69,10 @@ impl Report<'_> {
         } = self.course;
         let options = self.options;
         format!(
-            "Limits: `--commands-waiting-max {}`, `--credit {}`, `--batch-max {}`. The ledger takes {capacity:.0} commands a \
-             second here (transfers, one in ten a deposit); the load is {rate:.0}, and {burst:.0} while the event store is \
-             stopped. The line of `transactions` carries {bytes_needed:.0} bytes a second under that load, and is given \
-             {bytes_given:.0}. How it is measured: [performance](../../docs/performance.md#backpressure).\n",
+            "Limits: `--commands-waiting-max {}`, `--credit {}`, `--batch-max {}`. The ledger takes {capacity} commands a \
+             second here (transfers, one in ten a deposit); the load is {rate}, and {burst} while the event store is \
+             stopped. The line of `transactions` carries {bytes_needed} bytes a second under that load, and is given \
+             {bytes_given}. How it is measured: [performance](../../docs/performance.md#backpressure).\n",
             options.commands_waiting_max(),
             options.credit(),
             options.batch_max(),

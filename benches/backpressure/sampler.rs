@@ -249,8 +249,8 @@ impl Eye {
                 _ => self.limits.in_flight,
             };
             seen.compared += 1;
-            if line.value > most as f64 {
-                past.push(format!("{pipeline}: {} in flight of {most}", line.value));
+            if line.count() > most {
+                past.push(format!("{pipeline}: {} in flight of {most}", line.count()));
             }
         }
         seen.past_limits.extend(past);
@@ -260,8 +260,8 @@ impl Eye {
 struct Queue<'a> {
     pipeline: &'a str,
     node: &'a str,
-    holds: f64,
-    can_hold: f64,
+    holds: u64,
+    can_hold: u64,
 }
 
 /// The queues of a process, with what they can hold.
@@ -275,8 +275,8 @@ fn queues(page: &str) -> impl Iterator<Item = Queue<'_>> {
         Some(Queue {
             pipeline,
             node,
-            holds: line.value,
-            can_hold: limit.value,
+            holds: line.count(),
+            can_hold: limit.count(),
         })
     })
 }
@@ -284,7 +284,7 @@ fn queues(page: &str) -> impl Iterator<Item = Queue<'_>> {
 fn in_flight(page: &str, pipeline: &str) -> u64 {
     let mut lines = metrics::of(page, "chronicle_pipeline_in_flight_records");
     let line = lines.find(|line| line.label("pipeline") == Some(pipeline));
-    line.map_or(0, |line| line.value as u64)
+    line.map_or(0, |line| line.count())
 }
 
 /// Outcomes that were committed; `None` if the process has not answered.
@@ -292,6 +292,6 @@ fn outcomes(page: &str) -> Option<u64> {
     let lines = metrics::of(page, "chronicle_commands_total");
     let counted =
         lines.filter(|line| matches!(line.label("outcome"), Some("accepted" | "rejected")));
-    let total: f64 = counted.map(|line| line.value).sum();
-    (!page.is_empty()).then_some(total as u64)
+    let total = counted.map(|line| line.count()).sum();
+    (!page.is_empty()).then_some(total)
 }
