@@ -73,8 +73,13 @@ async fn measure(options: &Options) -> anyhow::Result<ExitCode> {
             .with_context(|| format!("{} cannot be written", file.display()))?;
         chart::draw(&course, &folder.join("backpressure.svg"))?;
     }
-    stack.stop().await?;
     let holds = claims.iter().all(|claim| claim.holds);
+    if !holds {
+        for process in [&stack.main, &stack.throttled] {
+            eprintln!("\n{} has logged at last:\n{}", process.name, process.tail());
+        }
+    }
+    stack.stop().await?;
     Ok(if holds {
         ExitCode::SUCCESS
     } else {

@@ -46,6 +46,8 @@ pub(crate) fn command(urls: &Urls, folder: &Path) -> Command {
 pub(crate) struct Process {
     child: Child,
     log: PathBuf,
+    /// What it is called.
+    pub(crate) name: &'static str,
     /// Where it serves HTTP.
     pub(crate) address: String,
 }
@@ -55,7 +57,7 @@ impl Process {
     pub(crate) async fn start(
         urls: &Urls,
         folder: &Path,
-        name: &str,
+        name: &'static str,
         flags: &[String],
     ) -> anyhow::Result<Self> {
         let log = folder.join(format!("{name}.log"));
@@ -69,6 +71,7 @@ impl Process {
         let mut process = Self {
             child,
             log,
+            name,
             address: String::new(),
         };
         let until = Instant::now() + READY_WITHIN;
@@ -123,7 +126,7 @@ impl Process {
     }
 
     /// The end of its log.
-    fn tail(&self) -> String {
+    pub(crate) fn tail(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(LINES_TOLD)..].join("\n")

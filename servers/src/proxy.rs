@@ -49,8 +49,8 @@ pub struct Forwarded {
 }
 
 impl Proxy {
-    /// Listens on a free port of 127.0.0.1 and forwards each connection to `target`, which need not be there yet: a client
-    /// whose target does not answer is hung up on.
+    /// Listens on a free port of 127.0.0.1 and forwards each connection to `target`, which need not be there yet: a
+    /// connection to a target that does not answer is reset.
     pub async fn start(target: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();

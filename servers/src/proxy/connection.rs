@@ -35,8 +35,11 @@ pub(super) async fn carry(mut client: TcpStream, target: SocketAddr, shared: Arc
     };
     let mut server = match connected {
         Ok(server) => server,
-        // Hung up on: the target is not there.
-        Err(error) => return tracing::debug!(%error, %target, "the proxy's target does not answer"),
+        // Nearer to the refusal that the client would have met without us than an orderly end.
+        Err(error) => {
+            tracing::debug!(%error, %target, "the proxy's target does not answer");
+            return abort(&client);
+        }
     };
     for stream in [&client, &server] {
         // Small answers must not wait for more.

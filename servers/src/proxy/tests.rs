@@ -167,7 +167,7 @@ async fn a_black_line_can_be_reset_too() {
 }
 
 #[tokio::test]
-async fn a_target_that_is_away_hangs_up() {
+async fn a_connection_to_a_target_that_is_away_is_reset() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let target = listener.local_addr().unwrap();
     drop(listener);
@@ -176,7 +176,7 @@ async fn a_target_that_is_away_hangs_up() {
     let read = timeout(DEADLINE, stream.read_u8())
         .await
         .expect("it is felt");
-    assert!(read.is_err());
+    assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
 
 #[tokio::test]
