@@ -64,11 +64,11 @@ async fn everything_gets_through_in_order_to_the_end() {
     let sent = bytes.clone();
     let (mut reader, mut writer) = stream.split();
     let mut received = Vec::new();
-    let send = async {
+    let sending = async {
         writer.write_all(&sent).await.unwrap();
         writer.shutdown().await.unwrap();
     };
-    let both = async { tokio::join!(send, reader.read_to_end(&mut received)).1 };
+    let both = async { tokio::join!(sending, reader.read_to_end(&mut received)).1 };
     timeout(DEADLINE, both).await.expect("it ends").unwrap();
     assert!(received == bytes);
     let all = bytes.len() as u64;
@@ -84,7 +84,7 @@ async fn a_throttled_line_is_as_slow_as_it_was_told_for_all_connections_together
     let proxy = proxy().await;
     let (mut one, mut other) = (connect(&proxy).await, connect(&proxy).await);
     proxy.throttle(NonZeroU64::new(40_000).unwrap());
-    let bytes = [7; 20_000];
+    let bytes = vec![7; 20_000];
     let began = Instant::now();
     tokio::join!(
         there_and_back(&mut one, &bytes),
@@ -119,7 +119,7 @@ async fn latency_is_no_loss_of_throughput() {
     let taken = there_and_back(&mut stream, b"ping").await;
     assert!((0.3..2.0).contains(&taken.as_secs_f64()), "{taken:?}");
     // Many pieces, and the same latency for all of them.
-    let taken = there_and_back(&mut stream, &[1; 200_000]).await;
+    let taken = there_and_back(&mut stream, &vec![1; 200_000]).await;
     assert!((0.3..2.0).contains(&taken.as_secs_f64()), "{taken:?}");
 }
 
