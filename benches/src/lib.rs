@@ -18,19 +18,26 @@ use self::machine::Machine;
 
 /// Prints the rows that say on what it was measured; `measured` are the folders that count as changed, e.g. `:/store`.
 pub fn print_machine(measured: &[&str]) {
-    let machine = Machine::look();
-    println!("| | |\n|---|---|");
-    println!(
-        "| processor | {} cores, {} |",
-        machine.cores, machine.processor
-    );
-    println!("| memory | {} |", machine.memory);
-    println!(
-        "| load before (1, 5, 15 minutes) | {} |",
-        machine.load_before
-    );
-    println!("| compiler | {}, release |", told("rustc", &["--version"]));
-    println!("| commit | {} |", commit(measured));
+    print!("{}", machine_rows(&Machine::look(), measured));
+}
+
+/// The rows that say on what it was measured, as a table to which others may be added.
+pub fn machine_rows(machine: &Machine, measured: &[&str]) -> String {
+    let build = if cfg!(debug_assertions) {
+        "debug"
+    } else {
+        "release"
+    };
+    format!(
+        "| | |\n|---|---|\n| processor | {} cores, {} |\n| memory | {} |\n| load before (1, 5, 15 minutes) | {} |\n\
+         | compiler | {}, {build} |\n| commit | {} |\n",
+        machine.cores,
+        machine.processor,
+        machine.memory,
+        machine.load_before,
+        told("rustc", &["--version"]),
+        commit(measured)
+    )
 }
 
 /// Of what is measured; what else lies about changed does not matter.

@@ -71,10 +71,16 @@ pub(crate) fn draw(runs: &[Value], file: &Path) -> anyhow::Result<()> {
         let pixels = (room * rate / most).round() as i32;
         pixels
     };
-    for (row, top) in rows.iter().zip((TOP..).step_by(ROW.unsigned_abs() as usize)) {
+    for (row, top) in rows
+        .iter()
+        .zip((TOP..).step_by(ROW.unsigned_abs() as usize))
+    {
         let bar = |rate: f64, inset: i32, colour: RGBColor| {
             Rectangle::new(
-                [(NAMES, top + inset), (NAMES + length(rate), top + ROW - 8 - inset)],
+                [
+                    (NAMES, top + inset),
+                    (NAMES + length(rate), top + ROW - 8 - inset),
+                ],
                 colour.filled(),
             )
         };
@@ -83,7 +89,11 @@ pub(crate) fn draw(runs: &[Value], file: &Path) -> anyhow::Result<()> {
             root.draw(&bar(ceiling, 0, CEILING))?;
         }
         root.draw(&bar(row.reached, 7, REACHED))?;
-        root.draw(&Text::new(row.name, (NAMES - 10, middle), words(15, HPos::Right)))?;
+        root.draw(&Text::new(
+            row.name,
+            (NAMES - 10, middle),
+            words(15, HPos::Right),
+        ))?;
         let share = row.ceiling.map_or_else(String::new, |ceiling| {
             format!(" of {ceiling:.0} ({:.0} %)", 100.0 * row.reached / ceiling)
         });

@@ -34,7 +34,10 @@ fn main() -> anyhow::Result<()> {
                 .with_context(|| format!("{} cannot be written", file.display()))
         };
         write("throughput.md", &page)?;
-        write("throughput.json", &(serde_json::to_string_pretty(&runs)? + "\n"))?;
+        write(
+            "throughput.json",
+            &(serde_json::to_string_pretty(&runs)? + "\n"),
+        )?;
         chart::draw(&runs, &folder.join("throughput.svg"))?;
     }
     Ok(())

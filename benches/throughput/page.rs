@@ -97,7 +97,10 @@ fn latencies(runs: &[Value]) -> anyhow::Result<String> {
         } else {
             format!("{rate} a second")
         };
-        for (what, name) in [("the outcome", "outcome_ms"), ("`account_balance`", "projection_ms")] {
+        for (what, name) in [
+            ("the outcome", "outcome_ms"),
+            ("`account_balance`", "projection_ms"),
+        ] {
             let of = |quantile: &str| number(run, &format!("{name}.{quantile}"));
             writeln!(
                 table,

@@ -56,7 +56,11 @@ fn run(options: &Options, flags: &[&str]) -> anyhow::Result<Value> {
     let output = command.output().context("chronicle cannot be started")?;
     let text = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
-        bail!("chronicle bench {} has failed: {}\n{text}", flags.join(" "), output.status);
+        bail!(
+            "chronicle bench {} has failed: {}\n{text}",
+            flags.join(" "),
+            output.status
+        );
     }
     serde_json::from_str(&text).context("the report of chronicle bench cannot be read")
 }

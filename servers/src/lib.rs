@@ -18,7 +18,7 @@
 //! What it guarantees: a server that is returned has answered; its data survive a restart; when this process ends, by
 //! whatever cause, its servers end. What it does not: run anything in production, or listen beyond 127.0.0.1.
 //!
-//! Tests use [`testing`]. A program of one's own that needs the same care is a [`Child`].
+//! Tests use [`testing`]; drills make a connection bad with a [`Proxy`]. A program of one's own that needs the same care is a [`Child`].
 
 mod account;
 mod child;
@@ -34,6 +34,7 @@ pub mod postgres;
 mod process;
 mod process_table;
 mod program;
+mod proxy;
 mod scratch;
 mod server;
 mod spawn;
@@ -48,4 +49,5 @@ pub use error::Error;
 pub use nats::NatsServer;
 pub use postgres::Postgres;
 pub use program::{Ports, Program};
+pub use proxy::{Forwarded, Proxy};
 pub use server::Server;
