@@ -65,10 +65,10 @@ pub(crate) fn draw(runs: &[Value], file: &Path) -> anyhow::Result<()> {
         words(14, HPos::Left),
     ))?;
     let length = |rate: f64| {
-        let room = f64::from(WIDTH - NAMES - RIGHT);
+        let widest = f64::from(WIDTH - NAMES - RIGHT);
         // Pixels: there are fewer of them than an i32 can count.
         #[expect(clippy::cast_possible_truncation, reason = "pixels of a picture")]
-        let pixels = (room * rate / most).round() as i32;
+        let pixels = (widest * rate / most).round() as i32;
         pixels
     };
     for (row, top) in rows

@@ -53,13 +53,18 @@ fn reversed_command_id(event: &Event) -> Option<Uuid> {
     Some(event.data.reversal()?.command_id.as_uuid())
 }
 
-/// The business date that the command gave.
 fn posting_id(event: &Event) -> Option<Uuid> {
     event.data.posting_id().map(PostingId::as_uuid)
 }
 
+/// The business date that the command gave.
 fn effective_at(event: &Event) -> Option<OffsetDateTime> {
     event.data.effective_at().map(Timestamp::to_date_time)
+}
+
+/// One value of each event.
+fn column<'a, T>(events: &[&'a Event], of: impl Fn(&'a Event) -> T) -> Vec<T> {
+    events.iter().copied().map(of).collect()
 }
 
 impl Projection for Transactions {
@@ -72,73 +77,37 @@ impl Projection for Transactions {
         transaction: &mut PgConnection,
         events: &[&Event],
     ) -> Result<(), sqlx::Error> {
-        let column = |of: fn(&Event) -> Option<&str>| {
-            events
-                .iter()
-                .copied()
-                .map(of)
-                .collect::<Vec<Option<&str>>>()
-        };
-        let transaction_id: Vec<Uuid> = events
-            .iter()
-            .map(|event| event.event_id.as_uuid())
-            .collect();
-        let account_id: Vec<&str> = events
-            .iter()
-            .map(|event| event.account_id.as_str())
-            .collect();
-        let version: Vec<i64> = events
-            .iter()
-            .map(|event| super::offset::signed(event.version))
-            .collect();
-        let kinds: Vec<&str> = events.iter().copied().map(kind).collect();
-        let amount: Vec<String> = events.iter().copied().map(signed_amount).collect();
-        let currency: Vec<String> = events
-            .iter()
-            .map(|event| event.currency().code().to_string())
-            .collect();
-        let balance_after: Vec<String> = events
-            .iter()
-            .map(|event| event.balance_after.to_string())
-            .collect();
-        let description = column(|event| event.data.description());
-        let transfer_id: Vec<Option<Uuid>> = events
-            .iter()
-            .map(|event| event.data.transfer().map(|leg| leg.transfer_id.as_uuid()))
-            .collect();
-        let counterparty = column(|event| {
-            event
-                .data
-                .transfer()
-                .map(|leg| leg.counterparty_account_id.as_str())
+        let transaction_id = column(events, |event| event.event_id.as_uuid());
+        let account_id = column(events, |event| event.account_id.as_str());
+        let version = column(events, |event| super::offset::signed(event.version));
+        let kinds = column(events, kind);
+        let amount = column(events, signed_amount);
+        let currency = column(events, |event| event.currency().code().to_string());
+        let balance_after = column(events, |event| event.balance_after.to_string());
+        let description = column(events, |event| event.data.description());
+        let transfer_id = column(events, |event| {
+            event.data.transfer().map(|leg| leg.transfer_id.as_uuid())
         });
-        let command_id: Vec<Uuid> = events
-            .iter()
-            .map(|event| event.command_id.as_uuid())
-            .collect();
-        let actor = column(|event| event.actor.as_deref());
-        let timestamp: Vec<OffsetDateTime> = events
-            .iter()
-            .map(|event| event.recorded_at.to_date_time())
-            .collect();
-        let held: Vec<Option<String>> = events
-            .iter()
-            .map(|event| event.data.held_change().map(|held| held.to_string()))
-            .collect();
-        let held_after: Vec<Option<String>> = events
-            .iter()
-            .map(|event| Some(event.held_after).filter(|held| !held.is_zero()))
-            .map(|held| held.map(|held| held.to_string()))
-            .collect();
-        let hold_id: Vec<Option<Uuid>> = events
-            .iter()
-            .map(|event| event.data.hold().map(|hold| hold.hold_id.as_uuid()))
-            .collect();
-        let reversed_command_id: Vec<Option<Uuid>> =
-            events.iter().copied().map(reversed_command_id).collect();
-        let posting_id: Vec<Option<Uuid>> = events.iter().copied().map(posting_id).collect();
-        let effective_at: Vec<Option<OffsetDateTime>> =
-            events.iter().copied().map(effective_at).collect();
+        let counterparty = column(events, |event| {
+            let leg = event.data.transfer();
+            leg.map(|leg| leg.counterparty_account_id.as_str())
+        });
+        let command_id = column(events, |event| event.command_id.as_uuid());
+        let actor = column(events, |event| event.actor.as_deref());
+        let timestamp = column(events, |event| event.recorded_at.to_date_time());
+        let held = column(events, |event| {
+            event.data.held_change().map(|held| held.to_string())
+        });
+        let held_after = column(events, |event| {
+            let held = Some(event.held_after).filter(|held| !held.is_zero());
+            held.map(|held| held.to_string())
+        });
+        let hold_id = column(events, |event| {
+            event.data.hold().map(|hold| hold.hold_id.as_uuid())
+        });
+        let reversed_command_id = column(events, reversed_command_id);
+        let posting_id = column(events, posting_id);
+        let effective_at = column(events, effective_at);
         sqlx::query(
             "INSERT INTO transactions
                 (transaction_id, account_id, version, type, amount, currency, balance_after, description, transfer_id,
