@@ -8,6 +8,8 @@ mod support;
 mod copies;
 #[path = "rebuild/definitions.rs"]
 mod definitions;
+#[path = "rebuild/flowing.rs"]
+mod flowing;
 #[path = "rebuild/locks.rs"]
 mod locks;
 #[path = "rebuild/memory.rs"]

@@ -4,7 +4,7 @@
 //! All accounts are compared at the first start and when the feed has lost something; in small steps, ever again, while
 //! nothing else is to do.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use engine::{Failure, RetryClass};
 use ledger::{AccountId, Event, Version};
@@ -30,8 +30,34 @@ pub(super) enum Feed {
     /// Nothing has come for a while: what is in the event store and not here was lost.
     Rests,
     /// Events come, and many are committed that are still on their way here. So what is missing is lost if it is still
-    /// missing at the next step.
+    /// missing when the feed has come to what was stored later.
     Flows,
+}
+
+/// By how much clocks may differ, and how long an event may take from its commit into the feed.
+const ON_THE_WAY_MAX: Duration = Duration::from_secs(5);
+
+/// What accounts lacked at one moment, while events were flowing.
+#[derive(Default)]
+pub(super) struct Suspects {
+    missing: Vec<Missing>,
+    /// When that was; `None` if nothing was missing.
+    since: Option<SystemTime>,
+}
+
+impl Suspects {
+    fn of(missing: Vec<Missing>) -> Self {
+        Self {
+            since: (!missing.is_empty()).then(SystemTime::now),
+            missing,
+        }
+    }
+
+    /// Whether they may still come, from a feed that has brought what was stored up to `brought`.
+    fn may_come(&self, brought: Option<SystemTime>) -> bool {
+        self.since
+            .is_some_and(|since| brought.is_none_or(|brought| brought < since + ON_THE_WAY_MAX))
+    }
 }
 
 /// What an account lacks.
@@ -131,7 +157,7 @@ impl<P: Projection> ProjectionSink<P> {
         let found = self.not_applied(found).await?;
         match feed {
             Feed::Rests => self.make_up_for_losses(found).await?,
-            Feed::Flows => self.suspects = found,
+            Feed::Flows => self.suspects = Suspects::of(found),
         }
         Ok(last)
     }
@@ -167,8 +193,11 @@ impl<P: Projection> ProjectionSink<P> {
     /// Looks again at what was missing at the last step, and makes the next step of the walk over all accounts, unless it
     /// rests.
     async fn compare_some(&mut self, feed: Feed) -> Result<(), Failure> {
+        if feed == Feed::Flows && self.suspects.may_come(self.brought) {
+            return Ok(());
+        }
         let suspects = std::mem::take(&mut self.suspects);
-        let missing = self.not_applied(suspects).await?;
+        let missing = self.not_applied(suspects.missing).await?;
         self.make_up_for_losses(missing).await?;
         let after = match &mut self.comparison {
             Comparison::Walking { after } => after.take(),

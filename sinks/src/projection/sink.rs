@@ -10,7 +10,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use engine::{Batch, Failure, Resume, Sink};
 use ledger::{AccountId, Event, Version};
@@ -23,7 +23,7 @@ use transport::Nats;
 use transport::streams::Limits;
 
 use super::Projection;
-use super::making_up::{Comparison, Feed, Missing};
+use super::making_up::{Comparison, Feed, Suspects};
 use super::offset::{Fence, Target};
 use super::opening::Renew;
 use super::skips::Skips;
@@ -52,7 +52,9 @@ pub struct ProjectionSink<P> {
     /// When the last step of the comparison was made.
     pub(super) compared_at: Instant,
     /// What accounts lacked then, while events were flowing.
-    pub(super) suspects: Vec<Missing>,
+    pub(super) suspects: Suspects,
+    /// When the message was stored that the feed has brought last.
+    pub(super) brought: Option<SystemTime>,
 }
 
 impl<P: Projection> ProjectionSink<P> {
@@ -82,7 +84,8 @@ impl<P: Projection> ProjectionSink<P> {
             versions: LruCache::new(VERSIONS_CACHED_MAX),
             skips: Skips::default(),
             compared_at: Instant::now(),
-            suspects: Vec::new(),
+            suspects: Suspects::default(),
+            brought: None,
             comparison: Comparison::Walking { after: None },
         }
     }
@@ -150,6 +153,10 @@ impl<P: Projection> Sink for ProjectionSink<P> {
             event_id: last_event_id,
         };
         self.apply(events, target).await?;
+        let last = batch.deliveries.last();
+        self.brought = last
+            .and_then(|delivery| Some(delivery.origin.as_ref()?.stored_at))
+            .or(self.brought);
         if self.compared_at.elapsed() >= COMPARE_AT_LEAST_EVERY {
             // A feed that is never idle must not keep losses from being found.
             self.look_around(Feed::Flows).await?;
