@@ -242,9 +242,15 @@ pub(crate) struct Tuning {
     /// The most commands or events in one batch
     #[arg(long, env = "CHRONICLE_BATCH_MAX", default_value_t = 2_048, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536), help_heading = "Tuning")]
     pub(crate) batch_max: u32,
-    /// How long a batch waits for more, in milliseconds
-    #[arg(long, env = "CHRONICLE_LINGER_MS", default_value_t = 2, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=1_000), help_heading = "Tuning")]
+    /// How long a batch waits for more when nothing came before it, in milliseconds
+    #[arg(long, env = "CHRONICLE_LINGER_MS", default_value_t = 0, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=1_000), help_heading = "Tuning")]
     pub(crate) linger_ms: u64,
+    /// While commands flow, how long after a batch of them the next one is committed at the earliest, in milliseconds
+    #[arg(long, env = "CHRONICLE_INTAKE_SPACING_MS", default_value_t = 10, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=1_000), help_heading = "Tuning")]
+    pub(crate) intake_spacing_ms: u64,
+    /// The same of a projection and its events
+    #[arg(long, env = "CHRONICLE_PROJECTION_SPACING_MS", default_value_t = 25, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=1_000), help_heading = "Tuning")]
+    pub(crate) projection_spacing_ms: u64,
     /// The most commands that one partition has in flight
     #[arg(long, env = "CHRONICLE_CREDIT", default_value_t = 16_384, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Tuning")]
     pub(crate) credit: u32,

@@ -91,6 +91,8 @@ pub(crate) async fn parts(urls: &Urls<'_>, tuning: &Tuning) -> anyhow::Result<Pa
             linger: Duration::from_millis(tuning.linger_ms),
             ..Batching::default()
         },
+        intake_spacing: Duration::from_millis(tuning.intake_spacing_ms),
+        projection_spacing: Duration::from_millis(tuning.projection_spacing_ms),
         drain_within: Duration::from_secs(tuning.drain_seconds_max),
         compare_rate: NonZeroU32::new(tuning.compare_rate),
         process: Uuid::new_v4(),

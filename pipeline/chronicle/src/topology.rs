@@ -57,6 +57,8 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     pub(crate) writer: WriterOptions,
     pub(crate) batching: Batching,
+    pub(crate) intake_spacing: Duration,
+    pub(crate) projection_spacing: Duration,
     pub(crate) drain_within: Duration,
     /// How many events a second are compared in the background; `None`: none.
     pub(crate) compare_rate: Option<NonZeroU32>,
@@ -64,6 +66,16 @@ pub(crate) struct Parts {
     pub(crate) process: Uuid,
     /// Whether a projection builds its rows anew when they are of an older definition, or stops.
     pub(crate) renews: bool,
+}
+
+impl Parts {
+    /// Batches with this distance.
+    fn spaced(&self, spacing: Duration) -> Batching {
+        Batching {
+            spacing,
+            ..self.batching.clone()
+        }
+    }
 }
 
 /// Connections that only ask whether a server is there.
@@ -93,7 +105,7 @@ fn intake(
             "commands",
             JetStreamCommands::new(parts.nats.clone(), commands),
         )
-        .batching(parts.batching.clone())
+        .batching(parts.spaced(parts.intake_spacing))
         .drain_within(parts.drain_within)
         .then("decode", DecodeCommand)
         .then(
@@ -123,7 +135,7 @@ fn projection<P: Projection + Default>(parts: &Parts, name: &str, runs: &Runs) -
                 .among(runs)
                 .sharing(&parts.tail),
         )
-        .batching(parts.batching.clone())
+        .batching(parts.spaced(parts.projection_spacing))
         .drain_within(parts.drain_within)
         .then("decode", DecodeEvent)
         .into(P::NAME, sink)
@@ -144,7 +156,7 @@ pub(crate) fn copy<P: Projection + Default>(
                 .among(runs)
                 .sharing(&parts.tail),
         )
-        .batching(parts.batching.clone())
+        .batching(parts.spaced(parts.projection_spacing))
         .drain_within(parts.drain_within)
         .then("decode", DecodeEvent);
     match rate {

@@ -2,7 +2,7 @@
 //! comparing accounts with the event store, and applied from there.
 //!
 //! All accounts are compared at the first start and when the feed has lost something; in small steps, ever again, while
-//! nothing else is to do.
+//! nothing else is to do, and every ten seconds while events flow.
 
 use std::time::{Duration, SystemTime};
 
@@ -61,6 +61,7 @@ impl Suspects {
 }
 
 /// What an account lacks.
+#[derive(Clone)]
 pub(super) struct Missing {
     pub(super) account_id: AccountId,
     pub(super) from: Version,
@@ -68,12 +69,16 @@ pub(super) struct Missing {
     pub(super) before: Version,
 }
 
-/// The walk over all accounts, in small steps while nothing else is to do: it finds what the feed never brought.
+/// The walk over all accounts, in small steps: it finds what the feed never brought.
 pub(super) enum Comparison {
     /// The next step begins behind this account.
     Walking { after: Option<AccountId> },
-    /// All accounts have been compared.
-    Resting { until: Instant },
+    /// All accounts have been compared, or the event store could not be asked.
+    Resting {
+        until: Instant,
+        /// Where it goes on then.
+        after: Option<AccountId>,
+    },
 }
 
 impl<P: Projection> ProjectionSink<P> {
@@ -133,8 +138,8 @@ impl<P: Projection> ProjectionSink<P> {
         Ok(())
     }
 
-    /// Compares the next accounts with the event store and makes up for what is missing. Answers with the last of them;
-    /// `None` when there are no more.
+    /// Compares the next accounts with the event store, and makes up for what is missing; while events flow it is only kept
+    /// in mind. Answers with the last of the accounts; `None` when there are no more.
     async fn compare(
         &mut self,
         after: Option<AccountId>,
@@ -191,23 +196,24 @@ impl<P: Projection> ProjectionSink<P> {
     }
 
     /// Looks again at what was missing at the last step, and makes the next step of the walk over all accounts, unless it
-    /// rests.
+    /// rests. A step that fails is made again.
     async fn compare_some(&mut self, feed: Feed) -> Result<(), Failure> {
         if feed == Feed::Flows && self.suspects.may_come(self.brought) {
             return Ok(());
         }
-        let suspects = std::mem::take(&mut self.suspects);
-        let missing = self.not_applied(suspects.missing).await?;
+        let missing = self.not_applied(self.suspects.missing.clone()).await?;
         self.make_up_for_losses(missing).await?;
-        let after = match &mut self.comparison {
-            Comparison::Walking { after } => after.take(),
-            Comparison::Resting { until } if Instant::now() < *until => return Ok(()),
-            Comparison::Resting { .. } => None,
+        self.suspects = Suspects::default();
+        let after = match &self.comparison {
+            Comparison::Walking { after } => after.clone(),
+            Comparison::Resting { until, .. } if Instant::now() < *until => return Ok(()),
+            Comparison::Resting { after, .. } => after.clone(),
         };
         self.comparison = match self.compare(after, feed).await? {
             Some(last) => Comparison::Walking { after: Some(last) },
             None => Comparison::Resting {
                 until: Instant::now() + COMPARE_EVERY,
+                after: None,
             },
         };
         Ok(())
@@ -245,8 +251,14 @@ impl<P: Projection> ProjectionSink<P> {
                     "the comparison with the event store rests: {}",
                     failure.chain()
                 );
+                let after = match &self.comparison {
+                    Comparison::Walking { after } | Comparison::Resting { after, .. } => {
+                        after.clone()
+                    }
+                };
                 self.comparison = Comparison::Resting {
                     until: Instant::now() + COMPARE_EVERY,
+                    after,
                 };
                 Ok(())
             }

@@ -9,6 +9,7 @@ use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::stream::Stream;
 use engine::{Delivery, Failure, Message};
 use futures::StreamExt;
+use time::OffsetDateTime;
 use tokio::sync::watch;
 use transport::stored::StoredMessages;
 use transport::{message, subjects};
@@ -36,6 +37,8 @@ pub(super) struct Reader {
     tail_changes: watch::Receiver<()>,
     /// What a consumer of its own brings, while it has one.
     messages: Option<pull::Stream>,
+    /// Where the tail fell silent though the feed had more: nothing is taken from it before a consumer has brought something.
+    distrusts_tail_at: Option<u64>,
     settled: watch::Receiver<u64>,
     /// To be handed out next, in order.
     ready: VecDeque<Delivery<FeedItem>>,
@@ -61,6 +64,7 @@ impl Reader {
             tail_changes: tail.changes(),
             tail,
             messages: None,
+            distrusts_tail_at: None,
             settled,
             ready: VecDeque::new(),
             last_position,
@@ -130,12 +134,19 @@ impl Reader {
     /// Takes what comes next from the tail, if that has it or will have it; then no consumer is needed.
     fn takes_from_tail(&mut self) -> bool {
         self.tail_changes.mark_unchanged();
+        if self.distrusts_tail_at == Some(self.last_position) {
+            return false;
+        }
         let life = self.stream.cached_info().created;
-        match self
+        let found = self
             .tail
-            .behind(life, self.last_position, TAKEN_TOGETHER_MAX)
-        {
+            .behind(life, self.last_position, TAKEN_TOGETHER_MAX);
+        match found {
             Found::Elsewhere => return false,
+            // Too near to where the tail forgets: it would be lost again at once, and a consumer made anew.
+            Found::Messages(_) if self.messages.is_some() && !self.is_near_the_end(life) => {
+                return false;
+            }
             Found::NotYet => {}
             Found::Messages(messages) => {
                 for message in messages {
@@ -144,7 +155,13 @@ impl Reader {
             }
         }
         self.messages = None;
+        self.distrusts_tail_at = None;
         true
+    }
+
+    /// Whether the place is in the newer half of what the tail has.
+    fn is_near_the_end(&self, life: OffsetDateTime) -> bool {
+        self.tail.is_in_newer_half(life, self.last_position)
     }
 
     /// Makes a consumer, once everything that was read one by one is settled: should one of its messages cost the
@@ -226,6 +243,11 @@ impl Reader {
         }
         if before != Some(self.last_position) {
             self.silent_at = Some(self.last_position);
+            return Ok(());
+        }
+        if self.messages.is_none() {
+            // It was the tail that was silent, over a connection that is not ours: what a consumer brings counts.
+            self.distrusts_tail_at = Some(self.last_position);
             return Ok(());
         }
         let why = format!(

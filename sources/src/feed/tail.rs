@@ -21,8 +21,7 @@ use futures::StreamExt;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use transport::streams;
-use transport::{Nats, message, subjects};
+use transport::{Nats, message, restoring, streams, subjects};
 
 use super::event::FeedMessage;
 use super::{HEARTBEAT, MESSAGES_PER_PULL, PULL_EXPIRES, unreadable};
@@ -83,6 +82,14 @@ impl FeedTail {
         Found::Messages(kept.messages.range(from..).take(limit).cloned().collect())
     }
 
+    /// Whether at most half of what is kept lies behind `position`, in a stream that was made at `life`.
+    pub(super) fn is_in_newer_half(&self, life: OffsetDateTime, position: u64) -> bool {
+        let kept = self.lock();
+        let behind = kept.last.saturating_sub(position);
+        kept.life == Some(life)
+            && usize::try_from(behind).is_ok_and(|behind| behind <= kept.messages.len() / 2)
+    }
+
     /// Told when there is something new. What was there before the call counts as known.
     pub(super) fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
@@ -90,11 +97,13 @@ impl FeedTail {
 
     /// Reads the end of the feed until `shutdown`, over a connection like `nats`. What fails is begun anew after a while.
     pub async fn keep(&self, nats: &Nats, shutdown: &CancellationToken) {
+        // Also if this is dropped or panics: nobody must wait for what will not come.
+        let _forgotten = Forgotten(self);
         loop {
             let reading = shutdown
                 .run_until_cancelled(Box::pin(self.read(nats)))
                 .await;
-            self.change(|kept| *kept = Kept::default());
+            self.forget();
             match reading {
                 None => return,
                 Some(Ok(())) => {}
@@ -127,6 +136,10 @@ impl FeedTail {
             return Ok(());
         };
         let mut stream = stream;
+        if restoring::restoration(&stream).is_some() {
+            // Nobody may read it before it is whole.
+            return Ok(());
+        }
         let last = stream.info().await.map_err(unreadable)?.state.last_sequence;
         let config = pull::Config {
             description: Some("The projections of a process, while they keep up".to_owned()),
@@ -185,6 +198,11 @@ impl FeedTail {
         }
     }
 
+    /// Everybody reads for itself.
+    fn forget(&self) {
+        self.change(|kept| *kept = Kept::default());
+    }
+
     fn change(&self, change: impl FnOnce(&mut Kept)) {
         change(&mut self.lock());
         self.changes.send_replace(());
@@ -193,6 +211,15 @@ impl FeedTail {
     fn lock(&self) -> MutexGuard<'_, Kept> {
         // Nothing is done under the lock that could panic halfway.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Forgets everything when it is dropped.
+struct Forgotten<'a>(&'a FeedTail);
+
+impl Drop for Forgotten<'_> {
+    fn drop(&mut self) {
+        self.0.forget();
     }
 }
 
@@ -232,7 +259,10 @@ fn size(message: &Message) -> usize {
 mod tests {
     use std::time::SystemTime;
 
+    use engine::Source;
+
     use super::*;
+    use crate::{FeedItem, JetStreamEvents};
 
     const LIFE: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
@@ -281,6 +311,19 @@ mod tests {
     }
 
     #[test]
+    fn whoever_comes_from_a_consumer_changes_over_in_the_newer_half() {
+        let tail = tail(10, (11..=20).map(|position| message(position, 1)));
+        for (position, is_newer) in [(9, false), (10, false), (14, false), (15, true), (20, true)] {
+            assert_eq!(
+                tail.is_in_newer_half(LIFE, position),
+                is_newer,
+                "{position}"
+            );
+        }
+        assert!(!FeedTail::default().is_in_newer_half(LIFE, 0));
+    }
+
+    #[test]
     fn one_that_has_begun_and_read_nothing_serves_those_at_the_end() {
         let tail = tail(10, []);
         assert_eq!(positions(&tail, 9, 9), None);
@@ -322,5 +365,30 @@ mod tests {
         let large = tail(0, (1..=5).map(|position| message(position, BYTES_MAX / 4)));
         assert_eq!(positions(&large, 0, 1), None);
         assert_eq!(positions(&large, 1, 1), Some(vec![2]));
+    }
+
+    /// Its connection may be dead without anybody having noticed.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_tail_that_has_fallen_silent_proves_no_loss() {
+        let server = servers::testing::Nats::start().await;
+        let nats = Nats::connect(&server.url()).await.expect("NATS runs");
+        let limits = streams::Limits::default();
+        let stream = streams::events(&nats.jetstream, &limits).await;
+        let stream = stream.expect("the stream can be made");
+        let silent = FeedTail::default();
+        silent.change(|kept| kept.life = Some(stream.cached_info().created));
+        let source = JetStreamEvents::new(nats.clone(), limits).sharing(&silent);
+        let mut opened = source.open(None).await.expect("it can be opened");
+        for position in 1..=2 {
+            let publish = nats.jetstream.publish("ledger.events.ACC-1", "x".into());
+            let stored = publish.await.expect("it can be published").await;
+            stored.expect("it is stored");
+            let next = tokio::time::timeout(Duration::from_secs(30), opened.deliveries.next());
+            let next = next.await.expect("it comes").expect("it goes on");
+            let delivery = next.expect("it can be read");
+            assert_eq!(delivery.position, position);
+            let is_message = matches!(delivery.item, FeedItem::Message(_));
+            assert!(is_message, "{delivery:?}");
+        }
     }
 }

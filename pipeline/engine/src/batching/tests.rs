@@ -51,6 +51,44 @@ async fn a_lone_record_waits_for_the_linger_and_no_longer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_records_flow_batches_keep_their_distance_and_full_ones_do_not() {
+    let one_a_millisecond = stream::iter(1..=100).then(|position| async move {
+        sleep(Duration::from_millis(1)).await;
+        Ok(at(position))
+    });
+    let mut flowing = batcher(one_a_millisecond);
+    (flowing.linger, flowing.spacing) = (Duration::ZERO, Duration::from_millis(20));
+    let mut sizes = Vec::new();
+    while let Some(positions) = next_positions(&mut flowing).await {
+        sizes.push(positions.len());
+    }
+    // The first goes at once, and is followed by a quarter of the distance.
+    assert_eq!(sizes, [1, 5, 20, 20, 20, 20, 14]);
+
+    let mut full = batcher(ready(1..=5000).chain(stream::pending()));
+    full.spacing = Duration::from_millis(20);
+    let begun = Instant::now();
+    next_positions(&mut full).await;
+    next_positions(&mut full).await;
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_comes_when_nothing_flows_does_not_wait() {
+    let now_and_then = stream::iter(1..=3).then(|position| async move {
+        sleep(Duration::from_millis(5)).await;
+        Ok(at(position))
+    });
+    let mut batcher = batcher(now_and_then);
+    (batcher.linger, batcher.spacing) = (Duration::ZERO, Duration::from_millis(20));
+    let begun = Instant::now();
+    for position in 1..=3 {
+        assert_eq!(next_positions(&mut batcher).await, Some(vec![position]));
+    }
+    assert_eq!(begun.elapsed(), Duration::from_millis(15));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_has_arrived_fills_batches_without_a_wait() {
     let mut batcher = batcher(ready(1..=5000).chain(stream::pending()));
     let begun = Instant::now();
