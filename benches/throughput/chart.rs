@@ -6,7 +6,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use serde_json::Value;
 
-use crate::runs::WORKLOADS;
+use crate::runs::FAST;
 
 const WIDTH: i32 = 900;
 const ROW: i32 = 44;
@@ -30,10 +30,14 @@ struct Row<'a> {
 pub(crate) fn draw(runs: &[Value], file: &Path) -> anyhow::Result<()> {
     let rows: Vec<Row<'_>> = runs
         .iter()
-        .take(WORKLOADS.len())
+        .take(FAST)
         .filter_map(|run| {
             Some(Row {
-                name: run["workload"].as_str()?,
+                name: if run["one_read_model"].as_bool()? {
+                    "uniform, 1 read model"
+                } else {
+                    run["workload"].as_str()?
+                },
                 reached: run["commands_per_second"].as_f64()?,
                 ceiling: run["ceiling_per_second"].as_f64(),
             })

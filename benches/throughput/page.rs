@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use crate::options::Options;
-use crate::runs::{LEGS_IN_A_BATCH, LONE_RATE, WORKLOADS, number};
+use crate::runs::{FAST, LEGS_IN_A_BATCH, LONE_RATE, number};
 
 /// As Markdown.
 pub(crate) fn of(runs: &[Value], options: &Options) -> anyhow::Result<String> {
-    let (fast, paced) = runs.split_at(WORKLOADS.len());
+    let (fast, paced) = runs.split_at(FAST);
     let mut page = format!(
         "# Throughput and latency\n\n`cargo bench --workspace --bench throughput -- {}`\n\n",
         options.words.join(" ")
@@ -32,6 +32,15 @@ fn text<'a>(run: &'a Value, path: &str) -> &'a str {
     run.pointer(path)
         .and_then(Value::as_str)
         .unwrap_or("unknown")
+}
+
+fn name(run: &Value) -> String {
+    let of = if run["one_read_model"] == true {
+        ", one read model as the ceiling has"
+    } else {
+        ""
+    };
+    format!("`{}`{of}", text(run, "/workload"))
 }
 
 fn place(run: &Value) -> String {
@@ -66,8 +75,8 @@ fn rates(runs: &[Value]) -> anyhow::Result<String> {
         let or_none = |value: Option<String>| value.unwrap_or_else(|| "–".to_owned());
         writeln!(
             table,
-            "| `{}` | **{}** | {} | {} | {:.0} % | {} | {} |",
-            text(run, "/workload"),
+            "| {} | **{}** | {} | {} | {:.0} % | {} | {} |",
+            name(run),
             whole(rate),
             whole(number(run, "outcomes_per_second")?),
             whole(number(run, "all_projected_per_second")?),
@@ -131,8 +140,8 @@ fn costs(runs: &[Value]) -> anyhow::Result<String> {
         let costs = PROGRAMS.map(|name| of(name).unwrap_or_default());
         writeln!(
             table,
-            "| `{}` | {} | {:.0} | {:.0} |",
-            text(run, "/workload"),
+            "| {} | {} | {:.0} | {:.0} |",
+            name(run),
             costs.map(|cost| format!("{cost:.0}")).join(" | "),
             costs.iter().sum::<f64>(),
             number(run, "peak_rss_mb")?

@@ -16,18 +16,20 @@ pub(crate) const WORKLOADS: [&str; 6] = [
     "mixed",
     "batch",
 ];
+/// How many runs go as fast as they can: those, and one with one read model.
+pub(crate) const FAST: usize = WORKLOADS.len() + 1;
 /// How many commands a second are sent when each is to find the ledger idle.
 pub(crate) const LONE_RATE: u64 = 20;
 /// How many events a command of the workload `batch` makes.
 pub(crate) const LEGS_IN_A_BATCH: f64 = 64.0;
 
-/// All of them: those of [`WORKLOADS`], then half of the first one's rate, then lone commands.
+/// All of them: those of [`WORKLOADS`], the first one with one read model, half of the first one's rate, lone commands.
 pub(crate) fn all(options: &Options) -> anyhow::Result<Vec<Value>> {
     let mut runs = Vec::new();
     for workload in WORKLOADS {
         runs.push(run(options, &["--workload", workload])?);
     }
-    // To the outcome: what the whole system keeps up with is at most what it projects.
+    runs.push(run(options, &["--one-read-model"])?);
     let reached = number(&runs[0], "commands_per_second")?;
     // Whole numbers of commands.
     let half = format!("{:.0}", (reached / 2.0).max(1.0));

@@ -203,6 +203,18 @@ async fn a_mixture_has_refusals_by_their_codes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_read_model_is_measured_and_all_are_verified() {
+    let flags = ["--one-read-model", "--seconds", "1", "--no-ceiling"];
+    let document = measured(&flags).await;
+    assert_eq!(document["one_read_model"], true);
+    let invariants = document["verify"]["invariants"].as_array();
+    let all = invariants.expect("there are some").iter();
+    let of = |name: &str| all.clone().find(|it| it["name"] == name).cloned();
+    let applied = of("single_applier").expect("it is one of them");
+    assert_eq!(applied["checked"]["projections"], 5, "{applied}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn batches_are_measured_and_have_no_ceiling() {
     let flags = ["--workload", "batch", "--seconds", "1", "--in-flight", "50"];
     let document = measured(&flags).await;

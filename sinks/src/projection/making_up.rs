@@ -81,6 +81,15 @@ pub(super) enum Comparison {
     },
 }
 
+impl Comparison {
+    /// The account behind which the next step begins.
+    fn place(&self) -> Option<AccountId> {
+        match self {
+            Self::Walking { after } | Self::Resting { after, .. } => after.clone(),
+        }
+    }
+}
+
 impl<P: Projection> ProjectionSink<P> {
     /// Applies what accounts lack, from the event store, many accounts in one transaction. Answers with the number of
     /// events applied.
@@ -204,11 +213,12 @@ impl<P: Projection> ProjectionSink<P> {
         let missing = self.not_applied(self.suspects.missing.clone()).await?;
         self.make_up_for_losses(missing).await?;
         self.suspects = Suspects::default();
-        let after = match &self.comparison {
-            Comparison::Walking { after } => after.clone(),
-            Comparison::Resting { until, .. } if Instant::now() < *until => return Ok(()),
-            Comparison::Resting { after, .. } => after.clone(),
-        };
+        if let Comparison::Resting { until, .. } = &self.comparison
+            && Instant::now() < *until
+        {
+            return Ok(());
+        }
+        let after = self.comparison.place();
         self.comparison = match self.compare(after, feed).await? {
             Some(last) => Comparison::Walking { after: Some(last) },
             None => Comparison::Resting {
@@ -251,11 +261,7 @@ impl<P: Projection> ProjectionSink<P> {
                     "the comparison with the event store rests: {}",
                     failure.chain()
                 );
-                let after = match &self.comparison {
-                    Comparison::Walking { after } | Comparison::Resting { after, .. } => {
-                        after.clone()
-                    }
-                };
+                let after = self.comparison.place();
                 self.comparison = Comparison::Resting {
                     until: Instant::now() + COMPARE_EVERY,
                     after,

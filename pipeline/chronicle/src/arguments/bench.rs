@@ -40,6 +40,10 @@ pub(crate) struct BenchArguments {
     /// The HTTP API of the ledger that the three URLs name, for --through http; e.g. http://127.0.0.1:8080
     #[arg(long, value_name = "URL")]
     pub(crate) http_url: Option<String>,
+    /// Run the read model account_balance alone while it is measured, as the ceiling does; the others catch up before all is
+    /// verified. Only with a stack of the bench's own
+    #[arg(long)]
+    pub(crate) one_read_model: bool,
     /// Leave the ceiling out: the bare loop that the result is a share of
     #[arg(long)]
     pub(crate) no_ceiling: bool,

@@ -88,11 +88,22 @@ async fn measure(
         figures = figures(&stack, &workload, arguments, in_flight_max) => figures?,
         failed = stack.failed() => return Err(failed),
     };
+    let all = if arguments.one_read_model {
+        let _phase = Phase::begin("the other read models catch up", None);
+        let all = stack.run_all().await?;
+        projected::wait(&stack.nats, &stack.read_model, Clock::start()).await?;
+        all
+    } else {
+        None
+    };
     let checked = {
         let _phase = Phase::begin("verifying", None);
         let (store, pool) = (&stack.event_store, &stack.read_model);
         verify::check(&stack.nats, store, pool, VERIFY_WAITS_FOR).await?
     };
+    if let Some(all) = all {
+        all.stop().await;
+    }
     let ceiling = ceiling(&stack, &workload, arguments).await?;
     let report = Report::new(
         Settings::of(arguments, in_flight_max),

@@ -29,8 +29,12 @@ pub(super) struct Pipelines {
 }
 
 impl Pipelines {
-    /// Starts it and waits until it is ready.
-    pub(super) async fn start(servers: &Servers, folder: &Path) -> anyhow::Result<Self> {
+    /// Starts those that `only` names, or all if it names none, and waits until they are ready.
+    pub(super) async fn start(
+        servers: &Servers,
+        folder: &Path,
+        only: &[&str],
+    ) -> anyhow::Result<Self> {
         let log = folder.join("chronicle.log");
         let mut command = Command::new(std::env::current_exe()?);
         command
@@ -42,6 +46,7 @@ impl Pipelines {
                 "--http-requests-max",
                 "100000",
             ])
+            .args(only.iter().flat_map(|name| ["--only", name]))
             .env("CHRONICLE_NATS_URL", servers.nats_url())
             .env("CHRONICLE_EVENT_STORE_URL", &servers.event_store)
             .env("CHRONICLE_READ_MODEL_URL", &servers.read_model)

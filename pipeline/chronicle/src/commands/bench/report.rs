@@ -139,6 +139,8 @@ pub(super) struct Settings {
     pub(super) seed: u64,
     pub(super) accounts: u32,
     pub(super) in_flight_max: u32,
+    /// `account_balance` ran alone.
+    pub(super) one_read_model: bool,
 }
 
 impl Settings {
@@ -151,6 +153,7 @@ impl Settings {
             seed: arguments.seed,
             accounts: arguments.accounts,
             in_flight_max,
+            one_read_model: arguments.one_read_model,
         }
     }
 }

@@ -21,6 +21,9 @@ use crate::servers_at::ServerArguments;
 /// The name of the ledger's own process.
 pub(super) const LEDGER: &str = "chronicle";
 
+/// The pipelines of a ledger with one read model, as the ceiling has one.
+const ONE_READ_MODEL: [&str; 2] = ["intake", "projection.account_balance"];
+
 /// A ledger that runs.
 pub(super) struct Stack {
     pub(super) nats: Nats,
@@ -40,7 +43,7 @@ pub(super) struct Stack {
 pub(super) struct Own {
     pub(super) pipelines: Pipelines,
     pub(super) servers: Servers,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Stack {
@@ -55,10 +58,15 @@ impl Stack {
             &given.read_model_url,
         );
         match urls {
+            (Some(_), Some(_), Some(_)) if arguments.one_read_model => Err(exit::usage(
+                "--one-read-model needs a ledger of the bench's own: leave the URLs out",
+            )),
             (Some(nats), Some(event_store), Some(read_model)) => {
                 Self::given(given, arguments, (nats, event_store, read_model)).await
             }
-            (None, _, None) if arguments.http_url.is_none() => Self::own(given).await,
+            (None, _, None) if arguments.http_url.is_none() => {
+                Self::own(given, arguments.one_read_model).await
+            }
             (None, _, None) => Err(exit::usage(
                 "--http-url is the API of a ledger that runs already: give its --nats-url, --event-store-url and \
                  --read-model-url, too",
@@ -96,7 +104,7 @@ impl Stack {
         })
     }
 
-    async fn own(given: &ServerArguments) -> anyhow::Result<Self> {
+    async fn own(given: &ServerArguments, one_read_model: bool) -> anyhow::Result<Self> {
         let folder = Folder::take(&given.data_dir)?;
         let ports = DevArguments {
             nats_port: 0,
@@ -114,7 +122,8 @@ impl Stack {
             Servers::start(&folder.path, &ports, given.event_store_url.as_deref()).await?;
         let folder = folder.and(servers.postgres_data());
         migrate::databases(&servers.event_store_owner, &servers.read_model, false).await?;
-        let pipelines = Pipelines::start(&servers, &folder.path).await?;
+        let only: &[&str] = if one_read_model { &ONE_READ_MODEL } else { &[] };
+        let pipelines = Pipelines::start(&servers, &folder.path, only).await?;
         let nats = Nats::connect(&servers.nats_url()).await?;
         let options = store::Options::default();
         Ok(Self {
@@ -128,7 +137,7 @@ impl Stack {
             own: Some(Own {
                 pipelines,
                 servers,
-                _folder: folder,
+                folder,
             }),
         })
     }
@@ -150,6 +159,16 @@ impl Stack {
             Some(own) => own.pipelines.failed().await,
             None => std::future::pending().await,
         }
+    }
+
+    /// Runs all pipelines of its own in the place of some of them.
+    pub(super) async fn run_all(&self) -> anyhow::Result<Option<Pipelines>> {
+        let Some(own) = &self.own else {
+            return Ok(None);
+        };
+        own.pipelines.stop().await;
+        let all = Pipelines::start(&own.servers, &own.folder.path, &[]).await?;
+        Ok(Some(all))
     }
 
     /// What the servers say of themselves.

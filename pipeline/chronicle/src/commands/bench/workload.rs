@@ -300,6 +300,7 @@ mod tests {
             accounts: 100,
             seed,
             http_url: None,
+            one_read_model: false,
             no_ceiling: true,
         };
         Workload::new(&arguments, 0).unwrap()
