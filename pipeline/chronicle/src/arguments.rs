@@ -281,6 +281,9 @@ pub(crate) struct Tuning {
         help_heading = "Tuning"
     )]
     pub(crate) compare_rate: u32,
+    /// How many hundredths of the time that comparison may work, at most
+    #[arg(long, env = "CHRONICLE_COMPARE_PERCENT", default_value_t = 10, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "Tuning")]
+    pub(crate) compare_percent: u32,
     /// What a projection does whose rows are of an older definition than the program's
     #[arg(long, env = "CHRONICLE_ON_NEW_DEFINITION", value_enum, default_value_t = OnNewDefinition::Rebuild, help_heading = "Tuning")]
     pub(crate) on_new_definition: OnNewDefinition,

@@ -22,9 +22,6 @@ use crate::topology::Parts;
 /// How long after the first look the second one is taken.
 const CONFIRM_AFTER: Duration = Duration::from_secs(3);
 
-/// How many times as long as it has worked the comparison rests: it has a tenth of the time, at most.
-const RESTS: u32 = 9;
-
 /// The operator.
 pub(crate) struct Compare {
     slowly: Slowly,
@@ -45,7 +42,7 @@ impl Compare {
                 parts.store_for_comparison.clone(),
                 parts.nats.clone(),
                 read_model.clone(),
-                Pace::new(rate).resting(RESTS),
+                Pace::new(rate).with_percent_of_time(parts.compare_percent),
             ),
             rate,
             shutdown: shutdown.clone(),

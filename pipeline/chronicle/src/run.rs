@@ -95,6 +95,7 @@ pub(crate) async fn parts(urls: &Urls<'_>, tuning: &Tuning) -> anyhow::Result<Pa
         projection_spacing: Duration::from_millis(tuning.projection_spacing_ms),
         drain_within: Duration::from_secs(tuning.drain_seconds_max),
         compare_rate: NonZeroU32::new(tuning.compare_rate),
+        compare_percent: tuning.compare_percent,
         process: Uuid::new_v4(),
         renews: tuning.on_new_definition == OnNewDefinition::Rebuild,
     })

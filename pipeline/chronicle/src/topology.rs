@@ -62,6 +62,8 @@ pub(crate) struct Parts {
     pub(crate) drain_within: Duration,
     /// How many events a second are compared in the background; `None`: none.
     pub(crate) compare_rate: Option<NonZeroU32>,
+    /// Of the time, in hundredths, at most.
+    pub(crate) compare_percent: u32,
     /// What this process is called where only one may do something.
     pub(crate) process: Uuid,
     /// Whether a projection builds its rows anew when they are of an older definition, or stops.

@@ -21,7 +21,8 @@ const RATE: &str = "100000";
 
 async fn compared() -> (Ledger, Process) {
     let ledger = Ledger::new().await;
-    let process = ledger.run(&["--compare-rate", RATE], &[]).await;
+    let flags = ["--compare-rate", RATE, "--compare-percent", "100"];
+    let process = ledger.run(&flags, &[]).await;
     (ledger, process)
 }
 

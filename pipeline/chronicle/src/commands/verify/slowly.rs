@@ -75,6 +75,18 @@ impl Slowly {
         heads: &[Head],
         is_first: bool,
     ) -> anyhow::Result<Found> {
+        self.pace.begin();
+        let found = self.compare_accounts(after, heads, is_first).await;
+        self.pace.end();
+        found
+    }
+
+    async fn compare_accounts(
+        &mut self,
+        after: Option<&AccountId>,
+        heads: &[Head],
+        is_first: bool,
+    ) -> anyhow::Result<Found> {
         let feed = FeedHeads::open(&self.nats, &self.store).await?;
         let through = heads.last().map_or("", |head| head.account_id.as_str());
         let mut walk = Walk::new(heads);
@@ -122,6 +134,13 @@ impl Slowly {
 
     /// Looks for what belongs to no account of the event store, or compares what is kept of no single account.
     pub(crate) async fn remainder(&mut self, part: Part) -> anyhow::Result<Found> {
+        self.pace.begin();
+        let found = self.compare_remainder(part).await;
+        self.pace.end();
+        found
+    }
+
+    async fn compare_remainder(&mut self, part: Part) -> anyhow::Result<Found> {
         let mut report = Report::by_account();
         if part == Part::Totals {
             let is_whole = match self.totals.take() {
