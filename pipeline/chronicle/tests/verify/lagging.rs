@@ -194,7 +194,7 @@ async fn swapped_meanwhile(mut book: Book, status: &str) {
 async fn is_waiting(book: &Book) -> bool {
     let asking: (i64,) = sqlx::query_as(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-            AND query LIKE 'SELECT projection, account_id, version FROM projection_versions%'",
+            AND query LIKE 'SELECT projection, account_id, known.version%'",
     )
     .fetch_one(&book.read_model)
     .await
