@@ -15,6 +15,7 @@ mod tail;
 
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::stream::Stream;
 use engine::{Failure, Opened, Resume, Settler, Source};
 use futures::future::BoxFuture;
@@ -184,6 +185,38 @@ async fn whereabouts(
         }
     }
     Ok((position, None))
+}
+
+/// The events from a sequence on, by a new consumer that is described so. `None` if the stream is another than the one that
+/// `stream` was when it was looked at: one that was made anew (also one that is being restored) has other events under
+/// these sequences. The consumer is of the life that it was made in, so this is looked at behind it.
+async fn pull_from(
+    stream: &Stream,
+    description: &str,
+    start_sequence: u64,
+) -> Result<Option<pull::Stream>, Failure> {
+    let config = pull::Config {
+        description: Some(description.to_owned()),
+        filter_subject: format!("{}.*", subjects::EVENTS),
+        deliver_policy: DeliverPolicy::ByStartSequence { start_sequence },
+        ack_policy: AckPolicy::None,
+        inactive_threshold: Duration::from_mins(1),
+        memory_storage: true,
+        num_replicas: 1,
+        ..pull::Config::default()
+    };
+    let consumer = stream.create_consumer(config).await.map_err(unreadable)?;
+    let now = stream.get_info().await.map_err(unreadable)?;
+    if now.created != stream.cached_info().created {
+        return Ok(None);
+    }
+    let messages = consumer
+        .stream()
+        .max_messages_per_batch(MESSAGES_PER_PULL)
+        .expires(PULL_EXPIRES)
+        .heartbeat(HEARTBEAT)
+        .messages();
+    messages.await.map(Some).map_err(unreadable)
 }
 
 fn unreadable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {

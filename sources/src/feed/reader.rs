@@ -5,18 +5,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::consumer::pull;
 use async_nats::jetstream::stream::Stream;
 use engine::{Delivery, Failure, Message};
 use futures::StreamExt;
-use time::OffsetDateTime;
 use tokio::sync::watch;
+use transport::message;
 use transport::stored::StoredMessages;
-use transport::{message, subjects};
 
 use super::event::FeedMessage;
 use super::tail::{FeedTail, Found};
-use super::{FeedItem, HEARTBEAT, MESSAGES_PER_PULL, PULL_EXPIRES, unreadable};
+use super::{FeedItem, unreadable};
 use crate::settled;
 
 /// How often to look, when nothing arrives, whether the feed should have given more.
@@ -138,15 +137,15 @@ impl Reader {
             return false;
         }
         let life = self.stream.cached_info().created;
+        if self.messages.is_some() && !self.tail.is_in_newer_half(life, self.last_position) {
+            // Not here, or so near to where the tail forgets that a consumer would have to be made anew at once.
+            return false;
+        }
         let found = self
             .tail
             .behind(life, self.last_position, TAKEN_TOGETHER_MAX);
         match found {
             Found::Elsewhere => return false,
-            // Too near to where the tail forgets: it would be lost again at once, and a consumer made anew.
-            Found::Messages(_) if self.messages.is_some() && !self.is_near_the_end(life) => {
-                return false;
-            }
             Found::NotYet => {}
             Found::Messages(messages) => {
                 for message in messages {
@@ -159,49 +158,16 @@ impl Reader {
         true
     }
 
-    /// Whether the place is in the newer half of what the tail has.
-    fn is_near_the_end(&self, life: OffsetDateTime) -> bool {
-        self.tail.is_in_newer_half(life, self.last_position)
-    }
-
     /// Makes a consumer, once everything that was read one by one is settled: should one of its messages cost the
     /// connection, that work is not lost.
     async fn begin_to_pull(&mut self) -> Result<(), Failure> {
         settled::up_to(&mut self.settled, self.last_position).await;
-        let config = pull::Config {
-            description: Some("A projection".to_owned()),
-            filter_subject: format!("{}.*", subjects::EVENTS),
-            deliver_policy: DeliverPolicy::ByStartSequence {
-                start_sequence: self.last_position + 1,
-            },
-            ack_policy: AckPolicy::None,
-            inactive_threshold: Duration::from_mins(1),
-            memory_storage: true,
-            num_replicas: 1,
-            ..pull::Config::default()
-        };
-        let consumer = self
-            .stream
-            .create_consumer(config)
-            .await
-            .map_err(unreadable)?;
-        // One that was made anew since this run began (also one that is being restored) has other events under these
-        // sequences. The consumer is of the life that it was made in, so this is looked at behind it.
-        let now = self.stream.get_info().await.map_err(unreadable)?;
-        if now.created != self.stream.cached_info().created {
-            return Err(Failure::retry(
-                "the feed was made anew while it was being opened",
-            ));
-        }
-        let messages = consumer
-            .stream()
-            .max_messages_per_batch(MESSAGES_PER_PULL)
-            .expires(PULL_EXPIRES)
-            .heartbeat(HEARTBEAT)
-            .messages()
-            .await
-            .map_err(unreadable)?;
-        self.messages = Some(messages);
+        let from = self.last_position + 1;
+        let messages = super::pull_from(&self.stream, "A projection", from).await?;
+        self.messages =
+            Some(messages.ok_or_else(|| {
+                Failure::retry("the feed was made anew while it was being opened")
+            })?);
         Ok(())
     }
 

@@ -15,16 +15,15 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use engine::{Failure, Message};
 use futures::StreamExt;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use transport::{Nats, message, restoring, streams, subjects};
+use transport::{Nats, message, restoring, streams};
 
 use super::event::FeedMessage;
-use super::{HEARTBEAT, MESSAGES_PER_PULL, PULL_EXPIRES, unreadable};
+use super::unreadable;
 
 /// How many messages are kept. More than a second's worth of what one machine writes, and a few batches of each reader.
 const MESSAGES_MAX: usize = 16_384;
@@ -132,41 +131,19 @@ impl FeedTail {
             nats.map_err(|error| Failure::retry("the feed cannot be read").because(error))?;
         let disconnected = nats.lost();
         // Who makes it is a projection or intake; until then there is nothing to read.
-        let Some(stream) = streams::existing(&nats.jetstream, streams::EVENTS).await? else {
+        let Some(mut stream) = streams::existing(&nats.jetstream, streams::EVENTS).await? else {
             return Ok(());
         };
-        let mut stream = stream;
         if restoring::restoration(&stream).is_some() {
             // Nobody may read it before it is whole.
             return Ok(());
         }
         let last = stream.info().await.map_err(unreadable)?.state.last_sequence;
-        let config = pull::Config {
-            description: Some("The projections of a process, while they keep up".to_owned()),
-            filter_subject: format!("{}.*", subjects::EVENTS),
-            deliver_policy: DeliverPolicy::ByStartSequence {
-                start_sequence: last + 1,
-            },
-            ack_policy: AckPolicy::None,
-            inactive_threshold: Duration::from_mins(1),
-            memory_storage: true,
-            num_replicas: 1,
-            ..pull::Config::default()
-        };
-        let consumer = stream.create_consumer(config).await.map_err(unreadable)?;
-        // The consumer is of the life that it was made in: looked at behind it, as the readers do.
-        let life = stream.get_info().await.map_err(unreadable)?.created;
-        if life != stream.cached_info().created {
+        let life = stream.cached_info().created;
+        let what = "The projections of a process, while they keep up";
+        let Some(messages) = super::pull_from(&stream, what, last + 1).await? else {
             return Ok(());
-        }
-        let messages = consumer
-            .stream()
-            .max_messages_per_batch(MESSAGES_PER_PULL)
-            .expires(PULL_EXPIRES)
-            .heartbeat(HEARTBEAT)
-            .messages()
-            .await
-            .map_err(unreadable)?;
+        };
         self.change(|kept| {
             *kept = Kept {
                 life: Some(life),
